@@ -1,1 +1,34 @@
+"""Soft-constrained labels: the staged protocol once, engines behind one small interface.
 
+>>> from mmtp_fw.dft import get_engine, run_protocol
+"""
+
+from __future__ import annotations
+
+from mmtp_fw.dft.engine import Engine, ScfRequest, ScfResult, get_engine, settings_hash
+from mmtp_fw.dft.stages import (
+    Extrapolation,
+    Grade,
+    Label,
+    Outcome,
+    OutcomeStatus,
+    Rule,
+    Stage,
+    StageName,
+)
+
+__all__ = [
+    "Engine",
+    "Extrapolation",
+    "Grade",
+    "Label",
+    "Outcome",
+    "OutcomeStatus",
+    "Rule",
+    "ScfRequest",
+    "ScfResult",
+    "Stage",
+    "StageName",
+    "get_engine",
+    "settings_hash",
+]

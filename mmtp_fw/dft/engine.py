@@ -1,0 +1,199 @@
+"""What an electronic-structure engine must offer: one small interface, and nothing of the protocol.
+
+The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine
+(VASP, ABINIT, the reference Hamiltonian) knows only how to carry out one self-consistent calculation,
+with or without the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from ase import Atoms
+
+from mmtp_fw.errors import InputError
+
+# Names of the moment definitions that engines use as keys of `ScfResult.moments`.
+SMOOTHED = "sWS"
+UNSMOOTHED = "WS"
+FINAL = "PAW"
+
+_ENGINES = {
+    "hamiltonian": ("mmtp_fw.dft.hamiltonian", "HamiltonianEngine"),
+    "abinit": ("mmtp_fw.dft.abinit", "AbinitEngine"),
+    "vasp": ("mmtp_fw.dft.vasp", "VaspEngine"),
+}
+
+
+@dataclass(frozen=True)
+class ScfRequest:
+    """One self-consistent calculation that the protocol asks an engine for.
+
+    Attributes
+    ----------
+    atoms : Atoms
+        The structure of n atoms; its own moments mean nothing here.
+    stage : str
+        Name of the protocol's stage ("equilibrium", "radii", "ramp", "refine").
+    start_moments : ndarray, shape (n,)
+        Moments (μB) to start from where `restart` has none.
+    directory : Path
+        An own directory of this calculation; the engine may leave its files there.
+    lambda_eV_per_muB2 : float
+        Strength λ of the penalty; 0 without constraint.
+    constraint : ndarray, shape (n,), optional
+        m^constr (μB), in the smoothed definition; None without constraint.
+    radii_A : dict of str to float
+        Sphere radius (Å) of every species; empty for the engine's own defaults.
+    restart : dict
+        `ScfResult.restart` of the calculation to go on from (empty: from scratch).
+    should_stop : callable, optional
+        True when wall time is nearly over; an engine that notices ends with ``interrupted``.
+    """
+
+    atoms: Atoms
+    stage: str
+    start_moments: np.ndarray
+    directory: Path
+    lambda_eV_per_muB2: float = 0.0
+    constraint: np.ndarray | None = None
+    radii_A: Mapping[str, float] = field(default_factory=dict)
+    restart: Mapping[str, Any] = field(default_factory=dict)
+    should_stop: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True)
+class ScfResult:
+    """What an engine found, in eV, Å and μB.
+
+    Attributes
+    ----------
+    converged : bool
+        Whether self-consistency was reached; without it the numbers are only for the record.
+    moments : dict of str to ndarray, shape (n,)
+        Signed moments by definition ("sWS" smoothed spheres, which the penalty sees; "WS" the same
+        unsmoothed; "PAW" the final table). An engine with one definition gives it under every name.
+    energy_eV : float or None
+        Energy without the penalty, E_DFT.
+    energy_with_penalty_eV : float or None
+        What the engine minimised.
+    penalty_eV : float
+        λ Σ (m^sWS − m^constr)².
+    forces : ndarray, shape (n, 3), or None
+        −∂E_DFT/∂r in eV/Å.
+    stress : ndarray, shape (6,), or None
+        eV/Å³, ASE sign, Voigt (xx yy zz yz xz xy).
+    radii_A : dict of str to float
+        Radii that were used.
+    scf_steps : int
+        Electronic steps taken.
+    restart : dict
+        What a later request needs to go on from here; JSON-able, file names relative to the directory
+        of the whole configuration.
+    interrupted : bool
+        True when the engine stopped because `ScfRequest.should_stop` said so.
+    message : str
+        One line on how it ended.
+    """
+
+    converged: bool
+    moments: dict[str, np.ndarray]
+    energy_eV: float | None
+    energy_with_penalty_eV: float | None
+    penalty_eV: float
+    forces: np.ndarray | None
+    stress: np.ndarray | None
+    radii_A: dict[str, float]
+    scf_steps: int
+    restart: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+    message: str = ""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """The contract of an engine.
+
+    Attributes
+    ----------
+    name : str
+        "hamiltonian", "abinit" or "vasp".
+    final_definition : str
+        Key of `ScfResult.moments` that the potential is trained on and the criteria are applied to.
+    adjustable_radii : bool
+        Whether the radii stage may rescale the spheres.
+    """
+
+    name: str
+    final_definition: str
+    adjustable_radii: bool
+
+    def settings_document(self) -> dict[str, Any]:
+        """Return everything that defines a label (JSON-able); it is hashed into the calculation's key."""
+        ...
+
+    def check(self, atoms: Atoms) -> None:
+        """Raise `InputError` if this engine can't compute `atoms` with its targets (initial moments)."""
+        ...
+
+    def scf(self, request: ScfRequest) -> ScfResult:
+        """Carry out one calculation; no convergence is a result, a missing program an `EngineError`."""
+        ...
+
+    def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
+        """Return `atoms` labelled by a calculation without constraint, from its initial moments."""
+        ...
+
+
+def get_engine(name: str, **settings: Any) -> Engine:
+    """Return the engine of that name.
+
+    Parameters
+    ----------
+    name : str
+        "hamiltonian", "abinit" or "vasp".
+    **settings
+        Settings of that engine; its class documents them.
+
+    Raises
+    ------
+    InputError
+        Unknown name, or a setting that the engine refuses.
+
+    Examples
+    --------
+    >>> get_engine("hamiltonian").final_definition
+    'PAW'
+    """
+    if name not in _ENGINES:
+        raise InputError(f"unknown DFT engine '{name}'", f"one of {', '.join(sorted(_ENGINES))}")
+    module, attribute = _ENGINES[name]
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise InputError(f"the DFT engine '{name}' is not part of this installation: {error}") from error
+    try:
+        engine: Engine = factory(**settings)
+    except TypeError as error:
+        raise InputError(f"engine '{name}': {error}", "see docs/dft.md for its settings") from error
+    return engine
+
+
+def settings_hash(*documents: Mapping[str, Any]) -> str:
+    """Return the blake2b hex digest (32 characters) of JSON-able documents, independent of key order.
+
+    Parameters
+    ----------
+    *documents
+        For a calculation's key: the engine's `settings_document()`, and the protocol's settings where
+        these are meant to tell calculations apart.
+    """
+    text = json.dumps(documents, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
