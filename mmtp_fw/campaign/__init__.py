@@ -1,1 +1,8 @@
+"""Campaign settings: what ``campaign.yaml`` may hold, checked before anything runs."""
 
+from __future__ import annotations
+
+from mmtp_fw.campaign.load import demo_campaign_path, json_schema, load_campaign, parse_campaign
+from mmtp_fw.campaign.settings import Campaign
+
+__all__ = ["Campaign", "demo_campaign_path", "json_schema", "load_campaign", "parse_campaign"]

@@ -1,0 +1,167 @@
+"""Reading ``campaign.yaml``: every error names file, line and key, and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from mmtp_fw.campaign.settings import Campaign
+from mmtp_fw.errors import InputError
+
+
+def load_campaign(path: str | Path) -> Campaign:
+    """Read and check a campaign file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file with the keys of `Campaign`.
+
+    Returns
+    -------
+    Campaign
+        The settings, defaults filled in.
+
+    Raises
+    ------
+    InputError
+        The file can't be read, is no YAML, or a key or value is wrong; the message has file, line and key of
+        every error, the hint says what may have been meant.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: {reason}", "give the path of a campaign YAML file") from error
+    return parse_campaign(text, str(path))
+
+
+def parse_campaign(text: str, source: str = "campaign") -> Campaign:
+    """Check the text of a campaign file.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    source : str
+        What messages call the text, usually a file name.
+
+    Raises
+    ------
+    InputError
+        As `load_campaign`.
+
+    Examples
+    --------
+    >>> parse_campaign("name: demo").name
+    'demo'
+    """
+    try:
+        data = YAML(typ="rt").load(StringIO(text))
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise InputError(
+            f"{source}, line {line}: no valid YAML: {error.problem}",
+            "indent with spaces; quote text that contains ': '",
+        ) from error
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{source}: no valid YAML: {error}", "see fireworks_specs for examples") from error
+    if not isinstance(data, Mapping):
+        raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
+    try:
+        return Campaign.model_validate(_plain(data))
+    except ValidationError as error:
+        problems = error.errors()
+        lines = [_describe(problem, data, source) for problem in problems]
+        hints = [hint for hint in map(_suggest, problems) if hint]
+        raise InputError("; ".join(lines), "; ".join(dict.fromkeys(hints))) from error
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a campaign file, for editors that complete and check while typing."""
+    return Campaign.model_json_schema()
+
+
+def demo_campaign_path() -> Path:
+    """Return the path of the packaged demonstration campaign (Fe-Pd on the reference Hamiltonian)."""
+    return Path(str(files("mmtp_fw.campaign").joinpath("demo.yaml")))
+
+
+def _plain(data: Any) -> Any:
+    """Turn ruamel's round-trip containers and scalars into plain Python values."""
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return [_plain(value) for value in data]
+    for kind in (bool, int, float, str):
+        if isinstance(data, kind):
+            return kind(data)
+    return data
+
+
+def _line(data: Any, location: Sequence[int | str]) -> int:
+    """Return the 1-based line of the deepest part of `location` that the file holds."""
+    line = 0
+    for key in location:
+        if not hasattr(data, "lc"):
+            break
+        if isinstance(data, Mapping) and key in data:
+            line = data.lc.key(key)[0]
+        elif isinstance(data, Sequence) and isinstance(key, int) and key < len(data):
+            line = data.lc.item(key)[0]
+        else:
+            break
+        data = data[key]
+    return int(line) + 1
+
+
+def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location) or "campaign"
+    kind, text = problem["type"], problem["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        text = "unknown key"
+    elif kind == "missing":
+        text = "is missing"
+    else:
+        text = text[:1].lower() + text[1:]
+        given = problem.get("input")
+        if not isinstance(given, dict | list | BaseModel):
+            text += f", not {json.dumps(given, default=str)}"
+    return f"{source}, line {_line(data, location)}: {key}: {text}"
+
+
+def _suggest(problem: ErrorDetails) -> str:
+    if problem["type"] != "extra_forbidden":
+        return ""
+    *sections, wrong = (str(part) for part in problem["loc"])
+    known = _keys(sections)
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    if not close:  # the unit was left out, or the word stands inside a longer key
+        close = [key for key in known if key.startswith(wrong) or wrong in key][:1]
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known keys here: {', '.join(known)}" if known else ""
+
+
+def _keys(sections: Sequence[str]) -> list[str]:
+    model: Any = Campaign
+    for name in sections:
+        field = model.model_fields.get(name)
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
+            return []
+        model = field.annotation
+    return list(model.model_fields)

@@ -1,0 +1,289 @@
+"""The settings of a campaign: every key of ``campaign.yaml``, its unit, default and meaning.
+
+Units stand in the names: ``_A`` Å, ``_muB`` μB, ``_K`` kelvin, ``_fs`` femtoseconds, ``_eV`` eV. The defaults
+are those of the Fe-Pd demonstration. Keys that are not listed here are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values can't be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SystemSettings(Section):
+    """The material and the volumes at which it is studied."""
+
+    species: list[str] = Field(
+        default=["Fe", "Pd"],
+        min_length=1,
+        description="Chemical symbols, in the order of the potential's types",
+    )
+    composition: dict[str, float] = Field(
+        default={"Fe": 0.68, "Pd": 0.32}, description="Atomic fractions by species; they add up to 1"
+    )
+    structure: Literal["fcc", "bcc", "sc", "hcp"] = Field(default="fcc", description="Parent lattice")
+    supercell: tuple[Count, Count, Count] = Field(
+        default=(2, 2, 2), description="Repetitions of the conventional cell along its three edges"
+    )
+    lattice_parameters_A: list[Positive] = Field(
+        default=[3.68, 3.72, 3.76, 3.80],
+        min_length=1,
+        description="Lattice parameters (Å) of training and molecular dynamics",
+    )
+    held_out_lattice_parameters_A: list[Positive] = Field(
+        default=[3.84], description="Lattice parameters (Å) never trained on, only compared at the end"
+    )
+    typical_moments_muB: dict[str, float] = Field(
+        default={"Fe": 2.6, "Pd": 0.3},
+        description="Size (μB) of each species' moment, from which starting moments are made",
+    )
+
+    @field_validator("species")
+    @classmethod
+    def _unique_species(cls, value: list[str]) -> list[str]:
+        if len(set(value)) != len(value):
+            raise ValueError("a species is named twice")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SystemSettings:
+        for name in ("composition", "typical_moments_muB"):
+            if set(getattr(self, name)) != set(self.species):
+                raise ValueError(f"{name} must name exactly the species {', '.join(self.species)}")
+        if abs(sum(self.composition.values()) - 1.0) > 1e-6 or min(self.composition.values()) < 0:
+            raise ValueError("the fractions in composition must be positive and add up to 1")
+        shared = set(self.lattice_parameters_A) & set(self.held_out_lattice_parameters_A)
+        if shared:
+            raise ValueError(f"{min(shared)} is both a training and a held-out lattice parameter")
+        if len(set(self.all_lattice_parameters_A)) != len(self.all_lattice_parameters_A):
+            raise ValueError("a lattice parameter is given twice")
+        return self
+
+    @property
+    def all_lattice_parameters_A(self) -> list[float]:
+        """Training and held-out lattice parameters (Å), ascending."""
+        return sorted([*self.lattice_parameters_A, *self.held_out_lattice_parameters_A])
+
+
+class PotentialSettings(Section):
+    """The form of the magnetic Moment Tensor Potential."""
+
+    level: int = Field(default=8, ge=2, le=24, description="Level of the potential, even")
+    r_min_A: Positive = Field(default=1.9, description="Lower end of the radial range (Å)")
+    r_cut_A: Positive = Field(default=5.0, description="Cut-off radius (Å)")
+    radial_size: Count = Field(default=8, description="Number of radial Chebyshev functions")
+    magnetic_size: Count = Field(default=3, description="Number of Chebyshev functions of a moment")
+    max_moment_muB: Positive = Field(
+        default=4.0, description="Largest size of a moment (μB); range is ± this"
+    )
+    symmetrized: bool = Field(default=True, description="Exact E(M) = E(-M)")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PotentialSettings:
+        if self.level % 2:
+            raise ValueError(f"level must be even, not {self.level}")
+        if self.r_min_A >= self.r_cut_A:
+            raise ValueError("r_min_A must be smaller than r_cut_A")
+        return self
+
+
+class PretrainingSettings(Section):
+    """The first training set: distorted, strained, disordered cells with various moments."""
+
+    structures: Count = Field(default=24, description="Number of generated configurations")
+    displacement_A: Positive = Field(default=0.12, description="Standard deviation of displacements (Å)")
+    strain: float = Field(default=0.02, ge=0, le=0.3, description="Largest random strain component")
+    moment_scale: float = Field(
+        default=0.25, ge=0, le=1, description="Standard deviation of moments relative to the typical ones"
+    )
+    flipped_fraction: float = Field(
+        default=0.15, ge=0, le=1, description="Largest fraction of moments reversed in a configuration"
+    )
+
+
+class ProtocolSection(Section):
+    """Limits of the soft-constraint protocol."""
+
+    lambda_series_eV_per_muB2: list[Positive] = Field(
+        default=[1.0, 5.0, 10.0, 25.0, 50.0], min_length=1, description="Strengths of the penalty, ascending"
+    )
+    mae_limit_muB: Positive = Field(default=0.05, description="Largest mean deviation from target (μB)")
+    max_limit_muB: Positive = Field(default=0.15, description="Largest deviation of one moment (μB)")
+    settings: dict[str, Any] = Field(
+        default={}, description="Further settings of the protocol, by the names of mmtp_fw.dft"
+    )
+
+    @field_validator("lambda_series_eV_per_muB2")
+    @classmethod
+    def _ascending(cls, value: list[float]) -> list[float]:
+        if sorted(set(value)) != value:
+            raise ValueError("the strengths must rise")
+        return value
+
+
+class DftSettings(Section):
+    """Where labels come from."""
+
+    engine: Literal["hamiltonian", "vasp", "abinit"] = Field(
+        default="hamiltonian", description="hamiltonian is the built-in reference Hamiltonian, a model"
+    )
+    settings: dict[str, Any] = Field(default={}, description="Settings of the engine, by its own names")
+    protocol: ProtocolSection = Field(default=ProtocolSection())
+
+
+class FitSettings(Section):
+    """The loss and its minimisation."""
+
+    energy_weight: float = Field(default=1.0, ge=0, description="Weight of energies")
+    forces_weight: float = Field(default=0.01, ge=0, description="Weight of forces (Å²)")
+    stress_weight: float = Field(default=0.001, ge=0, description="Weight of stresses")
+    magnetic_forces_weight: float = Field(default=0.1, ge=0, description="Weight of magnetic forces (μB²)")
+    max_iterations: Count = Field(default=400, description="Largest number of optimiser steps")
+    validation_fraction: float = Field(
+        default=0.1, ge=0, lt=0.5, description="Fraction of labels kept from training, for validation"
+    )
+    starts: Count = Field(default=1, description="Random starts of the first fit; the best is kept")
+    settings: dict[str, Any] = Field(
+        default={}, description="Further settings of the fit, by the names of mmtp_fw.fitting"
+    )
+
+
+class SelectionSettings(Section):
+    """Active-set rows and thresholds of the extrapolation grade."""
+
+    mode: Literal["configuration", "site"] = Field(
+        default="site", description="One row per configuration, or one per atom (large cells, early sets)"
+    )
+    gamma_select: Positive = Field(default=2.0, description="Grade above which MD saves a configuration")
+    gamma_break: Positive = Field(default=10.0, description="Grade above which MD stops")
+    max_per_iteration: Count = Field(default=8, description="Most configurations labelled per iteration")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SelectionSettings:
+        if self.gamma_select >= self.gamma_break:
+            raise ValueError("gamma_select must be smaller than gamma_break")
+        return self
+
+
+class MdSection(Section):
+    """Molecular dynamics at fixed volume, for exploration."""
+
+    temperatures_K: list[Positive] = Field(default=[300.0], min_length=1, description="Temperatures (K)")
+    steps: Count = Field(default=1000, description="Steps of one trajectory")
+    timestep_fs: Positive = Field(default=2.0, description="Time step (fs)")
+    replicas: Count = Field(
+        default=1, description="Trajectories per lattice parameter, temperature and order"
+    )
+    magnetic_orders: list[Literal["ferromagnetic", "random"]] = Field(
+        default=["ferromagnetic"], min_length=1, description="Moments that trajectories start with"
+    )
+    settings: dict[str, Any] = Field(
+        default={}, description="Further settings of mmtp_fw.md, by their names there"
+    )
+
+
+class BudgetSettings(Section):
+    """What a campaign may spend; when it is spent, the final properties are computed and it ends."""
+
+    max_iterations: Count = Field(default=10, description="Most rounds of MD, selection, labels and fit")
+    max_labels: Count = Field(default=200, description="Most configurations sent to DFT")
+    max_scf_runs: Count = Field(default=3000, description="Most self-consistent calculations")
+    max_failed_fraction: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Fraction of rejected and failed labels that ends a campaign, "
+        "looked at from the tenth label on",
+    )
+    max_stalled_iterations: Count = Field(
+        default=2, description="Rounds in a row without a new label after which a campaign ends"
+    )
+    max_attempts: Count = Field(default=3, description="Attempts at one action before it counts as failed")
+
+
+class PropertiesSettings(Section):
+    """The final comparison, at every lattice parameter, trained or held out."""
+
+    temperature_K: Positive = Field(default=300.0, description="Temperature (K)")
+    steps: Count = Field(default=2000, description="MD steps of one average")
+    equilibration_steps: int = Field(default=400, ge=0, description="Steps left out of the average")
+    replicas: Count = Field(default=1, description="Independent trajectories per average")
+    reference: bool = Field(default=True, description="Compute the same with the engine itself")
+    phonon_dos: bool = Field(default=True, description="Phonon density of states from velocities")
+    settings: dict[str, Any] = Field(
+        default={}, description="Further settings of mmtp_fw.md for these runs, by their names there"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PropertiesSettings:
+        if self.equilibration_steps >= self.steps:
+            raise ValueError("equilibration_steps must be smaller than steps")
+        return self
+
+
+class WorkersSettings(Section):
+    """How work is claimed."""
+
+    local: Count = Field(default=2, description="Workers that `mmtp run` starts on this machine")
+    lease_seconds: Positive = Field(
+        default=600.0, description="Time (s) after which work of a silent worker is taken by another"
+    )
+
+
+class Campaign(Section):
+    """A whole campaign, as `mmtp run` takes it.
+
+    Examples
+    --------
+    >>> Campaign(name="fe-pd").system.lattice_parameters_A
+    [3.68, 3.72, 3.76, 3.8]
+    """
+
+    name: str = Field(description="Identifies the campaign in the database: letters, digits, '-', '_', '.'")
+    seed: int = Field(default=0, ge=0, description="Seed of everything random in the campaign")
+    system: SystemSettings = Field(default=SystemSettings())
+    potential: PotentialSettings = Field(default=PotentialSettings())
+    pretraining: PretrainingSettings = Field(default=PretrainingSettings())
+    dft: DftSettings = Field(default=DftSettings())
+    fit: FitSettings = Field(default=FitSettings())
+    selection: SelectionSettings = Field(default=SelectionSettings())
+    md: MdSection = Field(default=MdSection())
+    budget: BudgetSettings = Field(default=BudgetSettings())
+    properties: PropertiesSettings = Field(default=PropertiesSettings())
+    workers: WorkersSettings = Field(default=WorkersSettings())
+
+    @field_validator("name")
+    @classmethod
+    def _slug(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+            raise ValueError(
+                "a name has 1 to 64 letters, digits, '-', '_' or '.', and starts with one of the first two"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _budget_covers_pretraining(self) -> Campaign:
+        if self.budget.max_labels < self.pretraining.structures:
+            raise ValueError(
+                f"budget.max_labels = {self.budget.max_labels} doesn't even cover "
+                f"pretraining.structures = {self.pretraining.structures}"
+            )
+        largest = max(abs(moment) for moment in self.system.typical_moments_muB.values())
+        if largest >= self.potential.max_moment_muB:
+            raise ValueError("potential.max_moment_muB must exceed every one of system.typical_moments_muB")
+        return self
+
+    def document(self) -> dict[str, Any]:
+        """Return the settings as JSON-able nested dicts; `Campaign.model_validate` takes them back."""
+        return self.model_dump(mode="json")
