@@ -1,0 +1,169 @@
+"""What the planner sees of a campaign: plain frozen data, no database, no FireWorks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mmtp_fw.campaign import Campaign
+
+
+class Kind(StrEnum):
+    """What an action does."""
+
+    PRETRAIN = "pretrain"
+    LABEL = "label"
+    FIT = "fit"
+    MD = "md"
+    SELECT = "select"
+    PROPERTY = "property"
+    REPORT = "report"
+
+
+class Category(StrEnum):
+    """Which FireWorkers pull an action: ``_category`` of its Firework."""
+
+    MD = "md"
+    DFT = "dft"
+    FIT = "fit"
+    LIGHT = "light"
+
+
+CATEGORIES: Mapping[Kind, Category] = {
+    Kind.PRETRAIN: Category.LIGHT,
+    Kind.LABEL: Category.DFT,
+    Kind.FIT: Category.FIT,
+    Kind.MD: Category.MD,
+    Kind.SELECT: Category.LIGHT,
+    Kind.PROPERTY: Category.MD,
+    Kind.REPORT: Category.LIGHT,
+}
+
+ACCEPTED = "accepted"
+COMPLETED = "completed"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Action:
+    """One piece of work with a deterministic key.
+
+    Attributes
+    ----------
+    key : str
+        ``<campaign>/<iteration>/<kind>[/<subject>]``; the same work always has the same key.
+    kind : Kind
+        What is to be done.
+    category : Category
+        Which workers do it.
+    iteration : int
+        Round of the campaign, from 0.
+    params : mapping
+        JSON-able arguments of the Firetask.
+    after : tuple of str
+        Keys of the facts that made the action due.
+    priority : int
+        Larger is pulled first.
+    """
+
+    key: str
+    kind: Kind
+    category: Category
+    iteration: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Fact:
+    """The outcome of a finished action, whatever it was.
+
+    Attributes
+    ----------
+    key : str
+        Key of the action.
+    kind : Kind
+        Its kind.
+    iteration : int
+        Its round.
+    outcome : str
+        "accepted", "rejected" or "failed" of a label, the state of an MD run, "done" or "failed" of others.
+    configurations : tuple of str
+        Content hashes that were generated (pretrain) or selected (select).
+    potential : int or None
+        Version that a fit made.
+    candidates : int
+        Configurations that an MD run saved above γ_select.
+    scf_runs : int
+        Self-consistent calculations that were spent.
+    md_steps : int
+        Molecular dynamics steps that were done.
+    """
+
+    key: str
+    kind: Kind
+    iteration: int
+    outcome: str = "done"
+    configurations: tuple[str, ...] = ()
+    potential: int | None = None
+    candidates: int = 0
+    scf_runs: int = 0
+    md_steps: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the action could not be done in all its attempts."""
+        return self.outcome == FAILED
+
+    @classmethod
+    def from_result(cls, key: str, kind: str, iteration: int, result: Mapping[str, Any]) -> Fact:
+        """Build a fact from a stored result; keys that the planner doesn't need are left out."""
+        return cls(
+            key=key,
+            kind=Kind(kind),
+            iteration=iteration,
+            outcome=str(result.get("outcome", "done")),
+            configurations=tuple(result.get("configurations", ())),
+            potential=result.get("potential"),
+            candidates=int(result.get("candidates", 0)),
+            scf_runs=int(result.get("scf_runs", 0)),
+            md_steps=int(result.get("md_steps", 0)),
+        )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that decides what comes next.
+
+    Attributes
+    ----------
+    campaign : Campaign
+        The settings.
+    finished : mapping of str to Fact
+        Finished actions by key.
+    planned : frozenset of str
+        Keys of all actions that were ever planned, finished or not.
+    """
+
+    campaign: Campaign
+    finished: Mapping[str, Fact] = field(default_factory=dict)
+    planned: frozenset[str] = frozenset()
+
+    def key(self, iteration: int, kind: Kind, subject: str = "") -> str:
+        """Return the key of an action of this campaign."""
+        parts = [self.campaign.name, f"{iteration:03d}", kind.value, subject]
+        return "/".join(part for part in parts if part)
+
+    def of_kind(self, kind: Kind) -> Iterator[Fact]:
+        """Iterate over the finished actions of a kind, by key."""
+        return (self.finished[key] for key in sorted(self.finished) if self.finished[key].kind == kind)
+
+
+def seed_of(campaign: Campaign, key: str) -> int:
+    """Return the seed of an action, in [0, 2³¹): the same for the same campaign seed and key."""
+    digest = hashlib.blake2b(f"{campaign.seed}/{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % 2**31

@@ -1,0 +1,265 @@
+"""The planner: a pure function from facts to the actions that are due.
+
+A campaign is a sequence of rounds. Round k labels what round k-1 selected (round 0: the generated
+pretraining set), fits a potential to every accepted label so far, runs molecular dynamics with it, and
+selects from what the trajectories saved. It ends when no trajectory selects anything, or when `stop` says
+so; then properties and report follow. Nothing here looks at a clock or a random number: the same facts
+always give the same actions, and a campaign can be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mmtp_fw.loop.facts import ACCEPTED, CATEGORIES, Action, Fact, Facts, Kind, seed_of
+from mmtp_fw.loop.stop import StopReason, all_completed, budget_stop, labels_until
+
+# What keeps others waiting goes first; the reference waits for nothing and fills idle workers.
+PRIORITIES = {
+    Kind.PRETRAIN: 60,
+    Kind.FIT: 60,
+    Kind.SELECT: 60,
+    Kind.LABEL: 50,
+    Kind.MD: 40,
+    Kind.PROPERTY: 30,
+    Kind.REPORT: 60,
+}
+REFERENCE_PRIORITY = 10
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a campaign stands.
+
+    Attributes
+    ----------
+    iteration : int
+        The round.
+    phase : Kind
+        Kind of the actions that are due; REPORT with an empty `due` when all is done.
+    due : tuple of Action
+        Ready and not finished, planned or not.
+    potential : int or None
+        The newest potential.
+    stop : StopReason or None
+        Why the learning ended, when it has.
+    """
+
+    iteration: int
+    phase: Kind
+    due: tuple[Action, ...] = ()
+    potential: int | None = None
+    stop: StopReason | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.phase == Kind.REPORT and not self.due
+
+
+def plan(facts: Facts) -> list[Action]:
+    """Return the actions that are due and not yet planned.
+
+    Parameters
+    ----------
+    facts : Facts
+        What is known of one campaign.
+
+    Returns
+    -------
+    list of Action
+        With unique keys, in a deterministic order. Planning again after they were recorded as planned gives
+        nothing.
+
+    Examples
+    --------
+    >>> from mmtp_fw.campaign import Campaign
+    >>> [action.key for action in plan(Facts(Campaign(name="c"))) if action.kind == "pretrain"]
+    ['c/000/pretrain']
+    """
+    return [action for action in due(facts) if action.key not in facts.planned]
+
+
+def due(facts: Facts) -> list[Action]:
+    """Return every action that is ready and not finished, planned or not."""
+    position = locate(facts)
+    actions = {action.key: action for action in position.due}
+    # The model Hamiltonian's own averages depend on no potential: they may start at once.
+    if facts.campaign.dft.engine == "hamiltonian" and not position.finished:
+        actions |= {action.key: action for action in _references(facts) if action.key not in facts.finished}
+    return list(actions.values())
+
+
+def locate(facts: Facts) -> Position:
+    """Walk through the finished rounds to where the campaign stands."""
+    pretrain = _action(facts, 0, Kind.PRETRAIN)
+    start = facts.finished.get(pretrain.key)
+    if start is None:
+        return Position(0, Kind.PRETRAIN, (pretrain,))
+    if start.failed:
+        return _final(facts, 0, None, StopReason.PRETRAIN_FAILED)
+    wanted, source = start.configurations, start.key
+    potential: int | None = None
+    stalled, iteration = 0, 0
+    while True:
+        learnt = _learn(facts, iteration, wanted, source, potential)
+        if isinstance(learnt, Position):
+            return learnt
+        new_labels, potential = learnt
+        if new_labels:
+            stalled = 0
+        elif iteration:
+            stalled += 1
+        explored = _explore(facts, iteration, potential, stalled)
+        if isinstance(explored, Position):
+            return explored
+        wanted, source = explored
+        iteration += 1
+
+
+def _learn(
+    facts: Facts, iteration: int, wanted: Sequence[str], source: str, potential: int | None
+) -> Position | tuple[int, int]:
+    """Label and fit: a position where that isn't finished, else the new labels and the potential."""
+    labels = [_label(facts, iteration, configuration, source) for configuration in wanted]
+    open_labels = _unfinished(facts, labels)
+    if open_labels:
+        return Position(iteration, Kind.LABEL, open_labels, potential)
+    accepted = sum(facts.finished[label.key].outcome == ACCEPTED for label in labels)
+    if accepted:
+        after = tuple(label.key for label in labels)
+        fit = _action(facts, iteration, Kind.FIT, params={"parent": potential}, after=after)
+        fact = facts.finished.get(fit.key)
+        if fact is None:
+            return Position(iteration, Kind.FIT, (fit,), potential)
+        if fact.failed or fact.potential is None:
+            return _final(facts, iteration, potential, StopReason.FIT_FAILED)
+        potential = fact.potential
+    if potential is None:
+        return _final(facts, iteration, None, StopReason.NO_LABELS)
+    return accepted, potential
+
+
+def _explore(
+    facts: Facts, iteration: int, potential: int, stalled: int
+) -> Position | tuple[tuple[str, ...], str]:
+    """Run MD and select: a position where that isn't finished, else what was selected and by which action."""
+    stop = budget_stop(facts, iteration)
+    if stop:
+        return _final(facts, iteration, potential, stop)
+    if stalled >= facts.campaign.budget.max_stalled_iterations:
+        selected_before = any(fact.configurations for fact in _round(facts, iteration - 1, Kind.SELECT))
+        reason = StopReason.STALLED if selected_before else StopReason.MD_BROKEN
+        return _final(facts, iteration, potential, reason)
+    trajectories = list(_trajectories(facts, iteration, potential))
+    open_runs = _unfinished(facts, trajectories)
+    if open_runs:
+        return Position(iteration, Kind.MD, open_runs, potential)
+    runs = [facts.finished[action.key] for action in trajectories]
+    keys = tuple(run.key for run in runs)
+    if not any(run.candidates for run in runs):
+        if all_completed(runs):
+            return _final(facts, iteration, potential, StopReason.CONVERGED)
+        return (), keys[0]
+    select = _selection(facts, iteration, potential, keys)
+    fact = facts.finished.get(select.key)
+    if fact is None:
+        return Position(iteration, Kind.SELECT, (select,), potential)
+    if fact.failed:
+        return _final(facts, iteration, potential, StopReason.SELECTION_FAILED)
+    if not fact.configurations and all_completed(runs):
+        return _final(facts, iteration, potential, StopReason.CONVERGED)
+    return fact.configurations, fact.key
+
+
+def _final(facts: Facts, iteration: int, potential: int | None, stop: StopReason) -> Position:
+    """Properties with the last potential, then the report."""
+    properties: list[Action] = []
+    if potential is not None:
+        properties = [*_properties(facts, iteration, potential), *_references(facts)]
+        missing = _unfinished(facts, properties)
+        if missing:
+            return Position(iteration, Kind.PROPERTY, missing, potential, stop)
+    report = _action(
+        facts,
+        iteration,
+        Kind.REPORT,
+        params={"stop": stop.value, "potential": potential},
+        after=tuple(action.key for action in properties),
+    )
+    return Position(iteration, Kind.REPORT, _unfinished(facts, [report]), potential, stop)
+
+
+def _action(
+    facts: Facts,
+    iteration: int,
+    kind: Kind,
+    subject: str = "",
+    params: dict[str, Any] | None = None,
+    after: tuple[str, ...] = (),
+) -> Action:
+    key = facts.key(iteration, kind, subject)
+    return Action(key, kind, CATEGORIES[kind], iteration, params or {}, after, PRIORITIES[kind])
+
+
+def _label(facts: Facts, iteration: int, configuration: str, source: str) -> Action:
+    params = {"configuration": configuration}
+    return _action(facts, iteration, Kind.LABEL, configuration, params, (source,))
+
+
+def _trajectories(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
+    md = facts.campaign.md
+    for a in facts.campaign.system.lattice_parameters_A:
+        for temperature in md.temperatures_K:
+            for order in md.magnetic_orders:
+                for replica in range(md.replicas):
+                    subject = f"a{a:g}-T{temperature:g}-{order}-{replica}"
+                    key = facts.key(iteration, Kind.MD, subject)
+                    params = {
+                        "lattice_parameter_A": a,
+                        "temperature_K": temperature,
+                        "magnetic_order": order,
+                        "replica": replica,
+                        "potential": potential,
+                        "seed": seed_of(facts.campaign, key),
+                    }
+                    yield _action(facts, iteration, Kind.MD, subject, params)
+
+
+def _selection(facts: Facts, iteration: int, potential: int, runs: tuple[str, ...]) -> Action:
+    campaign = facts.campaign
+    left = campaign.budget.max_labels - len(labels_until(facts, iteration))
+    params = {"potential": potential, "max_count": min(campaign.selection.max_per_iteration, left)}
+    return _action(facts, iteration, Kind.SELECT, params=params, after=runs)
+
+
+def _properties(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
+    for a in facts.campaign.system.all_lattice_parameters_A:
+        subject = f"mmtp-a{a:g}"
+        params = {"source": "mmtp", "lattice_parameter_A": a, "potential": potential}
+        yield _action(facts, iteration, Kind.PROPERTY, subject, params | _seed(facts, subject))
+
+
+def _references(facts: Facts) -> Iterator[Action]:
+    """Averages of the engine itself; their key has round 0, for they depend on no round."""
+    if not facts.campaign.properties.reference:
+        return
+    for a in facts.campaign.system.all_lattice_parameters_A:
+        subject = f"reference-a{a:g}"
+        params = {"source": "reference", "lattice_parameter_A": a, "potential": None}
+        action = _action(facts, 0, Kind.PROPERTY, subject, params | _seed(facts, subject))
+        yield replace(action, priority=REFERENCE_PRIORITY)
+
+
+def _seed(facts: Facts, subject: str) -> dict[str, int]:
+    return {"seed": seed_of(facts.campaign, f"property/{subject}")}
+
+
+def _unfinished(facts: Facts, actions: Sequence[Action]) -> tuple[Action, ...]:
+    return tuple(action for action in actions if action.key not in facts.finished)
+
+
+def _round(facts: Facts, iteration: int, kind: Kind) -> list[Fact]:
+    return [fact for fact in facts.of_kind(kind) if fact.iteration == iteration]

@@ -1,0 +1,78 @@
+"""When a campaign has learnt enough, or may not go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from mmtp_fw.loop.facts import ACCEPTED, COMPLETED, Fact, Facts, Kind
+
+FAILURES_COUNT_FROM = 10
+"""Labels from which on the fraction of failures is looked at."""
+
+
+class StopReason(StrEnum):
+    """Why the learning ended; properties and report follow in every case with a potential."""
+
+    CONVERGED = "converged"
+    ITERATIONS = "max_iterations"
+    LABELS = "max_labels"
+    SCF_RUNS = "max_scf_runs"
+    FAILURES = "too_many_failed_labels"
+    STALLED = "no_new_labels"
+    MD_BROKEN = "md_ends_early_without_candidates"
+    NO_LABELS = "no_label_accepted"
+    PRETRAIN_FAILED = "pretraining_failed"
+    FIT_FAILED = "fit_failed"
+    SELECTION_FAILED = "selection_failed"
+
+
+EXPLANATIONS = {
+    StopReason.CONVERGED: "no trajectory selects anything any more",
+    StopReason.ITERATIONS: "budget.max_iterations is spent",
+    StopReason.LABELS: "budget.max_labels is spent",
+    StopReason.SCF_RUNS: "budget.max_scf_runs is spent",
+    StopReason.FAILURES: "more labels failed or were rejected than budget.max_failed_fraction allows",
+    StopReason.STALLED: "the selected configurations gave no accepted label, "
+    "budget.max_stalled_iterations times in a row",
+    StopReason.MD_BROKEN: "trajectories end early and yet select nothing, "
+    "budget.max_stalled_iterations times in a row",
+    StopReason.NO_LABELS: "no label of the pretraining set was accepted",
+    StopReason.PRETRAIN_FAILED: "the pretraining set could not be generated",
+    StopReason.FIT_FAILED: "the potential could not be fitted",
+    StopReason.SELECTION_FAILED: "the selection failed",
+}
+"""One line for the user by reason."""
+
+
+def labels_until(facts: Facts, iteration: int) -> list[Fact]:
+    """Return the finished labels of all rounds up to and including `iteration`.
+
+    Later rounds are left out so that a decision of a past round comes out the same for ever.
+    """
+    return [label for label in facts.of_kind(Kind.LABEL) if label.iteration <= iteration]
+
+
+def budget_stop(facts: Facts, iteration: int) -> StopReason | None:
+    """Return why no MD of `iteration` may be started, or None.
+
+    The budget is looked at once per round, after the fit, so that every label that was paid for has been
+    used.
+    """
+    budget = facts.campaign.budget
+    labels = labels_until(facts, iteration)
+    bad = sum(label.outcome != ACCEPTED for label in labels)
+    if len(labels) >= FAILURES_COUNT_FROM and bad > budget.max_failed_fraction * len(labels):
+        return StopReason.FAILURES
+    if iteration >= budget.max_iterations:
+        return StopReason.ITERATIONS
+    if len(labels) >= budget.max_labels:
+        return StopReason.LABELS
+    if sum(label.scf_runs for label in labels) >= budget.max_scf_runs:
+        return StopReason.SCF_RUNS
+    return None
+
+
+def all_completed(runs: Sequence[Fact]) -> bool:
+    """Return whether every MD run went to its last step."""
+    return all(run.outcome == COMPLETED for run in runs)
