@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mmtp_fw.dft.settings import ProtocolSettings
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -112,26 +114,6 @@ class PretrainingSettings(Section):
     )
 
 
-class ProtocolSection(Section):
-    """Limits of the soft-constraint protocol."""
-
-    lambda_series_eV_per_muB2: list[Positive] = Field(
-        default=[1.0, 5.0, 10.0, 25.0, 50.0], min_length=1, description="Strengths of the penalty, ascending"
-    )
-    mae_limit_muB: Positive = Field(default=0.05, description="Largest mean deviation from target (μB)")
-    max_limit_muB: Positive = Field(default=0.15, description="Largest deviation of one moment (μB)")
-    settings: dict[str, Any] = Field(
-        default={}, description="Further settings of the protocol, by the names of mmtp_fw.dft"
-    )
-
-    @field_validator("lambda_series_eV_per_muB2")
-    @classmethod
-    def _ascending(cls, value: list[float]) -> list[float]:
-        if sorted(set(value)) != value:
-            raise ValueError("the strengths must rise")
-        return value
-
-
 class DftSettings(Section):
     """Where labels come from."""
 
@@ -139,7 +121,9 @@ class DftSettings(Section):
         default="hamiltonian", description="hamiltonian is the built-in reference Hamiltonian, a model"
     )
     settings: dict[str, Any] = Field(default={}, description="Settings of the engine, by its own names")
-    protocol: ProtocolSection = Field(default=ProtocolSection())
+    protocol: ProtocolSettings = Field(
+        default=ProtocolSettings(), description="Limits of the soft-constraint protocol"
+    )
 
 
 class FitSettings(Section):

@@ -1,0 +1,175 @@
+"""What all Firetasks have in common: find the fact done, claim, compute, journal, write once, advance.
+
+A task that is killed anywhere in between leaves nothing half done: before the write there is at most a
+journal entry and a lease that runs out, after it the fact stands and any process may advance.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pymongo.client_session import ClientSession
+
+from mmtp_fw.campaign import Campaign
+from mmtp_fw.database import Claim, Database
+from mmtp_fw.errors import LeaseLostError
+from mmtp_fw.firetasks.journal import Journal
+from mmtp_fw.firetasks.signals import graceful_stop
+from mmtp_fw.loop.facts import FAILED, Action
+from mmtp_fw.loop.gather import campaign_settings
+from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a piece of work may use.
+
+    Attributes
+    ----------
+    database : Database
+        To read from; results are written by `Work.store` only.
+    campaign : Campaign
+        The settings.
+    action : Action
+        What is to be done.
+    directory : Path
+        An empty directory of this launch.
+    should_stop : callable
+        True when the worker was asked to end or its lease is lost: return `INTERRUPTED` then.
+    """
+
+    database: Database
+    campaign: Campaign
+    action: Action
+    directory: Path
+    should_stop: Callable[[], bool]
+
+
+INTERRUPTED = None
+"""What `Work.compute` returns when it stopped because `Context.should_stop` said so."""
+
+
+class Work(Protocol):
+    """The two halves of a task: everything long in `compute`, everything that lasts in `store`."""
+
+    def compute(self, context: Context) -> Any:
+        """Return a payload that can be pickled, or `INTERRUPTED`."""
+        ...
+
+    def store(self, context: Context, payload: Any, session: ClientSession) -> Mapping[str, Any]:
+        """Write `payload` in the transaction of `session`; return the result for the planner."""
+        ...
+
+
+def run_action(database: Database, key: str, work: Work) -> str:
+    """Carry out the action `key` unless its fact is there, and advance its campaign.
+
+    Parameters
+    ----------
+    database : Database
+        An open database.
+    key : str
+        Key of a planned action.
+    work : Work
+        What does it.
+
+    Returns
+    -------
+    str
+        "done", "found done", "claimed by another" or "interrupted".
+
+    Raises
+    ------
+    Exception
+        Whatever `work` raised, after it was noted; the last permitted attempt also writes a failed fact, so
+        that the campaign goes on without it.
+    """
+    action = stored_action(database, key)
+    campaign_id = key.split("/", 1)[0]
+    ended = "found done" if _finished(database, key) else _attempt(database, campaign_id, action, work)
+    if ended in ("done", "found done"):
+        advance(database, campaign_id)
+    return ended
+
+
+def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -> str:
+    campaign = campaign_settings(database, campaign_id)
+    claim = Claim.take(database, action.key, owner_name(), campaign.workers.lease_seconds)
+    if claim is None:
+        return "claimed by another"
+    with graceful_stop() as stop, claim:
+        context = Context(database, campaign, action, Path.cwd(), should_stop=lambda: stop() or claim.lost)
+        if _finished(database, action.key):  # between our first look and the claim
+            return "found done"
+        try:
+            ended = _compute_and_store(context, claim, work)
+        except LeaseLostError:
+            return "claimed by another"
+        except Exception:
+            _note_failure(context, claim, traceback.format_exc())
+            raise
+    if ended == "interrupted":
+        add_workflows(database, campaign_id, [action])
+    return ended
+
+
+def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
+    key = context.action.key
+    journal = Journal(context.database.name, key)
+    payload = journal.load()
+    if payload is None:
+        payload = work.compute(context)
+        if payload is INTERRUPTED:
+            return "interrupted"
+        journal.save(payload)
+
+    def write(session: ClientSession) -> None:
+        result = dict(work.store(context, payload, session))
+        _write_fact(context.database, key, {"outcome": "done"} | result, session)
+
+    claim.commit(write)
+    journal.clear()
+    return "done"
+
+
+def _note_failure(context: Context, claim: Claim, text: str) -> None:
+    """Record an exception; try again in another launch, or write the failed fact after the last attempt."""
+    database, action = context.database, context.action
+    Journal(database.name, action.key).clear()  # a payload that can't be stored is of no use
+    note = {"owner": owner_name(), "text": text[-8000:]}
+    document = database.actions.find_one_and_update(
+        {"_id": action.key}, {"$push": {"errors": note}}, projection={"errors": 1}, return_document=True
+    )
+    campaign_id = action.key.split("/", 1)[0]
+    if len(document["errors"]) < context.campaign.budget.max_attempts:
+        add_workflows(database, campaign_id, [action])
+        return
+    reason = text.strip().splitlines()[-1][:500]
+    claim.commit(
+        lambda session: _write_fact(database, action.key, {"outcome": FAILED, "reason": reason}, session)
+    )
+    advance(database, campaign_id)
+
+
+def _write_fact(database: Database, key: str, result: Mapping[str, Any], session: ClientSession) -> None:
+    database.actions.update_one(
+        {"_id": key, "result": None},
+        [{"$set": {"result": {"$literal": dict(result)}, "finished": "$$NOW"}}],
+        session=session,
+    )
+
+
+def _finished(database: Database, key: str) -> bool:
+    document = database.actions.find_one({"_id": key}, {"result": 1})
+    return bool(document and document.get("result") is not None)
+
+
+def owner_name() -> str:
+    """Return this process' name in claims: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"

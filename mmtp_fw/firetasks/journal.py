@@ -1,0 +1,71 @@
+"""A local journal: what was computed survives when the database is away at the moment it is to be written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from mmtp_fw import __version__
+
+
+def journal_directory() -> Path:
+    """Return the directory of the journal: ``$MMTP_HOME/journal``, else below the user's data directory."""
+    home = os.environ.get("MMTP_HOME")
+    base = Path(home) if home else Path(platformdirs.user_data_dir("mmtp_fw"))
+    return base / "journal"
+
+
+class Journal:
+    """The journal entry of one action on this machine.
+
+    A pickle in a directory that only its owner may read: it is written and read by the same user on the same
+    machine, never sent anywhere.
+
+    Parameters
+    ----------
+    scope : str
+        Tells databases apart: an action's key is unique only inside its database.
+    key : str
+        Key of the action.
+    """
+
+    def __init__(self, scope: str, key: str) -> None:
+        name = hashlib.blake2b(f"{scope}\n{key}".encode(), digest_size=16).hexdigest()
+        self.path = journal_directory() / f"{name}.pickle"
+
+    def save(self, payload: Any) -> None:
+        """Write `payload` so that it is there completely or not at all (write, fsync, rename)."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = self.path.with_suffix(f".{os.getpid()}")
+        with partial.open("wb") as stream:
+            pickle.dump((__version__, payload), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.chmod(0o600)
+        partial.replace(self.path)
+
+    def load(self) -> Any | None:
+        """Return what was saved; None if nothing was, or if another version or a broken disk wrote it."""
+        try:
+            with self.path.open("rb") as stream:
+                version, payload = pickle.load(stream)
+        except (
+            OSError,
+            EOFError,
+            pickle.UnpicklingError,
+            AttributeError,
+            ImportError,
+            ValueError,
+            TypeError,
+        ):
+            return None
+        return payload if version == __version__ else None
+
+    def clear(self) -> None:
+        """Forget the entry: its content is in the database."""
+        self.path.unlink(missing_ok=True)

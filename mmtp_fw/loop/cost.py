@@ -1,0 +1,97 @@
+"""What a campaign would cost, before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmtp_fw.campaign import Campaign
+
+# Seconds on one core, by engine and per unit: measured for the Hamiltonian and the potential, an order of
+# magnitude for the others (a cell of some tens of atoms).
+_SCF_SECONDS = {"hamiltonian": 0.3, "abinit": 1200.0, "vasp": 3600.0}
+_STEP_SECONDS_PER_ATOM = {"mmtp": 4e-4, "reference": 2e-4}
+_FIT_SECONDS_PER_LABEL = 1.0
+_SCF_RUNS_PER_LABEL = 5.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An estimate; the range is from one round to the whole budget.
+
+    Attributes
+    ----------
+    atoms : int
+        Atoms of one cell.
+    labels : tuple of int
+        Fewest and most configurations sent to DFT.
+    scf_runs : tuple of int
+        Fewest and most self-consistent calculations.
+    md_steps : tuple of int
+        Fewest and most steps, final properties included.
+    md_runs : tuple of int
+        Fewest and most trajectories, final properties included.
+    core_hours : tuple of float
+        Fewest and most hours of one core.
+    """
+
+    atoms: int
+    labels: tuple[int, int]
+    scf_runs: tuple[int, int]
+    md_steps: tuple[int, int]
+    md_runs: tuple[int, int]
+    core_hours: tuple[float, float]
+
+
+def estimate(campaign: Campaign) -> Cost:
+    """Estimate the cost of a campaign from its settings alone.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        Checked settings.
+
+    Returns
+    -------
+    Cost
+        From the case that the first potential selects nothing, to the case that the budget is spent.
+    """
+    system, budget, properties = campaign.system, campaign.budget, campaign.properties
+    basis = {"fcc": 4, "bcc": 2, "sc": 1, "hcp": 2}[system.structure]
+    atoms = basis * system.supercell[0] * system.supercell[1] * system.supercell[2]
+    first = campaign.pretraining.structures
+    rounds = min(
+        budget.max_iterations,
+        1 + -(-(budget.max_labels - first) // campaign.selection.max_per_iteration),
+    )
+    labels = (first, min(budget.max_labels, first + rounds * campaign.selection.max_per_iteration))
+    runs_per_round = (
+        len(system.lattice_parameters_A)
+        * len(campaign.md.temperatures_K)
+        * len(campaign.md.magnetic_orders)
+        * campaign.md.replicas
+    )
+    averages = len(system.all_lattice_parameters_A) * properties.replicas
+    reference = averages if properties.reference and campaign.dft.engine == "hamiltonian" else 0
+    final_steps = (averages + reference) * properties.steps
+    round_steps = runs_per_round * campaign.md.steps
+    scf_runs = tuple(min(budget.max_scf_runs, round(_SCF_RUNS_PER_LABEL * n)) for n in labels)
+    hours = tuple(
+        _hours(campaign, atoms, n, scf, r * round_steps + averages * properties.steps, reference)
+        for n, scf, r in zip(labels, scf_runs, (1, rounds), strict=True)
+    )
+    return Cost(
+        atoms=atoms,
+        labels=labels,
+        scf_runs=(scf_runs[0], scf_runs[1]),
+        md_steps=(round_steps + final_steps, rounds * round_steps + final_steps),
+        md_runs=(runs_per_round + averages + reference, rounds * runs_per_round + averages + reference),
+        core_hours=(hours[0], hours[1]),
+    )
+
+
+def _hours(campaign: Campaign, atoms: int, labels: int, scf_runs: int, steps: int, references: int) -> float:
+    seconds = scf_runs * _SCF_SECONDS[campaign.dft.engine]
+    seconds += steps * atoms * _STEP_SECONDS_PER_ATOM["mmtp"]
+    seconds += references * campaign.properties.steps * atoms * _STEP_SECONDS_PER_ATOM["reference"]
+    seconds += labels * _FIT_SECONDS_PER_LABEL
+    return seconds / 3600.0

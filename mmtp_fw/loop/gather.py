@@ -1,0 +1,48 @@
+"""From the database to the planner's facts."""
+
+from __future__ import annotations
+
+from mmtp_fw.campaign import Campaign
+from mmtp_fw.database import Database
+from mmtp_fw.errors import InputError
+from mmtp_fw.loop.facts import Fact, Facts
+
+
+def campaign_settings(database: Database, campaign_id: str) -> Campaign:
+    """Return the settings of a stored campaign.
+
+    Raises
+    ------
+    InputError
+        The database knows no campaign of that name.
+    """
+    document = database.campaigns.find_one({"_id": campaign_id}, {"settings": 1})
+    if document is None:
+        raise InputError(f"no campaign '{campaign_id}' in this database", "`mmtp status` lists the campaigns")
+    return Campaign.model_validate(document["settings"])
+
+
+def gather(database: Database, campaign_id: str) -> Facts:
+    """Read everything that decides what comes next in a campaign.
+
+    Parameters
+    ----------
+    database : Database
+        An open database.
+    campaign_id : str
+        The campaign's name.
+
+    Returns
+    -------
+    Facts
+        A snapshot; facts written afterwards are not in it.
+    """
+    finished: dict[str, Fact] = {}
+    planned: set[str] = set()
+    wanted = {"kind": 1, "iteration": 1, "result": 1}
+    for document in database.actions.find({"campaign": campaign_id}, wanted):
+        key = document["_id"]
+        planned.add(key)
+        if document.get("result") is not None:
+            finished[key] = Fact.from_result(key, document["kind"], document["iteration"], document["result"])
+    return Facts(campaign_settings(database, campaign_id), finished, frozenset(planned))

@@ -1,0 +1,231 @@
+"""Mending what a crash left between facts, claims and FireWorks' own bookkeeping.
+
+Facts are right by construction (each is one transaction); what can be left wrong is everything around them.
+Each kind of damage is recognised by a state that must not last, seen twice at least `grace_seconds` apart by
+the database's own clock: no worker's clock is trusted, and nothing that is merely in progress is touched. The
+mending is idempotent and may run anywhere, any number of times at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from mmtp_fw.database import Database
+
+SUSPICIONS = "suspicions"
+FORGET_SECONDS = 86400
+"""Suspicions that were not seen again are dropped after this time (s)."""
+NOT_OURS = {"PAUSED", "DEFUSED", "ARCHIVED"}
+"""States that a person has set: they are left alone."""
+
+
+class Damage(StrEnum):
+    """What was found and mended."""
+
+    STALE_LOCK = "workflow locked by nobody"
+    ORPHAN_RESERVED = "firework reserved but never launched"
+    LOST_RUN = "firework running without a worker"
+    STALE_STATES = "workflow disagrees with its fireworks"
+    NO_WORKFLOW = "planned action without a firework"
+    DONE_WITHOUT_FACT = "firework ended but its fact doesn't exist"
+    FACT_NOT_NOTED = "fact exists but its firework doesn't know"
+
+
+@dataclass(frozen=True)
+class Mended:
+    """One thing that was mended.
+
+    Attributes
+    ----------
+    damage : Damage
+        What it was.
+    key : str
+        The action, or the workflow's Firework, concerned.
+    """
+
+    damage: Damage
+    key: str
+
+
+def reconcile(
+    database: Database,
+    campaign_id: str,
+    resubmit: Callable[[str], None],
+    grace_seconds: float = 60.0,
+) -> list[Mended]:
+    """Bring facts, claims and FireWorks of one campaign together.
+
+    Parameters
+    ----------
+    database : Database
+        An open database.
+    campaign_id : str
+        The campaign's name.
+    resubmit : callable
+        Adds a workflow for the action of that key.
+    grace_seconds : float
+        How long a state that must not last has to last (s) before it is mended; 0 where it is known that no
+        worker is alive.
+
+    Returns
+    -------
+    list of Mended
+        What was mended, for the log.
+    """
+    looked = _Look(database, campaign_id, grace_seconds)
+    return [
+        *looked.locks(),
+        *looked.states(),
+        *looked.actions(resubmit),
+    ]
+
+
+def prepare(database: Database) -> None:
+    """Create the indexes that reconciling and the tasks' look-ups need."""
+    database.launchpad.fireworks.create_index([("spec.action", 1), ("state", 1)])
+    database.launchpad.workflows.create_index([("metadata.campaign", 1), ("state", 1)])
+    database.db[SUSPICIONS].create_index("seen", expireAfterSeconds=FORGET_SECONDS)
+
+
+class _Look:
+    """One pass over a campaign."""
+
+    def __init__(self, database: Database, campaign_id: str, grace_seconds: float) -> None:
+        self.database = database
+        self.launchpad = database.launchpad
+        self.campaign = campaign_id
+        self.grace = grace_seconds
+        self.live = set(live_claims(database))
+
+    def lasts(self, damage: Damage, key: str, *fingerprint: object) -> bool:
+        """Whether the same state was seen long enough ago; remembers it if not."""
+        if self.grace <= 0:
+            return True
+        name = "/".join([self.campaign, damage.name, key, *map(str, fingerprint)])
+        fresh = {"$lt": [{"$subtract": ["$$NOW", "$seen"]}, int(self.grace * 10_000)]}
+        since = {"$cond": [fresh, {"$ifNull": ["$since", "$$NOW"]}, "$$NOW"]}
+        document = self.database.db[SUSPICIONS].find_one_and_update(
+            {"_id": name},
+            [{"$set": {"since": since, "seen": "$$NOW"}}],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        age: float = (document["seen"] - document["since"]).total_seconds()
+        return age >= self.grace
+
+    def locks(self) -> Iterator[Mended]:
+        """Break workflow locks; they have neither owner nor time, but are held for milliseconds only."""
+        locked = self.launchpad.workflows.find(
+            {"metadata.campaign": self.campaign, "locked": True}, {"nodes": 1, "updated_on": 1}
+        )
+        for workflow in locked:
+            key = str(workflow["nodes"][0])
+            if self.lasts(Damage.STALE_LOCK, key, workflow.get("updated_on")):
+                same = {"_id": workflow["_id"], "updated_on": workflow.get("updated_on")}
+                self.launchpad.workflows.update_one(same, {"$unset": {"locked": ""}})
+                yield Mended(Damage.STALE_LOCK, key)
+
+    def states(self) -> Iterator[Mended]:
+        """Rewrite cached states of workflows that are not those of their Fireworks."""
+        unfinished = self.launchpad.workflows.find(
+            {"metadata.campaign": self.campaign, "locked": {"$exists": False}},
+            {"fw_states": 1, "nodes": 1, "state": 1},
+        )
+        workflows = list(unfinished)
+        nodes = [node for workflow in workflows for node in workflow["nodes"]]
+        found = self.launchpad.fireworks.find({"fw_id": {"$in": nodes}}, {"fw_id": 1, "state": 1, "_id": 0})
+        actual = {str(firework["fw_id"]): firework["state"] for firework in found}
+        for workflow in workflows:
+            cached = workflow["fw_states"]
+            wrong = {n: actual[n] for n in cached if n in actual and actual[n] != cached[n]}
+            node = workflow["nodes"][0]
+            # A workflow of one Firework, as all of ours are, has that Firework's state.
+            own = actual.get(str(node)) if len(cached) == 1 else None
+            if not wrong and own in (None, workflow["state"]):
+                continue
+            if self.lasts(Damage.STALE_STATES, str(node), sorted(wrong.items()), workflow["state"]):
+                rewrite: dict[str, Any] = {f"fw_states.{n}": state for n, state in wrong.items()}
+                if own:
+                    rewrite["state"] = own
+                self.launchpad.workflows.update_one({"_id": workflow["_id"]}, {"$set": rewrite})
+                yield Mended(Damage.STALE_STATES, str(node))
+
+    def actions(self, resubmit: Callable[[str], None]) -> Iterator[Mended]:
+        """Give every unfinished action a Firework that will run, and close those of finished ones."""
+        by_action: dict[str, list[Mapping[str, Any]]] = {}
+        wanted = {"fw_id": 1, "state": 1, "launches": 1, "updated_on": 1, "spec.action": 1, "_id": 0}
+        for firework in self.launchpad.fireworks.find({"spec.campaign": self.campaign}, wanted):
+            by_action.setdefault(firework["spec"].get("action", ""), []).append(firework)
+        stored = self.database.actions.find({"campaign": self.campaign}, {"result.outcome": 1})
+        for document in stored:
+            key = document["_id"]
+            if key in self.live:
+                continue
+            fireworks = by_action.get(key, [])
+            if document.get("result") is not None:
+                yield from self._finished(key, fireworks, document["result"].get("outcome") == "failed")
+            else:
+                yield from self._unfinished(key, fireworks, resubmit)
+        for firework in by_action.get("", []):  # advance tasks
+            yield from self._stuck("advance", firework)
+
+    def _finished(self, key: str, fireworks: list[Mapping[str, Any]], failed: bool) -> Iterator[Mended]:
+        # A Firework that fizzled with a failed action shows the traceback: it stays as it is.
+        stuck = {"RESERVED", "RUNNING"} if failed else {"RESERVED", "RUNNING", "FIZZLED"}
+        for firework in fireworks:
+            if firework["state"] in stuck and self._rerun(Damage.FACT_NOT_NOTED, key, firework):
+                yield Mended(Damage.FACT_NOT_NOTED, key)
+
+    def _unfinished(
+        self, key: str, fireworks: list[Mapping[str, Any]], resubmit: Callable[[str], None]
+    ) -> Iterator[Mended]:
+        states = {firework["state"] for firework in fireworks}
+        if states & ({"READY", "WAITING"} | NOT_OURS):
+            return
+        if not fireworks:
+            if self.lasts(Damage.NO_WORKFLOW, key):
+                # A bulk insertion that was cut short may have left the workflow without its Firework.
+                self.launchpad.workflows.delete_many({"metadata.key": key})
+                resubmit(key)
+                yield Mended(Damage.NO_WORKFLOW, key)
+            return
+        newest = max(fireworks, key=lambda firework: int(firework["fw_id"]))
+        if states <= {"COMPLETED", "FIZZLED"}:
+            if self._rerun(Damage.DONE_WITHOUT_FACT, key, newest):
+                yield Mended(Damage.DONE_WITHOUT_FACT, key)
+            return
+        for firework in fireworks:
+            yield from self._stuck(key, firework)
+
+    def _stuck(self, key: str, firework: Mapping[str, Any]) -> Iterator[Mended]:
+        # RESERVED with a launch waits in a queue; without one its worker died between two writes.
+        if firework["state"] == "RESERVED" and not firework["launches"]:
+            damage = Damage.ORPHAN_RESERVED
+        elif firework["state"] == "RUNNING":
+            damage = Damage.LOST_RUN
+        else:
+            return
+        if self._rerun(damage, key, firework):
+            yield Mended(damage, key)
+
+    def _rerun(self, damage: Damage, key: str, firework: Mapping[str, Any]) -> bool:
+        number = firework["fw_id"]
+        if firework["state"] == "RESERVED" and firework["launches"]:
+            return False
+        if not self.lasts(damage, key, number, firework["state"], firework["launches"]):
+            return False
+        if self.launchpad.workflows.find_one({"nodes": number, "locked": True}, {"_id": 1}):
+            return False  # unlocked first, by `locks`
+        self.launchpad.rerun_fw(number)
+        return True
+
+
+def live_claims(database: Database) -> Iterator[str]:
+    """Iterate over the keys of all claims whose lease runs, by the database's clock."""
+    running = {"$expr": {"$gt": ["$lease_until", "$$NOW"]}}
+    return (document["_id"] for document in database.claims.find(running, {"_id": 1}))

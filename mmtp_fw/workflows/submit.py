@@ -1,0 +1,141 @@
+"""Planned actions into the database, then into FireWorks: any process may do it, any number of times."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+
+from pymongo.errors import DuplicateKeyError
+
+from mmtp_fw.campaign import Campaign
+from mmtp_fw.database import ActionDocument, CampaignDocument, Database
+from mmtp_fw.errors import InputError
+from mmtp_fw.loop.facts import Action, Category, Kind
+from mmtp_fw.loop.gather import gather
+from mmtp_fw.loop.planner import Position, locate, plan
+from mmtp_fw.workflows.build import build, build_advance
+
+
+def submit_campaign(database: Database, campaign: Campaign) -> Position:
+    """Store a campaign and plan its first actions; the same campaign again goes on where it stands.
+
+    Parameters
+    ----------
+    database : Database
+        An open database.
+    campaign : Campaign
+        Checked settings; their name is the campaign's id.
+
+    Returns
+    -------
+    Position
+        Where the campaign stands now.
+
+    Raises
+    ------
+    InputError
+        A campaign of that name with other settings is already there.
+    """
+    document = CampaignDocument(_id=campaign.name, name=campaign.name, settings=campaign.document())
+    with contextlib.suppress(DuplicateKeyError):
+        database.campaigns.insert_one(document.to_mongo())
+    stored = database.campaigns.find_one({"_id": campaign.name}, {"settings": 1})
+    changed = _changed(campaign, Campaign.model_validate(stored["settings"]))
+    if changed:
+        raise InputError(
+            f"campaign '{campaign.name}' is in the database with other settings: {', '.join(changed)}",
+            "give the new campaign another name, or take the old settings to go on with it",
+        )
+    return advance(database, campaign.name)
+
+
+def advance(database: Database, campaign_id: str) -> Position:
+    """Plan what is due, record it, and add its workflows.
+
+    An action is recorded under its unique key before its workflow is added, and only who recorded it adds the
+    workflow; `mmtp_fw.loop.reconcile` adds what a crash in between left out.
+
+    Parameters
+    ----------
+    database : Database
+        An open database.
+    campaign_id : str
+        The campaign's name.
+
+    Returns
+    -------
+    Position
+        Where the campaign stands.
+    """
+    facts = gather(database, campaign_id)
+    new = [action for action in plan(facts) if record(database, campaign_id, action)]
+    add_workflows(database, campaign_id, new)
+    return locate(facts)
+
+
+def record(database: Database, campaign_id: str, action: Action) -> bool:
+    """Store a planned action; return whether it was new."""
+    document = ActionDocument(
+        _id=action.key,
+        campaign=campaign_id,
+        kind=action.kind.value,
+        category=action.category.value,
+        iteration=action.iteration,
+        priority=action.priority,
+        params=dict(action.params),
+        after=list(action.after),
+    )
+    try:
+        database.actions.insert_one(document.to_mongo())
+    except DuplicateKeyError:
+        return False
+    return True
+
+
+def stored_action(database: Database, key: str) -> Action:
+    """Return a planned action by its key.
+
+    Raises
+    ------
+    InputError
+        No such action was ever planned.
+    """
+    document = database.actions.find_one({"_id": key})
+    if document is None:
+        raise InputError(
+            f"no action '{key}' in this database", "was the campaign planned in another database?"
+        )
+    return Action(
+        key=key,
+        kind=Kind(document["kind"]),
+        category=Category(document["category"]),
+        iteration=document["iteration"],
+        params=document["params"],
+        after=tuple(document["after"]),
+        priority=document["priority"],
+    )
+
+
+def add_workflows(database: Database, campaign_id: str, actions: Iterable[Action]) -> None:
+    """Add one workflow per action to the LaunchPad, in one bulk write."""
+    _add(database, [build(campaign_id, action) for action in actions])
+
+
+def add_advance(database: Database, campaign_id: str) -> None:
+    """Add a workflow that plans the campaign's next actions wherever it is pulled."""
+    _add(database, [build_advance(campaign_id)])
+
+
+def _add(database: Database, workflows: Sequence[object]) -> None:
+    if not workflows:
+        return
+    # FireWorks draws a progress bar for every bulk insertion, were it of one workflow.
+    with contextlib.redirect_stderr(io.StringIO()):
+        database.launchpad.bulk_add_wfs(workflows)
+
+
+def _changed(new: Campaign, old: Campaign) -> list[str]:
+    """Name the sections that differ; how many workers run is no property of a campaign."""
+    fields = [name for name in Campaign.model_fields if name != "workers"]
+    return [name for name in fields if getattr(new, name) != getattr(old, name)]
