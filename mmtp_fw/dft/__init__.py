@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from mmtp_fw.dft.engine import Engine, ScfRequest, ScfResult, get_engine, settings_hash
+from mmtp_fw.dft.protocol import run_protocol
+from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import (
     Extrapolation,
     Grade,
@@ -24,11 +26,13 @@ __all__ = [
     "Label",
     "Outcome",
     "OutcomeStatus",
+    "ProtocolSettings",
     "Rule",
     "ScfRequest",
     "ScfResult",
     "Stage",
     "StageName",
     "get_engine",
+    "run_protocol",
     "settings_hash",
 ]

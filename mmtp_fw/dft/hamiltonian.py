@@ -10,7 +10,7 @@ It answers as a DFT program does, so that every stage has real work:
 - **The penalty** λ Σ (m_i^sWS − m_i^constr)² is minimised together with the energy, downhill from the
   moments of the calculation that was restarted: a wrong start ends in a wrong basin, as in DFT.
 - **Self-consistency can fail.** Switching a constraint on changes the field on an atom from what it was
-  to 2λ (m^sWS − m^constr) at the starting moments. Beyond a limit between 4 and 12 eV/μB, fixed for each
+  to 2λ (m^sWS − m^constr) at the starting moments. Beyond a limit between 2 and 8 eV/μB, fixed for each
   structure by a hash of it, the calculation ends without convergence after `MAX_STEPS` steps, its
   moments half-way. Smaller jumps converge in a number of steps that grows with their logarithm.
 """
@@ -32,7 +32,7 @@ from mmtp_fw.dft.hamiltonian_moments import Penalty
 from mmtp_fw.errors import InputError
 
 MAX_STEPS = 60
-_SMALLEST_LIMIT, _LARGEST_LIMIT = 4.0, 12.0
+_SMALLEST_LIMIT, _LARGEST_LIMIT = 2.0, 8.0
 _SPILL, _SPILL_RANGE = 0.002, 3.4
 
 
@@ -225,8 +225,10 @@ def _field_jump(start: np.ndarray, field: np.ndarray, penalty: Penalty | None) -
 
 
 def _jump_limit(atoms: Atoms) -> float:
-    """Return the field jump (eV/μB) that this structure survives, between 4 and 12, from its hash."""
-    content = atoms.numbers.tobytes() + np.round(atoms.get_scaled_positions(), 6).tobytes()
-    digest = hashlib.blake2b(content + np.round(np.asarray(atoms.cell), 6).tobytes(), digest_size=8).digest()
+    """Return the field jump (eV/μB) that this structure survives, between 2 and 8, from its hash."""
+    # Adding zero turns -0.0 into 0.0, which has other bytes.
+    numbers = (np.round(atoms.get_scaled_positions(), 6) + 0.0, np.round(np.asarray(atoms.cell), 6) + 0.0)
+    content = b"".join(array.tobytes() for array in (atoms.numbers, *numbers))
+    digest = hashlib.blake2b(content, digest_size=8).digest()
     fraction = int.from_bytes(digest, "big") / 2**64
     return _SMALLEST_LIMIT + (_LARGEST_LIMIT - _SMALLEST_LIMIT) * fraction

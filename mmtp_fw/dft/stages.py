@@ -92,7 +92,9 @@ class Stage(BaseModel):
     started: datetime
     ended: datetime
     radii_A: dict[str, float] | None = None
-    slope: dict[str, float] | None = Field(default=None, description="d m^sWS / d m^WS by species")
+    slope: dict[str, float] | None = Field(
+        default=None, description="d m^sWS / d m^final by species, as measured in this stage"
+    )
     restart: dict[str, Any] = Field(default_factory=dict)
     message: str = ""
 

@@ -1,0 +1,82 @@
+"""Compare the adaptive ramp with the fixed λ series on the reference Hamiltonian.
+
+Random cells of Fe11Pd5 with random targets (ferromagnetic with scaled moments, antiferromagnetic,
+disordered); prints accepted fraction, calculations per accepted label and the accuracy that was reached.
+
+    python benchmarks/ramp.py [--targets 1000] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+
+from mmtp_fw.dft import Outcome, ProtocolSettings, get_engine, run_protocol
+
+
+def random_request(rng: np.random.Generator) -> Atoms:
+    """Return a strained, rattled, chemically disordered cell with random target moments."""
+    atoms = bulk("Fe", "fcc", a=rng.uniform(3.55, 3.9), cubic=True) * (2, 2, 1)
+    atoms.symbols[rng.permutation(16)[:5]] = "Pd"
+    atoms.positions += rng.normal(0, 0.07, (16, 3))
+    full = np.where(atoms.symbols == "Fe", 2.7, 0.3)
+    kind = rng.integers(3)
+    if kind == 0:
+        moments = full * rng.uniform(0.3, 1.15)
+    elif kind == 1:
+        moments = full * rng.choice([-1, 1], 16) * rng.uniform(0.5, 1.1, 16)
+    else:
+        moments = full * rng.uniform(-1, 1.2, 16)
+    atoms.set_initial_magnetic_moments(moments)
+    return atoms
+
+
+def summary(outcomes: list[Outcome], seconds: float) -> dict[str, float]:
+    """Return the figures of one way of ramping."""
+    accepted = [o for o in outcomes if o.label is not None]
+    inside = [o for o in accepted if o.rule == "criteria_met"]
+    runs = sum(o.scf_runs for o in outcomes)
+    return {
+        "targets": len(outcomes),
+        "criteria_met_fraction": len(inside) / len(outcomes),
+        "accepted_fraction": len(accepted) / len(outcomes),
+        "scf_runs_per_accepted_label": runs / len(accepted),
+        "scf_steps_per_accepted_label": sum(s.scf_steps for o in outcomes for s in o.stages) / len(accepted),
+        "failed_runs_per_label": sum(not s.converged for o in outcomes for s in o.stages) / len(outcomes),
+        "mean_mae_muB": float(np.mean([o.label.mae_muB for o in accepted])),
+        "mean_lambda_eV_per_muB2": float(np.mean([o.label.lambda_eV_per_muB2 for o in accepted])),
+        "grade_A_fraction": sum(o.label.grade == "A" for o in accepted) / len(accepted),
+        "wall_seconds": seconds,
+    }
+
+
+def main() -> None:
+    """Run both ways on the same targets and print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--targets", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    engine = get_engine("hamiltonian")
+    results = {}
+    for name, settings in (
+        ("fixed", ProtocolSettings(adaptive=False)),
+        ("adaptive", ProtocolSettings(adaptive=True)),
+        ("fixed, not refined", ProtocolSettings(adaptive=False, refine_runs=0)),
+        ("adaptive, not refined", ProtocolSettings(adaptive=True, refine_runs=0)),
+    ):
+        rng = np.random.default_rng(arguments.seed)
+        begun = time.perf_counter()
+        outcomes = [run_protocol(engine, random_request(rng), settings) for _ in range(arguments.targets)]
+        results[name] = summary(outcomes, time.perf_counter() - begun)
+        rules = [o.rule.value for o in outcomes]
+        results[name] |= {f"rule_{rule}": rules.count(rule) for rule in sorted(set(rules))}
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Moments by definition: ratios between them, deviations from targets, magnetic forces from the penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# Species whose moments are all below this (μB) say nothing about a ratio of moments.
+_NEGLIGIBLE = 0.02
+
+
+def slope_by_species(symbols: Sequence[str], x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Return the slope of y against x for every species, through the origin.
+
+    A moment and its smoothed counterpart change sign together, so the line has no intercept. A species
+    without noticeable moments takes the slope of all atoms, or 1 where there is none.
+
+    Parameters
+    ----------
+    symbols : sequence of str, length n
+    x, y : ndarray, shape (n,)
+        Moments in two definitions, μB.
+
+    Returns
+    -------
+    dict of str to float
+        Positive slopes.
+    """
+    symbols = np.asarray(symbols)
+    every = _slope(x, y, 1.0)
+    return {z: _slope(x[symbols == z], y[symbols == z], every) for z in sorted(set(symbols.tolist()))}
+
+
+def _slope(x: np.ndarray, y: np.ndarray, otherwise: float) -> float:
+    if np.max(np.abs(x), initial=0.0) < _NEGLIGIBLE:
+        return otherwise
+    slope = float(x @ y / (x @ x))
+    return slope if slope > 0.05 else otherwise
+
+
+def per_atom(symbols: Sequence[str], values: dict[str, float]) -> np.ndarray:
+    """Return the species' values for every atom, shape (n,)."""
+    return np.array([values[symbol] for symbol in symbols])
+
+
+def deviations(moments: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return mean and largest absolute deviation of signed moments from their targets, in μB."""
+    difference = np.abs(moments - target)
+    return float(np.mean(difference)), float(np.max(difference))
+
+
+def flipped(moments: np.ndarray, target: np.ndarray, threshold: float) -> list[int]:
+    """Return the atoms whose moment has the wrong sign, among those with |target| above `threshold` (μB)."""
+    wrong = (np.abs(target) > threshold) & (np.sign(moments) != np.sign(target))
+    return np.flatnonzero(wrong).tolist()
+
+
+def magnetic_forces(
+    strength: float, smoothed: np.ndarray, constraint: np.ndarray, slopes: np.ndarray
+) -> np.ndarray:
+    """Return T_i = −∂E_DFT/∂m_i from the penalty, in eV/μB.
+
+    At the constrained minimum ∂E_DFT/∂m^sWS = −2λ (m^sWS − m^constr), whence in the potential's moment
+    T_i = 2λ (m_i^sWS − m_i^constr) · d m^sWS/d m.
+
+    Parameters
+    ----------
+    strength : float
+        λ in eV/μB².
+    smoothed, constraint : ndarray, shape (n,)
+        m^sWS and m^constr, μB.
+    slopes : ndarray, shape (n,)
+        d m^sWS / d m.
+    """
+    return 2.0 * strength * (smoothed - constraint) * slopes

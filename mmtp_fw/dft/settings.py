@@ -1,0 +1,54 @@
+"""Settings of the staged protocol, each with its default."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ProtocolSettings(BaseModel):
+    """What the protocol decides by; every default is this project's choice.
+
+    Examples
+    --------
+    >>> ProtocolSettings(adaptive=False).lambda_max
+    50.0
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    adaptive: bool = Field(True, description="Choose λ from the measured response, not from the series")
+    lambda_series: tuple[float, ...] = Field(
+        (1.0, 5.0, 10.0, 25.0, 50.0),
+        description="λ of the ramp in eV/μB²; adaptive: only its first and last are used, as bounds",
+    )
+    mae_limit_muB: float = Field(0.05, gt=0, description="Largest mean deviation from target")
+    max_limit_muB: float = Field(0.15, gt=0, description="Largest deviation of one atom from target")
+    refine_limit_mae_muB: float = Field(0.01, ge=0, description="Refine while the mean deviation is above")
+    refine_runs: int = Field(2, ge=0, description="Most refinements")
+    useful_mae_limit_muB: float = Field(0.25, gt=0, description="Off target, but still a label: mean")
+    useful_max_limit_muB: float = Field(0.6, gt=0, description="Off target, but still a label: one atom")
+    flip_threshold_muB: float = Field(0.3, gt=0, description="Targets above it must keep their sign")
+    radii_lambda_eV_per_muB2: float = Field(0.5, gt=0, description="λ of the radii stage")
+    radii_tolerance: float = Field(0.02, gt=0, description="|m^PAW/m^WS − 1| that ends the radii stage")
+    radii_runs: int = Field(3, ge=1, description="Most calculations of the radii stage")
+    step_backs: int = Field(5, ge=0, description="Most step-backs after calculations without convergence")
+    growth_limit: float = Field(10.0, gt=1, description="Adaptive: largest λ ratio between two steps")
+    aim: float = Field(0.7, gt=0, le=1, description="Adaptive: aim at this fraction of the limits")
+    integration_tolerance_eV_per_atom: float = Field(
+        0.002, gt=0, description="|ΔE + ∫T dm| that is taken as agreement"
+    )
+    integration_tolerance_relative: float = Field(0.15, gt=0, description="The same, of Σ|T dm|")
+
+    @model_validator(mode="after")
+    def _series_rises(self) -> ProtocolSettings:
+        series = self.lambda_series
+        if not series or series[0] <= 0 or any(b <= a for a, b in pairwise(series)):
+            raise ValueError("lambda_series must be positive and rising")
+        return self
+
+    @property
+    def lambda_max(self) -> float:
+        """Largest λ of the ramp, eV/μB²."""
+        return self.lambda_series[-1]
