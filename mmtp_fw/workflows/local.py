@@ -1,0 +1,196 @@
+"""A campaign on this machine: N worker processes, watched, restarted when they die, stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from mmtp_fw.database import Database
+from mmtp_fw.errors import DatabaseError
+from mmtp_fw.loop.planner import Position
+from mmtp_fw.workflows.mend import mend
+
+GRACE_SECONDS = 10.0
+"""On one machine, a suspicious state that lasts this long (s) is mended."""
+STOP_SECONDS = 30.0
+"""Time (s) that workers get to end cleanly before they are killed."""
+LONGEST_BACKOFF = 30.0
+
+
+@dataclass
+class _Slot:
+    """A place for one worker process."""
+
+    number: int
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    not_before: float = 0.0
+
+
+@dataclass
+class LocalRun:
+    """The workers of one campaign on this machine.
+
+    Parameters
+    ----------
+    database : Database
+        An open database.
+    campaign_id : str
+        The campaign's name; it has been submitted.
+    workers : int
+        Number of worker processes.
+    directory : Path
+        For launch directories and the workers' logs.
+    launchpad_file : str, optional
+        What the workers are to open; None for the embedded database.
+    """
+
+    database: Database
+    campaign_id: str
+    workers: int
+    directory: Path
+    launchpad_file: str | None = None
+    restarts: int = 0
+    _slots: list[_Slot] = field(default_factory=list)
+
+    def run(self, on_progress: Callable[[Position], None] | None = None, interval: float = 1.0) -> bool:
+        """Run to the end of the campaign.
+
+        Parameters
+        ----------
+        on_progress : callable, optional
+            Called about every `interval` seconds with where the campaign stands.
+        interval : float
+            Seconds between two looks.
+
+        Returns
+        -------
+        bool
+            True when the campaign is finished, False when SIGINT or SIGTERM ended the run before: the same
+            command goes on.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._slots = [_Slot(number) for number in range(self.workers)]
+        with _signals() as stopped:
+            try:
+                return self._watch(stopped, on_progress, interval)
+            finally:
+                self._stop()
+
+    def _watch(
+        self, stopped: list[int], on_progress: Callable[[Position], None] | None, interval: float
+    ) -> bool:
+        grace = 0.0  # nobody but us works here yet; live claims of other machines are respected all the same
+        while not stopped:
+            try:
+                position = mend(self.database, self.campaign_id, grace)[1]
+            except (PyMongoError, DatabaseError):
+                self._reopen()
+                continue
+            grace = GRACE_SECONDS
+            if on_progress is not None:
+                on_progress(position)
+            if position.finished:
+                return True
+            self._tend()
+            self._sleep(stopped, interval)
+        return False
+
+    def _tend(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.process is not None and slot.process.poll() is not None:
+                self._bury(slot, now)
+            if slot.process is None and now >= slot.not_before:
+                slot.process, slot.started = self._start(slot.number), now
+
+    def _bury(self, slot: _Slot, now: float) -> None:
+        assert slot.process is not None
+        # Nobody will renew its leases: they need not run out.
+        release_claims(self.database, slot.process.pid)
+        self.restarts += 1
+        slot.failures = 0 if now - slot.started > LONGEST_BACKOFF else slot.failures + 1
+        slot.not_before = now + min(LONGEST_BACKOFF, 0.5 * 2**slot.failures)
+        slot.process = None
+
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "mmtp_fw.workflows.worker", "--campaign", self.campaign_id]
+        command += ["--directory", str(self.directory / f"worker-{number}")]
+        command += ["--grace", str(GRACE_SECONDS), "--parent", str(os.getpid())]
+        if self.launchpad_file:
+            command += ["-l", self.launchpad_file]
+        threads = str(max(1, (os.cpu_count() or 1) // self.workers))
+        names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        environment = dict.fromkeys(names, threads) | dict(os.environ)
+        with (self.directory / f"worker-{number}.log").open("ab") as log:
+            # An own session: Ctrl-C reaches only us, and we stop the workers in order.
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def _reopen(self) -> None:
+        time.sleep(1.0)
+        try:
+            self.database = Database.open(self.launchpad_file)
+        except DatabaseError:
+            time.sleep(1.0)
+
+    def _sleep(self, stopped: list[int], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not stopped and time.monotonic() < end:
+            time.sleep(0.1)
+
+    def _stop(self) -> None:
+        running = [slot.process for slot in self._slots if slot.process is not None]
+        for process in running:
+            process.terminate()
+        end = time.monotonic() + STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def release_claims(database: Database, pid: int) -> None:
+    """Let the claims of a dead process of this machine run out now."""
+    owner = f"{socket.gethostname()}:{pid}"
+    try:
+        database.claims.update_many({"owner": owner}, [{"$set": {"lease_until": "$$NOW"}}])
+    except PyMongoError:
+        return  # the lease runs out by itself
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> Any:
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,43 @@
+"""Reconcile and advance: what every worker does now and then, so that no campaign needs a keeper."""
+
+from __future__ import annotations
+
+from mmtp_fw.database import Database
+from mmtp_fw.loop.planner import Position
+from mmtp_fw.loop.reconcile import Mended, reconcile
+from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
+
+
+def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> tuple[list[Mended], Position]:
+    """Mend one campaign and plan what is due.
+
+    Parameters
+    ----------
+    database : Database
+        An open database.
+    campaign_id : str
+        The campaign's name.
+    grace_seconds : float
+        See `mmtp_fw.loop.reconcile.reconcile`; 0 only while no worker is alive.
+
+    Returns
+    -------
+    list of Mended
+        What was mended.
+    Position
+        Where the campaign stands.
+    """
+
+    def resubmit(key: str) -> None:
+        add_workflows(database, campaign_id, [stored_action(database, key)])
+
+    mended = reconcile(database, campaign_id, resubmit, grace_seconds)
+    return mended, advance(database, campaign_id)
+
+
+def mend_all(database: Database, grace_seconds: float = 60.0) -> list[Mended]:
+    """Mend every campaign that isn't finished; return what was mended."""
+    mended: list[Mended] = []
+    for document in database.campaigns.find({"finished": None}, {"_id": 1}):
+        mended += mend(database, document["_id"], grace_seconds)[0]
+    return mended
