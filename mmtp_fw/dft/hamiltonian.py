@@ -10,7 +10,7 @@ It answers as a DFT program does, so that every stage has real work:
 - **The penalty** λ Σ (m_i^sWS − m_i^constr)² is minimised together with the energy, downhill from the
   moments of the calculation that was restarted: a wrong start ends in a wrong basin, as in DFT.
 - **Self-consistency can fail.** Switching a constraint on changes the field on an atom from what it was
-  to 2λ (m^sWS − m^constr) at the starting moments. Beyond a limit between 2 and 8 eV/μB, fixed for each
+  to 2λ (m^sWS − m^constr) at the starting moments. Beyond a limit between 0.8 and 5 eV/μB, fixed for each
   structure by a hash of it, the calculation ends without convergence after `MAX_STEPS` steps, its
   moments half-way. Smaller jumps converge in a number of steps that grows with their logarithm.
 """
@@ -32,8 +32,8 @@ from mmtp_fw.dft.hamiltonian_moments import Penalty
 from mmtp_fw.errors import InputError
 
 MAX_STEPS = 60
-_SMALLEST_LIMIT, _LARGEST_LIMIT = 2.0, 8.0
-_SPILL, _SPILL_RANGE = 0.002, 3.4
+_SMALLEST_LIMIT, _LARGEST_LIMIT = 0.8, 5.0
+_SPILL, _SPILL_RANGE = 0.006, 3.4
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class HamiltonianEngine:
         r = np.linalg.norm(atoms.positions[pairs.second] - atoms.positions[pairs.first] + shift, axis=1)
         spill = np.where(r < _SPILL_RANGE, (1 - np.minimum(r / _SPILL_RANGE, 1) ** 2) ** 2, 0.0)
         neighbours = np.zeros(len(atoms))
-        np.add.at(neighbours, pairs.first, _SPILL * 12 * spill * moments[pairs.second])
+        np.add.at(neighbours, pairs.first, _SPILL * spill * moments[pairs.second])
         weight = np.array([_sphere_weight(symbol, radii[symbol]) for symbol in atoms.symbols])
         return weight * (moments + neighbours)
 
@@ -225,7 +225,7 @@ def _field_jump(start: np.ndarray, field: np.ndarray, penalty: Penalty | None) -
 
 
 def _jump_limit(atoms: Atoms) -> float:
-    """Return the field jump (eV/μB) that this structure survives, between 2 and 8, from its hash."""
+    """Return the field jump (eV/μB) that this structure survives, between 0.8 and 5, from its hash."""
     # Adding zero turns -0.0 into 0.0, which has other bytes.
     numbers = (np.round(atoms.get_scaled_positions(), 6) + 0.0, np.round(np.asarray(atoms.cell), 6) + 0.0)
     content = b"".join(array.tobytes() for array in (atoms.numbers, *numbers))

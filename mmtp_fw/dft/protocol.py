@@ -93,7 +93,8 @@ class _Protocol:
         self.last: Stage | None = None
         self.before: Stage | None = None
         self.budget = self.settings.step_backs
-        self.growth = self.settings.growth_limit
+        # The change of field (eV/μB) that is dared: infinite until one has broken self-consistency.
+        self.dare = np.inf
 
     def run(self) -> Outcome:
         self._compute(StageName.EQUILIBRIUM, None, None)
@@ -126,19 +127,31 @@ class _Protocol:
             if self.last is not None:
                 tried.append((dict(self.last.radii_A or {}), self._sphere_ratios(self.last)))
                 self.radii = _rescaled(tried)
-            stage = self._compute(StageName.RADII, strength, self.target)
+            stage = self._compute(StageName.RADII, strength, self._provisional_slopes() * self.target)
             if not stage.converged:
                 strength *= 0.25
-            elif self._radii_match(self._sphere_ratios(stage)):
+            elif self._radii_match(stage):
                 return
+
+    def _provisional_slopes(self) -> np.ndarray:
+        """Return d m^sWS / d m^final from the last calculation, ones before there is any, shape (n,)."""
+        slope = (self.last.slope if self.last is not None else None) or dict.fromkeys(self.symbols, 1.0)
+        return per_atom(self.symbols, slope)
 
     def _sphere_ratios(self, stage: Stage) -> dict[str, float]:
         """Return m^final / m^WS by species."""
         spheres = np.array(stage.achieved[UNSMOOTHED])
         return slope_by_species(self.symbols, spheres, stage.final_moments())
 
-    def _radii_match(self, ratios: dict[str, float]) -> bool:
-        return all(abs(ratio - 1.0) <= self.settings.radii_tolerance for ratio in ratios.values())
+    def _radii_match(self, stage: Stage) -> bool:
+        """Return whether every species' sphere moments agree with the final ones."""
+        difference = np.abs(np.array(stage.achieved[UNSMOOTHED]) - stage.final_moments())
+        symbols = np.array(self.symbols)
+        return all(
+            abs(ratio - 1.0) <= self.settings.radii_tolerance
+            or np.mean(difference[symbols == species]) <= self.settings.radii_tolerance_muB
+            for species, ratio in self._sphere_ratios(stage).items()
+        )
 
     def _map(self) -> np.ndarray:
         """Fit m^sWS against m^WS and return the slope of every atom's species, shape (n,)."""
@@ -191,28 +204,26 @@ class _Protocol:
 
     def _ramp_adaptively(self, slopes: np.ndarray) -> Stage | None:
         """Choose λ and the constraint's shift from the measured response, until inside the limits."""
-        failed: float | None = None
-        while True:
-            response = self._response(slopes)
+        for _ in range(self.settings.ramp_runs):
+            assert self.last is not None
             last = self._last_strength() or self.settings.radii_lambda_eV_per_muB2
-            strength = ramp.adaptive_lambda(response, last, self.growth, self.settings)
-            if self.last is not None and self.last.name == StageName.RAMP and strength <= last:
-                strength = min(2.0 * last, self.settings.lambda_max)
-            if failed is not None:
-                strength = min(strength, ramp.step_back(self._last_strength(), failed))
-            stage = self._compute(StageName.RAMP, strength, slopes * self.target + response.shift(strength))
+            state, target = _smoothed_and_force(self.last), slopes * self.target
+            step = ramp.adaptive_step(
+                self._response(slopes), state, target, last, self.dare, self.settings
+            )
+            stage = self._compute(StageName.RAMP, step.strength, step.constraint)
             if self._inside(stage):
                 return stage
             if stage.converged:
-                if strength >= self.settings.lambda_max:
+                if step.strength >= self.settings.lambda_max:
                     return None
-                failed = None
-                continue
-            if self.budget == 0:
+                self.dare *= 1.2
+            elif self.budget == 0:
                 return None
-            self.budget -= 1
-            failed = strength
-            self.growth = max(1.5, np.sqrt(self.growth))
+            else:
+                self.budget -= 1
+                self.dare = 0.5 * step.jump
+        return None
 
     def _response(self, slopes: np.ndarray) -> ramp.Response:
         """Return the response measured by the last two converged calculations."""
@@ -330,12 +341,13 @@ def _smoothed_and_force(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
 def _rescaled(tried: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, float]:
     """Return the next radii from (radii, m^final/m^WS) of those tried.
 
-    At first a sphere's moment is taken to grow with its volume; then as it was seen to grow.
+    At first a sphere's moment is taken to grow as R^1.5 (slower than the volume, since d electrons are
+    near the nucleus); then as it was seen to grow.
     """
     radii, ratios = tried[-1]
     new = {}
     for species, radius in radii.items():
-        power = 3.0
+        power = 1.5
         if len(tried) > 1:
             before, ratios_before = tried[-2]
             way = np.log(radius / before[species])

@@ -11,7 +11,7 @@ from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import Extrapolation, Grade, Stage
 
 # A trapezoid over a longer way than this (μB on one atom) says nothing about the label.
-_LONGEST_STEP = 0.7
+_LONGEST_STEP = 0.4
 
 
 def constrained_stages(stages: Sequence[Stage]) -> list[Stage]:

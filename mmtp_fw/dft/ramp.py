@@ -64,27 +64,72 @@ class Response:
         return -self.force / (2.0 * strength)
 
 
-def adaptive_lambda(response: Response, last: float, growth: float, settings: ProtocolSettings) -> float:
-    """Return the smallest λ that is expected to bring the moments inside the limits.
+@dataclass(frozen=True)
+class Step:
+    """What to try next: λ (eV/μB²), m^constr (μB, shape (n,)), and the sudden change of field it means."""
+
+    strength: float
+    constraint: np.ndarray
+    jump: float
+
+
+def adaptive_step(
+    response: Response,
+    state: tuple[np.ndarray, np.ndarray],
+    target: np.ndarray,
+    last: float,
+    dare: float,
+    settings: ProtocolSettings,
+) -> Step:
+    """Return the step that is expected to end the ramp, or the longest towards it that is dared.
+
+    Self-consistency breaks when the constraining field 2λ (m^sWS − m^constr) on an atom changes too
+    suddenly. A constraint that is shifted so that the target itself becomes the minimum needs the least
+    λ; where its field would change by more than `dare`, λ is raised under the unshifted constraint
+    instead, by as much as that allows.
 
     Parameters
     ----------
     response : Response
+    state : tuple of two ndarrays, shape (n,)
+        m^sWS and 2λ (m^sWS − m^constr) of the calculation to restart from.
+    target : ndarray, shape (n,)
+        In m^sWS.
     last : float
-        λ of the last converged calculation, eV/μB².
-    growth : float
-        Largest ratio to `last` that is dared.
+        Its λ, eV/μB².
+    dare : float
+        Largest change of field on an atom, eV/μB; infinite while nothing has failed.
     settings : ProtocolSettings
     """
     low, high = settings.lambda_series[0], settings.lambda_max
-    for strength in np.geomspace(low, high, 40):
-        expected = _LEFT_AFTER_SHIFT * np.abs(response.deviation(strength))
+    ceiling = min(high, max(last * settings.growth_limit, low))
+
+    def step(strength: float, constraint: np.ndarray) -> Step:
+        change = 2.0 * strength * (state[0] - constraint) - state[1]
+        return Step(float(strength), constraint, float(np.max(np.abs(change))))
+
+    wanted = _sufficient(response, settings, left=_LEFT_AFTER_SHIFT)
+    shifted = step(min(wanted, ceiling), target + response.shift(min(wanted, ceiling)))
+    if shifted.jump <= dare:
+        return shifted
+    wanted = min(_sufficient(response, settings, left=1.0), ceiling)
+    if wanted <= last:
+        wanted = min(2.0 * last, high)
+    steps = [step(strength, target) for strength in np.geomspace(wanted, last * 1.1, 30)]
+    return next((one for one in steps if one.jump <= dare), steps[-1])
+
+
+def _sufficient(response: Response, settings: ProtocolSettings, left: float) -> float:
+    """Return the smallest λ at which `left` times the expected deviations are inside the limits."""
+    strengths = np.geomspace(settings.lambda_series[0], settings.lambda_max, 40)
+    for strength in strengths:
+        expected = left * np.abs(response.deviation(strength))
         if (
             np.mean(expected) <= settings.aim * settings.mae_limit_muB
             and np.max(expected) <= settings.aim * settings.max_limit_muB
         ):
-            break
-    return float(min(strength, max(last * growth, low), high))
+            return float(strength)
+    return float(strengths[-1])
 
 
 def step_back(good: float | None, failed: float) -> float:

@@ -32,8 +32,12 @@ class ProtocolSettings(BaseModel):
     flip_threshold_muB: float = Field(0.3, gt=0, description="Targets above it must keep their sign")
     radii_lambda_eV_per_muB2: float = Field(0.5, gt=0, description="λ of the radii stage")
     radii_tolerance: float = Field(0.02, gt=0, description="|m^PAW/m^WS − 1| that ends the radii stage")
+    radii_tolerance_muB: float = Field(
+        0.02, gt=0, description="Mean |m^PAW − m^WS| of a species that ends it as well, however small m is"
+    )
     radii_runs: int = Field(3, ge=1, description="Most calculations of the radii stage")
     step_backs: int = Field(5, ge=0, description="Most step-backs after calculations without convergence")
+    ramp_runs: int = Field(15, ge=1, description="Adaptive: most calculations of the ramp")
     growth_limit: float = Field(10.0, gt=1, description="Adaptive: largest λ ratio between two steps")
     aim: float = Field(0.7, gt=0, le=1, description="Adaptive: aim at this fraction of the limits")
     integration_tolerance_eV_per_atom: float = Field(
