@@ -1,0 +1,90 @@
+"""Labelling: the staged protocol on one configuration, each stage stored the moment it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.client_session import ClientSession
+
+from mmtp_fw.database import Database, atoms_codec, store
+from mmtp_fw.dft import ProtocolSettings, Stage, get_engine, run_protocol
+from mmtp_fw.dft.engine import Engine, settings_hash
+from mmtp_fw.dft.stages import OutcomeStatus
+from mmtp_fw.errors import InputError
+from mmtp_fw.firetasks.base import INTERRUPTED, Context, owner_name
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """What labelling hands from `compute` to `store`; `verdict` is None where the calculation was there."""
+
+    calculation: str
+    verdict: dict[str, Any] | None
+    result: dict[str, Any]
+
+
+def calculation_key(configuration: str, engine: Engine, protocol: ProtocolSettings) -> str:
+    """Return the key of a calculation: equal for every campaign that wants the same label."""
+    digest = settings_hash(engine.settings_document(), protocol.model_dump(mode="json"))
+    return f"{configuration}/{digest}"
+
+
+class LabelWork:
+    """`Work` of a label action."""
+
+    def compute(self, context: Context) -> _Labelled | None:
+        """Run the protocol from the stages that are there; a verdict of any kind is a result."""
+        dft = context.campaign.dft
+        configuration = str(context.action.params["configuration"])
+        engine = get_engine(dft.engine, **dft.settings)
+        key = calculation_key(configuration, engine, dft.protocol)
+        known = context.database.calculations.find_one({"_id": key})
+        if known is not None and known["status"] in ("accepted", "rejected", "failed"):
+            return _Labelled(key, None, _result(key, known["status"], known["reason"], 0))
+        stages = [Stage.model_validate(stage) for stage in (known or {}).get("stages", [])]
+        store.begin_calculation(
+            context.database, key, configuration, engine.name, engine.settings_document(), owner_name()
+        )
+        try:
+            outcome = run_protocol(
+                engine,
+                _configuration(context.database, configuration),
+                dft.protocol,
+                context.directory,
+                finished=stages,
+                on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
+                should_stop=context.should_stop,
+            )
+        except InputError as error:  # a structure that this engine refuses is a verdict, not a crash
+            verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}
+            return _Labelled(key, verdict, _result(key, "rejected", str(error), 0))
+        if outcome.status == OutcomeStatus.INTERRUPTED:
+            return INTERRUPTED
+        verdict = outcome.model_dump(mode="json", exclude={"stages"})
+        return _Labelled(key, verdict, _result(key, outcome.status.value, outcome.reason, outcome.scf_runs))
+
+    def store(self, context: Context, payload: _Labelled, session: ClientSession) -> Mapping[str, Any]:
+        """Write the verdict into the calculation."""
+        if payload.verdict is not None:
+            store.finish_calculation(
+                context.database,
+                payload.calculation,
+                payload.verdict["status"],
+                payload.verdict["reason"],
+                payload.verdict,
+                session=session,
+            )
+        return payload.result
+
+
+def _configuration(database: Database, key: str) -> Any:
+    document = database.configurations.find_one({"_id": key})
+    if document is None:
+        raise InputError(f"no configuration '{key}' in this database")
+    return atoms_codec.from_document(document["atoms"])
+
+
+def _result(key: str, status: str, reason: str, scf_runs: int) -> dict[str, Any]:
+    return {"outcome": status, "reason": reason, "scf_runs": scf_runs, "calculation": key}

@@ -1,0 +1,59 @@
+"""Exploring trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo.client_session import ClientSession
+
+from mmtp_fw.database import store
+from mmtp_fw.firetasks.base import INTERRUPTED, Context
+from mmtp_fw.firetasks.potentials import load_potential
+from mmtp_fw.firetasks.start import starting_cell
+from mmtp_fw.md import MdSettings, MdState, run_md
+
+
+class MdWork:
+    """`Work` of an MD action."""
+
+    def compute(self, context: Context) -> dict[str, Any] | None:
+        """Run the trajectory; however it ends, that is its result."""
+        params, campaign = context.action.params, context.campaign
+        potential, active_set = load_potential(context.database, params["potential"])
+        cell = starting_cell(
+            campaign, params["lattice_parameter_A"], params["magnetic_order"], params["seed"]
+        )
+        settings = MdSettings(
+            **{
+                "temperature_K": params["temperature_K"],
+                "steps": campaign.md.steps,
+                "timestep_fs": campaign.md.timestep_fs,
+                "gamma_select": campaign.selection.gamma_select,
+                "gamma_break": campaign.selection.gamma_break,
+                "seed": params["seed"],
+            }
+            | campaign.md.settings
+        )
+        run = run_md(potential, active_set, cell, settings, context.directory, context.should_stop)
+        if run.state == MdState.INTERRUPTED:
+            return INTERRUPTED
+        return {
+            "state": run.state.value,
+            "steps": run.steps_done,
+            "max_grade": run.max_grade,
+            "message": run.message,
+            "wall_seconds": run.wall_seconds,
+            "thermo": {name: list(map(float, column)) for name, column in run.thermo.items()},
+            "candidates": run.candidates,
+        }
+
+    def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
+        """Write the run with its candidates."""
+        number = store.save_md_run(context, payload, session)
+        return {
+            "outcome": payload["state"],
+            "candidates": len(payload["candidates"]),
+            "md_steps": payload["steps"],
+            "md_run": number,
+        }
