@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mmtp_fw.dft.settings import ProtocolSettings
+from mmtp_fw.structures import Lattice
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -34,7 +35,9 @@ class SystemSettings(Section):
     composition: dict[str, float] = Field(
         default={"Fe": 0.68, "Pd": 0.32}, description="Atomic fractions by species; they add up to 1"
     )
-    structure: Literal["fcc", "bcc", "sc", "hcp"] = Field(default="fcc", description="Parent lattice")
+    structure: Lattice = Field(
+        default="fcc", description="Lattice: fcc and bcc are random alloys, L1_2 and B2 their ordered kinds"
+    )
     supercell: tuple[Count, Count, Count] = Field(
         default=(2, 2, 2), description="Repetitions of the conventional cell along its three edges"
     )
@@ -104,7 +107,9 @@ class PretrainingSettings(Section):
     """The first training set: distorted, strained, disordered cells with various moments."""
 
     structures: Count = Field(default=24, description="Number of generated configurations")
-    displacement_A: Positive = Field(default=0.12, description="Standard deviation of displacements (Å)")
+    displacement_A: Positive = Field(
+        default=0.12, description="Largest standard deviation of displacements (Å)"
+    )
     strain: float = Field(default=0.02, ge=0, le=0.3, description="Largest random strain component")
     moment_scale: float = Field(
         default=0.25, ge=0, le=1, description="Standard deviation of moments relative to the typical ones"

@@ -56,7 +56,7 @@ def estimate(campaign: Campaign) -> Cost:
         From the case that the first potential selects nothing, to the case that the budget is spent.
     """
     system, budget, properties = campaign.system, campaign.budget, campaign.properties
-    basis = {"fcc": 4, "bcc": 2, "sc": 1, "hcp": 2}[system.structure]
+    basis = {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2}[system.structure]
     atoms = basis * system.supercell[0] * system.supercell[1] * system.supercell[2]
     first = campaign.pretraining.structures
     rounds = min(
