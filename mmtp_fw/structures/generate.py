@@ -1,0 +1,130 @@
+"""The pretraining set: seeded, reproducible configurations with target moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.structures.lattices import Lattice, crystal
+from mmtp_fw.structures.magnetic_orders import MagneticOrder, target_moments
+
+ORDERS: tuple[MagneticOrder, ...] = (
+    "ferromagnetic", "scaled", "disordered", "ferromagnetic", "scaled", "antiferromagnetic",
+)
+_NEAREST = {"sc": 1.0, "fcc": 0.5**0.5, "L1_2": 0.5**0.5, "bcc": 0.75**0.5, "B2": 0.75**0.5}
+_TRIES = 50
+
+
+def generate(
+    composition: Mapping[str, float],
+    lattice_parameters_A: Sequence[float],
+    typical_moments_muB: Mapping[str, float],
+    structures: int = 24,
+    structure: Lattice = "fcc",
+    supercell: Sequence[int] = (2, 2, 1),
+    displacement_A: float = 0.12,
+    strain: float = 0.02,
+    moment_scale: float = 0.25,
+    flipped_fraction: float = 0.15,
+    magnetic_orders: Sequence[MagneticOrder] = ORDERS,
+    min_distance_fraction: float = 0.75,
+    seed: int = 0,
+) -> list[Atoms]:
+    """Generate configurations that cover lattice parameters, distortions and magnetic states.
+
+    Lattice parameters and magnetic orders are taken in turn; everything else is drawn from one generator
+    that `seed` starts, so that the same arguments give the same configurations, bit by bit, and a longer
+    list begins with the shorter one.
+
+    Parameters
+    ----------
+    composition : mapping of str to float
+        Fractions of the species, rounded to whole atoms (Fe 0.68, Pd 0.32: Fe11Pd5, Fe22Pd10).
+    lattice_parameters_A : sequence of float
+    typical_moments_muB : mapping of str to float
+    structures : int
+        How many configurations.
+    structure : {"fcc", "bcc", "sc", "B2", "L1_2"}
+    supercell : three ints
+        Repetitions of the conventional cubic cell.
+    displacement_A : float
+        Largest standard deviation of a coordinate's displacement; each configuration draws its own
+        between 20 % and 100 % of it.
+    strain : float
+        Largest component of the symmetric random strain (volume and shear).
+    moment_scale, flipped_fraction : float
+        See `target_moments`.
+    magnetic_orders : sequence of str
+    min_distance_fraction : float
+        Displacements that bring two atoms nearer than this fraction of the lattice's nearest-neighbour
+        distance are drawn again.
+    seed : int
+
+    Returns
+    -------
+    list of Atoms
+        Target moments as initial magnetic moments; ``info["generator"]`` says how each was made.
+
+    Raises
+    ------
+    InputError
+        Arguments that make no sense, or displacements too large for the minimum distance.
+
+    Examples
+    --------
+    >>> made = generate({"Fe": 0.68, "Pd": 0.32}, [3.75], {"Fe": 2.6, "Pd": 0.3}, structures=2)
+    >>> [str(atoms.symbols.formula.format("metal")) for atoms in made]
+    ['Fe11Pd5', 'Fe11Pd5']
+    """
+    if structures < 1 or not lattice_parameters_A or not magnetic_orders:
+        raise InputError("structures, lattice_parameters_A and magnetic_orders must not be empty")
+    made = []
+    for index in range(structures):
+        # An own generator for each, so that a longer list begins with the shorter one.
+        rng = np.random.default_rng([seed, index])
+        lattice_parameter = float(lattice_parameters_A[index % len(lattice_parameters_A)])
+        # Shifted by one from each lattice parameter to the next: every pair of both comes in its turn.
+        turn = index // len(lattice_parameters_A) + index % len(lattice_parameters_A)
+        order = magnetic_orders[turn % len(magnetic_orders)]
+        atoms = crystal(structure, lattice_parameter, supercell, composition, rng)
+        atoms.info["supercell"] = tuple(int(n) for n in supercell)
+        moments = target_moments(atoms, order, typical_moments_muB, moment_scale, flipped_fraction, rng)
+        nearest = min_distance_fraction * _NEAREST[structure] * lattice_parameter
+        atoms, amplitude = _distorted(atoms, displacement_A, strain, nearest, rng)
+        atoms.set_initial_magnetic_moments(moments)
+        atoms.info = {
+            "generator": {
+                "structure": structure,
+                "lattice_parameter_A": lattice_parameter,
+                "magnetic_order": order,
+                "displacement_A": amplitude,
+                "strain": strain,
+                "seed": seed,
+                "index": index,
+            }
+        }
+        made.append(atoms)
+    return made
+
+
+def _distorted(
+    atoms: Atoms, displacement_A: float, strain: float, nearest: float, rng: np.random.Generator
+) -> tuple[Atoms, float]:
+    """Return a strained, displaced copy, and the standard deviation of its displacements (Å)."""
+    for _ in range(_TRIES):
+        candidate = atoms.copy()
+        tensor = rng.uniform(-strain, strain, (3, 3))
+        deformation = np.eye(3) + 0.5 * (tensor + tensor.T)
+        candidate.set_cell(np.asarray(atoms.cell) @ deformation, scale_atoms=True)
+        amplitude = float(displacement_A * rng.uniform(0.2, 1.0))
+        candidate.positions += amplitude * rng.normal(size=(len(atoms), 3))
+        if len(neighbor_list("i", candidate, nearest)) == 0:
+            return candidate, amplitude
+    raise InputError(
+        f"displacements of {displacement_A} Å keep bringing atoms nearer than {nearest:.2f} Å",
+        "choose a smaller displacement_A or min_distance_fraction",
+    )
