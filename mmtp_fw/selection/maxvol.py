@@ -1,0 +1,276 @@
+"""Square submatrices of largest volume (MaxVol) and the coefficients of rows in them.
+
+For an invertible A of p rows, a row b is b = c·A. Where |c_j| > 1, putting b in the place of row j multiplies
+|det A| by |c_j|; MaxVol (Goreinov et al., 2010) does so until no |c_j| exceeds one. Here the exchanges are made
+in blocks: the few rows that stick out most are exchanged among themselves at once, with coefficients of these rows
+only, and all other coefficients follow by one matrix product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+
+from mmtp_fw.errors import InputError
+
+DEFAULT_TOLERANCE = 1.01
+_BLOCK = 48
+
+
+@numba.njit(nogil=True, cache=True)
+def _row_maxima(coefficients: np.ndarray, out: np.ndarray) -> None:
+    """Write max_j |c_ij| of every row."""
+    for i in range(coefficients.shape[0]):
+        largest = 0.0
+        for j in range(coefficients.shape[1]):
+            value = abs(coefficients[i, j])
+            largest = value if value > largest else largest
+        out[i] = largest
+
+
+@numba.njit(nogil=True, cache=True)
+def _exchange_block(block: np.ndarray, threshold: float, limit: int, pairs: np.ndarray) -> int:
+    """Exchange rows of a block until no coefficient in it exceeds `threshold`.
+
+    `block` (m, p) is changed to the coefficients of the rows that then stand outside; ``pairs[k]`` becomes
+    (row of the block, column). Returns the number of exchanges.
+    """
+    m, p = block.shape
+    count = 0
+    while count < limit:
+        largest, i0, j0 = threshold, -1, -1
+        for i in range(m):
+            for j in range(p):
+                if abs(block[i, j]) > largest:
+                    largest, i0, j0 = abs(block[i, j]), i, j
+        if i0 < 0:
+            break
+        pairs[count, 0] = i0
+        pairs[count, 1] = j0
+        count += 1
+        pivot = block[i0, j0]
+        shifted = block[i0].copy()
+        shifted[j0] -= 1.0
+        for i in range(m):
+            if i != i0:
+                factor = block[i, j0] / pivot
+                for j in range(p):
+                    block[i, j] -= factor * shifted[j]
+        # The row that leaves is e_j of the old matrix: its coefficients in the new one.
+        for j in range(p):
+            block[i0, j] = -shifted[j] / pivot
+        block[i0, j0] += 1.0
+    return count
+
+
+@dataclass(eq=False)
+class SquareSet:
+    """An invertible matrix of p rows that can be improved.
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (p, p)
+        The rows.
+    inverse : ndarray, shape (p, p)
+    labels : ndarray of int64, shape (p,)
+        Where each row came from; the caller's numbers.
+    log_volume : float
+        ln |det matrix|.
+    """
+
+    matrix: np.ndarray
+    inverse: np.ndarray
+    labels: np.ndarray
+    log_volume: float
+
+    @classmethod
+    def from_matrix(cls, matrix: np.ndarray, labels: np.ndarray) -> SquareSet:
+        """Invert a matrix, shape (p, p).
+
+        Raises
+        ------
+        InputError
+            For a singular matrix.
+        """
+        matrix = np.array(matrix, dtype=np.float64)
+        sign, log_volume = np.linalg.slogdet(matrix)
+        if sign == 0 or not np.isfinite(log_volume):
+            raise InputError(
+                "the rows of the active set depend on one another", "start it with SquareSet.diagonal"
+            )
+        return cls(matrix, np.linalg.inv(matrix), np.array(labels, dtype=np.int64), float(log_volume))
+
+    @classmethod
+    def diagonal(cls, size: int, floor: float = 1.0) -> SquareSet:
+        """Return `floor` times the unit matrix, its rows labelled −1: stand-ins for rows not yet seen."""
+        return cls(
+            np.eye(size) * floor,
+            np.eye(size) / floor,
+            np.full(size, -1, dtype=np.int64),
+            size * float(np.log(floor)),
+        )
+
+    def copy(self) -> SquareSet:
+        """Return an independent copy."""
+        return SquareSet(self.matrix.copy(), self.inverse.copy(), self.labels.copy(), self.log_volume)
+
+    def coefficients(self, rows: np.ndarray) -> np.ndarray:
+        """Return c with rows = c·matrix, shape (n, p)."""
+        return rows @ self.inverse
+
+    def grades(self, rows: np.ndarray) -> np.ndarray:
+        """Return max_j |c_ij| for rows of shape (n, p), shape (n,)."""
+        out = np.empty(len(rows))
+        _row_maxima(np.ascontiguousarray(self.coefficients(rows)), out)
+        return out
+
+    def absorb(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        tolerance: float = DEFAULT_TOLERANCE,
+        max_exchanges: int = 1_000_000,
+    ) -> int:
+        """Exchange rows until no coefficient of any row exceeds `tolerance` in size.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (n, p)
+            Candidates.
+        labels : ndarray of int, shape (n,)
+        tolerance : float
+            At least 1.
+        max_exchanges : int
+            Stop after so many.
+
+        Returns
+        -------
+        int
+            Number of exchanges. The log volume has grown by at least ln(tolerance) for each.
+        """
+        if len(rows) == 0:
+            return 0
+        pool = np.vstack([self.matrix, np.asarray(rows, dtype=np.float64)])
+        pool_labels = np.concatenate([self.labels, np.asarray(labels, dtype=np.int64)])
+        chosen, _, exchanges = _improve(
+            pool, np.arange(len(self.matrix)), self.coefficients(pool), tolerance, max_exchanges
+        )
+        if exchanges:
+            improved = SquareSet.from_matrix(pool[chosen], pool_labels[chosen])
+            self.matrix, self.inverse = improved.matrix, improved.inverse
+            self.labels, self.log_volume = improved.labels, improved.log_volume
+        return exchanges
+
+
+def _improve(
+    rows: np.ndarray, chosen: np.ndarray, coefficients: np.ndarray, tolerance: float, max_exchanges: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Exchange between `chosen` (indices into rows, (p,)) and all rows; coefficients (n, p) are overwritten."""
+    chosen = chosen.copy()
+    threshold = max(1.0, tolerance)
+    maxima = np.empty(len(rows))
+    exchanges = 0
+    while exchanges < max_exchanges:
+        _row_maxima(coefficients, maxima)
+        count = min(_BLOCK, len(rows))
+        candidates = np.argpartition(maxima, len(rows) - count)[len(rows) - count :]
+        candidates = candidates[maxima[candidates] > threshold]
+        if len(candidates) == 0:
+            break
+        chosen, done = _exchange(candidates, chosen, coefficients, threshold, max_exchanges - exchanges)
+        exchanges += done
+    return chosen, coefficients, exchanges
+
+
+def _exchange(
+    candidates: np.ndarray, chosen: np.ndarray, coefficients: np.ndarray, threshold: float, limit: int
+) -> tuple[np.ndarray, int]:
+    """Exchange the candidate rows (indices), then bring all coefficients up to date by one product."""
+    outside = candidates.copy()
+    # A block that may be as large as the rows it drives out of one another stays numerically harmless.
+    limit = min(limit, 2 * _BLOCK)
+    pairs = np.empty((limit, 2), dtype=np.int64)
+    count = _exchange_block(coefficients[outside].copy(), threshold, limit, pairs)
+    columns: dict[int, int] = {}
+    for local, column in pairs[:count]:
+        columns[int(column)] = int(outside[local])
+        outside[local], chosen[column] = chosen[column], outside[local]
+    J = np.array([j for j, _ in columns.items()], dtype=np.int64)
+    inside = chosen[J]
+    # New matrix = M·old, with M the unit matrix but for rows J, which are the coefficients of the new rows.
+    M = coefficients[inside]
+    T = np.linalg.solve(M[:, J], -M)
+    T[:, J] = np.linalg.inv(M[:, J])
+    T[np.arange(len(J)), J] -= 1.0
+    coefficients += coefficients[:, J] @ T
+    return chosen, count
+
+
+def pivot_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choose p of n rows by Gaussian elimination with row pivoting: a good start for MaxVol.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, p), n ≥ p
+        Of full column rank.
+
+    Returns
+    -------
+    chosen : ndarray of int64, shape (p,)
+    coefficients : ndarray, shape (n, p)
+        Of all rows in the chosen ones.
+    """
+    n, p = rows.shape
+    factors, pivots, info = lapack.dgetrf(np.asfortranarray(rows))
+    if info > 0:
+        raise InputError("rows without full rank", "add diagonal rows first")
+    order = np.arange(n)
+    for k, pivot in enumerate(pivots):
+        order[k], order[pivot] = order[pivot], order[k]
+    top = factors[:p]
+    # rows[order] = L·U, so the coefficients in the first p of them are L·L_top⁻¹.
+    lower = solve_triangular(top, factors[p:].T, trans="T", lower=True, unit_diagonal=True, check_finite=False).T
+    coefficients = np.empty((n, p))
+    coefficients[order[:p]] = np.eye(p)
+    coefficients[order[p:]] = lower
+    return order[:p].astype(np.int64), coefficients
+
+
+def maxvol(rows: np.ndarray, tolerance: float = DEFAULT_TOLERANCE, floor: float = 0.0) -> SquareSet:
+    """Return p of n rows of (locally) largest volume.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, p)
+    tolerance : float
+        At least 1: no exchange with any row multiplies the volume by more.
+    floor : float
+        Where it is positive, the rows ``floor * e_j`` take part too: the answer exists then for any number and
+        rank of rows, and directions in which no row reaches `floor` are held by them (label −1).
+
+    Returns
+    -------
+    SquareSet
+        Labelled by the index into `rows`.
+
+    Raises
+    ------
+    InputError
+        Without a floor, for rows that don't span the space; for rows that aren't finite.
+    """
+    rows = np.asarray(rows, dtype=np.float64)
+    if rows.ndim != 2 or not np.all(np.isfinite(rows)):
+        raise InputError("MaxVol needs a matrix of finite numbers")
+    n, p = rows.shape
+    labels = np.arange(n, dtype=np.int64)
+    if floor > 0:
+        rows = np.vstack([rows, floor * np.eye(p)])
+        labels = np.concatenate([labels, np.full(p, -1)])
+    elif n < p:
+        raise InputError(f"{n} rows can't span {p} dimensions", "give more rows, or a floor")
+    chosen, coefficients = pivot_rows(rows)
+    chosen, _, _ = _improve(rows, chosen, coefficients, tolerance, 1_000_000)
+    return SquareSet.from_matrix(rows[chosen], labels[chosen])
