@@ -1,1 +1,10 @@
+"""The magnetic Moment Tensor Potential: form, files, kernels, calculator, relaxed moments."""
 
+from __future__ import annotations
+
+from mmtp_fw.potential.evaluation import Evaluation
+from mmtp_fw.potential.moments import RelaxedMoments
+from mmtp_fw.potential.potential import Potential
+from mmtp_fw.potential.system import System, moments_of
+
+__all__ = ["Evaluation", "Potential", "RelaxedMoments", "System", "moments_of"]

@@ -1,0 +1,45 @@
+"""What an evaluation returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy of n atoms and its derivatives.
+
+    Attributes
+    ----------
+    energy : float
+        eV.
+    energies : ndarray, shape (n,)
+        Site energies, eV.
+    forces : ndarray, shape (n, 3)
+        −∂E/∂r, eV/Å.
+    stress : ndarray, shape (6,)
+        eV/Å³, ASE's sign (positive under tension), Voigt order xx yy zz yz xz xy; zero without a cell.
+    magnetic_forces : ndarray, shape (n,)
+        −∂E/∂m, eV/μB.
+    moments : ndarray, shape (n,)
+        Where it was evaluated, μB.
+    warnings : tuple of str
+        Why the numbers are extrapolated, where they are: moments outside the magnetic range or distances
+        below R_min.
+    """
+
+    energy: float
+    energies: np.ndarray
+    forces: np.ndarray
+    stress: np.ndarray
+    magnetic_forces: np.ndarray
+    moments: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+
+def voigt(tensor: np.ndarray) -> np.ndarray:
+    """Return the symmetric part of a (3, 3) tensor as xx yy zz yz xz xy."""
+    s = 0.5 * (tensor + tensor.T)
+    return np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])

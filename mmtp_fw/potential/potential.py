@@ -1,0 +1,521 @@
+"""The magnetic Moment Tensor Potential."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.potential import tables as alpha
+from mmtp_fw.potential.evaluation import Evaluation, voigt
+from mmtp_fw.potential.fileio import Dialect, PotentialFile, format_potential, parse_potential, read_potential
+from mmtp_fw.potential.system import System, moments_of
+from mmtp_fw.potential.tag import SYMMETRIZED, make_tag, parse_tag
+
+if TYPE_CHECKING:
+    from mmtp_fw.potential.calculator import MmtpCalculator
+    from mmtp_fw.potential.moments import RelaxedMoments
+
+
+class Potential:
+    """A collinear magnetic Moment Tensor Potential (mMTP).
+
+    The energy is E = Σ_i [s_{z_i} + Σ_α ξ_α B_α(n_i)] with radial functions
+    f_μ = scaling (R_cut − r)² Σ c^{μ,z_i z_j}_{ζβγ} T_ζ(r) T_β(m_i) T_γ(m_j) (I. Novikov et al., npj Comput.
+    Mater. 8, 13 (2022); A. Kotykhov et al., Sci. Rep. 13, 19728 (2023)). A symmetrized potential is
+    ½[E(M) + E(−M)]: exact under time reversal.
+
+    Make one with `read`, `loads` or `from_level`.
+
+    Attributes
+    ----------
+    species : list of str
+        Chemical symbols in the order of the type indices.
+    r_min, r_cut : float
+        Range of the radial basis, Å.
+    min_moment, max_moment : float
+        Range of the magnetic basis, μB.
+    radial_size, magnetic_size : int
+        Numbers of basis functions; magnetic_size is 0 without magnetism.
+    scaling : float
+    symmetrized : bool
+    tables : Tables
+        The contraction tables (of one half, in a symmetrized potential).
+
+    Examples
+    --------
+    >>> pot = Potential.from_level(12, ["Fe", "Pd"], r_min=2.0, r_cut=5.0, radial_size=8,
+    ...                            max_moment=4.0, magnetic_size=2, seed=0)
+    >>> pot.n_parameters
+    415
+    """
+
+    def __init__(self, file: PotentialFile, species: Sequence[str] | None = None) -> None:
+        names, symmetrized = parse_tag(file.tag)
+        if symmetrized:
+            file = _fold(file)
+        if species is None:
+            species = names or [str(i) for i in range(file.species_count)]
+        if len(species) != file.species_count or len(set(species)) != len(species):
+            raise InputError(
+                f"{len(species)} species names ({', '.join(species)}) for a potential of {file.species_count}",
+                "give one name per species, each once",
+            )
+        self.species = list(species)
+        self.symmetrized = symmetrized
+        self.scaling = file.scaling
+        self.r_min, self.r_cut = file.r_min, file.r_cut
+        self.min_moment, self.max_moment = file.min_moment, file.max_moment
+        self.radial_size = file.radial_coefficients.shape[3]
+        self.magnetic_size = file.magnetic_size
+        self.tables = file.tables
+        self._level: int | None = None
+        self._xi = file.moment_coefficients.copy()
+        self._constants = file.species_coefficients.copy()
+        self._c = file.radial_coefficients.copy()
+        self._expand()
+
+    # Making and keeping -----------------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, path: str | Path, species: Sequence[str] | None = None) -> Potential:
+        """Read a `.mmtp` or `.mtp` file in any spelling.
+
+        Parameters
+        ----------
+        path : str or Path
+        species : sequence of str, optional
+            Names where the file only numbers its species.
+
+        Raises
+        ------
+        InputError
+            With file, line and reason.
+        """
+        return cls(read_potential(path), species)
+
+    @classmethod
+    def loads(cls, text: str, species: Sequence[str] | None = None) -> Potential:
+        """Make a potential from a file's text; see `read`."""
+        return cls(parse_potential(text), species)
+
+    @classmethod
+    def from_level(
+        cls,
+        level: int,
+        species: Sequence[str],
+        r_min: float = 2.0,
+        r_cut: float = 5.0,
+        radial_size: int = 8,
+        max_moment: float = 4.0,
+        magnetic_size: int = 2,
+        seed: int = 0,
+        symmetrized: bool | None = None,
+    ) -> Potential:
+        """Make an untrained potential with random coefficients.
+
+        Parameters
+        ----------
+        level : int
+            Even, 2 to 24.
+        species : sequence of str
+        r_min, r_cut : float
+            Å.
+        radial_size : int
+            Number of radial basis functions.
+        max_moment : float
+            The magnetic range is [−max_moment, max_moment] (μB).
+        magnetic_size : int
+            Number of magnetic basis functions; 0 makes a non-magnetic potential.
+        seed : int
+        symmetrized : bool, optional
+            Exact time reversal; by default of every magnetic potential.
+
+        Raises
+        ------
+        InputError
+            For values that make no potential.
+        """
+        if not (r_cut > r_min >= 0):
+            raise InputError(f"r_min {r_min} and r_cut {r_cut} are no range", "0 <= r_min < r_cut (Å)")
+        if radial_size < 1 or magnetic_size < 0 or not max_moment > 0 or len(species) == 0:
+            raise InputError(
+                "radial_size must be at least 1, magnetic_size at least 0, max_moment positive, "
+                "and one species at least named"
+            )
+        tables = alpha.generate(level)
+        rng = np.random.default_rng(seed)
+        C, K, m = len(species), tables.radial_count, max(1, magnetic_size)
+        # Sizes that give forces of order eV/Å whatever the level: f_μ of order 1 per shell of neighbours.
+        c = rng.normal(size=(C, C, K, radial_size, m, m)) / ((r_cut - r_min) ** 2 * np.sqrt(radial_size) * m)
+        xi = 0.1 * rng.normal(size=len(tables.scalars)) / np.sqrt(len(tables.scalars))
+        file = PotentialFile(
+            1.0, C, "", r_min, r_cut, -max_moment, max_moment, magnetic_size, c, tables, np.zeros(C), xi
+        )
+        potential = cls(file, species)
+        potential.symmetrized = magnetic_size > 0 if symmetrized is None else symmetrized
+        potential._level = level
+        potential._expand()
+        return potential
+
+    def copy(self) -> Potential:
+        """Return an independent copy."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.species = list(self.species)
+        other.parameters = self.parameters
+        return other
+
+    def dumps(self, dialect: Dialect = "spin-mlip") -> str:
+        """Return the text of a file.
+
+        A symmetrized potential is written with doubled tables, ½E(M) and ½E(−M) side by side, so that any
+        code that reads the format computes the very same numbers; the tag tells this reader to fold it back.
+
+        Parameters
+        ----------
+        dialect : {"spin-mlip", "mlip3", "motep"}
+
+        Raises
+        ------
+        InputError
+            Unknown dialect.
+        """
+        tables = self._tables
+        file = PotentialFile(
+            self.scaling,
+            len(self.species),
+            make_tag(self.species, self.symmetrized),
+            self.r_min,
+            self.r_cut,
+            self.min_moment,
+            self.max_moment,
+            self.magnetic_size,
+            self._full_c / self.scaling,
+            tables,
+            self._constants,
+            self._full_xi,
+        )
+        return format_potential(file, dialect)
+
+    def write(self, path: str | Path, dialect: Dialect = "spin-mlip") -> None:
+        """Write a file, complete or not at all; see `dumps`."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            temporary.write_text(self.dumps(dialect), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise InputError(f"{path}: can't write the potential: {error}") from error
+
+    @property
+    def content_hash(self) -> str:
+        """Return the blake2b digest (hex, 32 characters) of the written text."""
+        return hashlib.blake2b(self.dumps().encode(), digest_size=16).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Potential) and self.dumps() == other.dumps()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        kind = "symmetrized " if self.symmetrized else ""
+        return (
+            f"<{kind}Potential level {self.level} of {'-'.join(self.species)}, {self.n_parameters} parameters>"
+        )
+
+    # Parameters -------------------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> int | None:
+        """The level of the complete basis that has these tables' sizes; None for any other set."""
+        if self._level is None:
+            self._level = alpha.level_of(self.tables)
+        return self._level
+
+    @property
+    def magnetic(self) -> bool:
+        """Whether the energy depends on the moments."""
+        return self.magnetic_size > 0
+
+    @property
+    def radial_count(self) -> int:
+        """Number K of radial functions f_μ."""
+        return int(self._c.shape[2])
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return len(self._xi) + len(self._constants) + self._c.size
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """All parameters as one vector: ξ, species constants, c[z_i, z_j, μ, ζ, β, γ] (a copy)."""
+        return np.concatenate([self._xi, self._constants, self._c.ravel()])
+
+    @parameters.setter
+    def parameters(self, values: np.ndarray) -> None:
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != (self.n_parameters,):
+            raise InputError(f"{values.shape} is not the shape ({self.n_parameters},) of the parameters")
+        n, m = len(self._xi), len(self._xi) + len(self._constants)
+        self._xi, self._constants = values[:n].copy(), values[n:m].copy()
+        self._c = values[m:].reshape(self._c.shape).copy()
+        self._expand()
+
+    @property
+    def parameter_slices(self) -> dict[str, slice]:
+        """Where ξ ("moments"), species constants ("species") and c ("radial") stand in `parameters`."""
+        n, m = len(self._xi), len(self._xi) + len(self._constants)
+        return {"moments": slice(0, n), "species": slice(n, m), "radial": slice(m, self.n_parameters)}
+
+    def _parity(self) -> np.ndarray:
+        size = self._c.shape[-1]
+        return (-1.0) ** np.add.outer(np.arange(size), np.arange(size))
+
+    def _expand(self) -> None:
+        """Refresh what the kernels read."""
+        if self.symmetrized and not np.isclose(self.min_moment, -self.max_moment, rtol=1e-12):
+            raise InputError(
+                f"a symmetrized potential needs a symmetric magnetic range, not "
+                f"[{self.min_moment}, {self.max_moment}]"
+            )
+        if self.symmetrized:
+            self._tables = self.tables.doubled()
+            self._full_c = self.scaling * np.concatenate([self._c, self._c * self._parity()], axis=2)
+            self._full_xi = 0.5 * np.concatenate([self._xi, self._xi])
+        else:
+            self._tables = self.tables
+            self._full_c = self.scaling * self._c
+            self._full_xi = self._xi.copy()
+
+    def _fold_gradient(self, d_xi: np.ndarray, d_constants: np.ndarray, d_c: np.ndarray) -> np.ndarray:
+        """Gather kernel gradients (leading axes alike) into gradients over `parameters`."""
+        if self.symmetrized:
+            n, k = len(self._xi), self.radial_count
+            d_xi = 0.5 * (d_xi[..., :n] + d_xi[..., n:])
+            axis = d_c.ndim - 4
+            one, two = np.split(d_c, [k], axis=axis)
+            d_c = one + two * self._parity()
+        d_c = self.scaling * d_c
+        lead = d_xi.shape[:-1]
+        return np.concatenate([d_xi, d_constants, d_c.reshape(*lead, -1)], axis=-1)
+
+    # Evaluating -------------------------------------------------------------------------------------------
+
+    def system(self, atoms: Atoms) -> System:
+        """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`."""
+        return System.from_atoms(atoms, self.species, self.r_cut)
+
+    def evaluate(
+        self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None
+    ) -> Evaluation:
+        """Evaluate energy, forces, stress and magnetic forces.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            n atoms.
+        moments : ndarray, shape (n,), optional
+            μB; by default those of `atoms` (see `moments_of`).
+        system : System, optional
+            The arrays of `atoms`, where they are there already.
+
+        Raises
+        ------
+        InputError
+            Unknown species, NaN, coincident atoms, moments that are not collinear.
+        """
+        system = self.system(atoms) if system is None else system
+        return self.evaluate_system(system, moments_of(atoms) if moments is None else moments)
+
+    def evaluate_system(self, system: System, moments: np.ndarray) -> Evaluation:
+        """Evaluate a configuration given as arrays; see `evaluate`."""
+        from mmtp_fw.potential import kernels
+
+        moments = self._checked(moments, len(system))
+        n = len(system)
+        energies, forces = np.zeros(n), np.zeros((n, 3))
+        virial, dm = np.zeros((3, 3)), np.zeros(n)
+        t = self._tables
+        kernels.evaluate(
+            system.types, system.first, system.neighbors, system.vectors, moments,
+            self._full_c, self._full_xi, self._constants, t.basic, t.times, t.scalars, t.n_moments,
+            self.r_min, self.r_cut, self.min_moment, self.max_moment, energies, forces, virial, dm,
+        )  # fmt: skip
+        stress = voigt(virial) / system.volume if system.volume > 0 else np.zeros(6)
+        return Evaluation(
+            float(energies.sum()), energies, forces, stress, -dm, moments, self._warnings(system, moments)
+        )
+
+    def energy_parameter_gradient(
+        self, atoms: Atoms | System, per_site: bool = False, moments: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return ∂E/∂θ, shape (p,), or ∂E_i/∂θ of every site, shape (n, p).
+
+        Parameters
+        ----------
+        atoms : Atoms or System
+        per_site : bool
+        moments : ndarray, shape (n,), optional
+            Needed with a System.
+        """
+        from mmtp_fw.potential import kernels
+
+        system = atoms if isinstance(atoms, System) else self.system(atoms)
+        if moments is None:
+            if isinstance(atoms, System):
+                raise InputError("moments are needed with a System")
+            moments = moments_of(atoms)
+        moments = self._checked(moments, len(system))
+        rows = len(system) if per_site else 1
+        d_xi = np.zeros((rows, len(self._full_xi)))
+        d_constants = np.zeros((rows, len(self._constants)))
+        d_c = np.zeros((rows, *self._full_c.shape))
+        t = self._tables
+        kernels.energy_gradient(
+            system.types, system.first, system.neighbors, system.vectors, moments,
+            self._full_c, self._full_xi, t.basic, t.times, t.scalars, t.n_moments,
+            self.r_min, self.r_cut, self.min_moment, self.max_moment, per_site, d_xi, d_constants, d_c,
+        )  # fmt: skip
+        gradient = self._fold_gradient(d_xi, d_constants, d_c)
+        return gradient if per_site else gradient[0]
+
+    def directional_parameter_gradient(
+        self,
+        system: System,
+        moments: np.ndarray,
+        energy: float = 0.0,
+        displacements: np.ndarray | None = None,
+        strain: np.ndarray | None = None,
+        moment_changes: np.ndarray | None = None,
+    ) -> tuple[float, np.ndarray]:
+        """Return S = a E + D E and ∂S/∂θ, with D the derivative along given changes.
+
+        Parameters
+        ----------
+        system : System
+            n atoms.
+        moments : ndarray, shape (n,)
+            μB.
+        energy : float
+            a.
+        displacements : ndarray, shape (n, 3), optional
+            Change of the positions.
+        strain : ndarray, shape (3, 3), optional
+            Change ε of all vectors, r → r + ε r.
+        moment_changes : ndarray, shape (n,), optional
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray, shape (p,)
+        """
+        from mmtp_fw.potential import kernels_tangent
+
+        n = len(system)
+        u = np.zeros((n, 3)) if displacements is None else np.ascontiguousarray(displacements, dtype=float)
+        e = np.zeros((3, 3)) if strain is None else np.ascontiguousarray(strain, dtype=float)
+        h = np.zeros(n) if moment_changes is None else np.ascontiguousarray(moment_changes, dtype=float)
+        d_xi, d_constants = np.zeros_like(self._full_xi), np.zeros_like(self._constants)
+        d_c = np.zeros_like(self._full_c)
+        t = self._tables
+        value = kernels_tangent.directional_gradient(
+            system.types, system.first, system.neighbors, system.vectors, self._checked(moments, n),
+            self._full_c, self._full_xi, self._constants, t.basic, t.times, t.scalars, t.n_moments,
+            self.r_min, self.r_cut, self.min_moment, self.max_moment, float(energy), u, e, h,
+            d_xi, d_constants, d_c,
+        )  # fmt: skip
+        return value, self._fold_gradient(d_xi, d_constants, d_c)
+
+    def relax_moments(
+        self, atoms: Atoms, start: np.ndarray | None = None, tolerance: float = 1e-4
+    ) -> RelaxedMoments:
+        """Minimise the energy over the moments within their range; see `mmtp_fw.potential.moments`."""
+        from mmtp_fw.potential.moments import relax_moments
+
+        return relax_moments(self, atoms, start, tolerance)
+
+    def calculator(self, relax_moments: bool = False) -> MmtpCalculator:
+        """Return an ASE calculator.
+
+        Parameters
+        ----------
+        relax_moments : bool
+            Relax the moments at every new set of positions, from the last ones.
+        """
+        from mmtp_fw.potential.calculator import MmtpCalculator
+
+        return MmtpCalculator(self, relax_moments)
+
+    def _checked(self, moments: np.ndarray, n: int) -> np.ndarray:
+        moments = np.ascontiguousarray(moments, dtype=np.float64)
+        if moments.shape != (n,):
+            raise InputError(f"moments of shape {moments.shape} for {n} atoms", "one signed scalar per atom")
+        if not np.all(np.isfinite(moments)):
+            raise InputError(f"the moment of atom {int(np.argmin(np.isfinite(moments)))} is not finite")
+        return moments
+
+    def _warnings(self, system: System, moments: np.ndarray) -> tuple[str, ...]:
+        found = []
+        outside = (moments < self.min_moment - 1e-9) | (moments > self.max_moment + 1e-9)
+        if self.magnetic and outside.any():
+            found.append(
+                f"{int(outside.sum())} moments lie outside [{self.min_moment:g}, {self.max_moment:g}] μB"
+            )
+        if len(system.vectors):
+            closest = float(np.sqrt((system.vectors**2).sum(axis=1).min()))
+            if closest < self.r_min:
+                found.append(f"a distance of {closest:.3f} Å lies below r_min = {self.r_min:g} Å")
+        return tuple(found)
+
+
+def _fold(file: PotentialFile) -> PotentialFile:
+    """Return the half of a symmetrized potential's file that carries its parameters."""
+    c, xi = file.radial_coefficients, file.moment_coefficients
+    K, n = c.shape[2] // 2, len(xi) // 2
+    half = _half_tables(file.tables)
+    parity = (-1.0) ** np.add.outer(np.arange(c.shape[-1]), np.arange(c.shape[-1]))
+    consistent = (
+        half is not None
+        and c.shape[2] % 2 == 0
+        and np.allclose(c[:, :, K:], c[:, :, :K] * parity, rtol=1e-12, atol=0)
+        and np.allclose(xi[:n], xi[n:], rtol=1e-12, atol=0)
+    )
+    if not consistent or half is None:
+        raise InputError(
+            f"the potential is tagged '{SYMMETRIZED}' but its halves are not each other's reversal",
+            "remove the tag to evaluate it as written",
+        )
+    return PotentialFile(
+        file.scaling, file.species_count, file.tag, file.r_min, file.r_cut, file.min_moment, file.max_moment,
+        file.magnetic_size, c[:, :, :K].copy(), half, file.species_coefficients, 2.0 * xi[:n], file.name,
+    )  # fmt: skip
+
+
+def _half_tables(tables: alpha.Tables) -> alpha.Tables | None:
+    """Undo `Tables.doubled`; None where the tables are no double."""
+    n_basic, n_times, n = len(tables.basic) // 2, len(tables.times) // 2, tables.n_moments // 2
+    n_scalars = len(tables.scalars) // 2
+
+    # In the double, products of the first copy stand behind the elementary moments of both copies.
+    def back(index: np.ndarray) -> np.ndarray:
+        return np.where(index < n_basic, index, index - n_basic)
+
+    times = tables.times[:n_times].copy()
+    times[:, [0, 1, 3]] = back(times[:, [0, 1, 3]])
+    half = alpha.Tables(tables.basic[:n_basic], times, back(tables.scalars[:n_scalars]).astype(np.int32), n)
+    try:
+        double = half.doubled()
+    except (IndexError, ValueError):
+        return None
+    same = all(
+        np.array_equal(getattr(double, name), getattr(tables, name)) for name in ("basic", "times", "scalars")
+    )
+    return half if same and double.n_moments == tables.n_moments else None

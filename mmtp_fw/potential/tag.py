@@ -1,0 +1,21 @@
+"""What `potential_tag` carries: names of the species and the mark of a symmetrized potential."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+SYMMETRIZED = "mmtp_fw-symmetrized"
+
+
+def make_tag(species: Sequence[str], symmetrized: bool) -> str:
+    """Return the tag, for example ``species=Fe,Pd;mmtp_fw-symmetrized``; no spaces, for MLIP reads one word."""
+    parts = [] if all(name.isdigit() for name in species) else ["species=" + ",".join(species)]
+    return ";".join(parts + [SYMMETRIZED] * symmetrized)
+
+
+def parse_tag(tag: str) -> tuple[list[str] | None, bool]:
+    """Return the species' names, if the tag has them, and whether the potential is symmetrized."""
+    parts = tag.split(";")
+    names = next((part[8:].split(",") for part in parts if re.fullmatch(r"species=[\w,]+", part)), None)
+    return names, SYMMETRIZED in parts
