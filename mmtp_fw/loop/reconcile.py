@@ -20,6 +20,8 @@ from mmtp_fw.database import Database
 SUSPICIONS = "suspicions"
 FORGET_SECONDS = 86400
 """Suspicions that were not seen again are dropped after this time (s)."""
+MOST_RERUNS = 10
+"""Launches after which a Firework that fizzles without noting a failure is left alone."""
 NOT_OURS = {"PAUSED", "DEFUSED", "ARCHIVED"}
 """States that a person has set: they are left alone."""
 
@@ -158,7 +160,15 @@ class _Look:
     def actions(self, resubmit: Callable[[str], None]) -> Iterator[Mended]:
         """Give every unfinished action a Firework that will run, and close those of finished ones."""
         by_action: dict[str, list[Mapping[str, Any]]] = {}
-        wanted = {"fw_id": 1, "state": 1, "launches": 1, "updated_on": 1, "spec.action": 1, "_id": 0}
+        wanted = {
+            "fw_id": 1,
+            "state": 1,
+            "launches": 1,
+            "archived_launches": 1,
+            "updated_on": 1,
+            "spec.action": 1,
+            "_id": 0,
+        }
         for firework in self.launchpad.fireworks.find({"spec.campaign": self.campaign}, wanted):
             by_action.setdefault(firework["spec"].get("action", ""), []).append(firework)
         stored = self.database.actions.find({"campaign": self.campaign}, {"result.outcome": 1})
@@ -216,7 +226,9 @@ class _Look:
     def _rerun(self, damage: Damage, key: str, firework: Mapping[str, Any]) -> bool:
         number = firework["fw_id"]
         if firework["state"] == "RESERVED" and firework["launches"]:
-            return False
+            return False  # waits in a queue
+        if firework["state"] == "FIZZLED" and len(firework["archived_launches"]) >= MOST_RERUNS:
+            return False  # it doesn't even come to its claim: a broken installation, for a person to see
         if not self.lasts(damage, key, number, firework["state"], firework["launches"]):
             return False
         if self.launchpad.workflows.find_one({"nodes": number, "locked": True}, {"_id": 1}):

@@ -27,6 +27,9 @@ GRACE_SECONDS = 10.0
 STOP_SECONDS = 30.0
 """Time (s) that workers get to end cleanly before they are killed."""
 LONGEST_BACKOFF = 30.0
+"""Longest pause (s) before a worker that keeps dying is started again."""
+CLOSING_SECONDS = 10.0
+"""Time (s) that FireWorks gets to note the end of the last tasks."""
 
 
 @dataclass
@@ -104,6 +107,7 @@ class LocalRun:
             if on_progress is not None:
                 on_progress(position)
             if position.finished:
+                self._sleep(stopped, CLOSING_SECONDS, until=self._closed)
                 return True
             self._tend()
             self._sleep(stopped, interval)
@@ -153,9 +157,15 @@ class LocalRun:
         except DatabaseError:
             time.sleep(1.0)
 
-    def _sleep(self, stopped: list[int], seconds: float) -> None:
+    def _closed(self) -> bool:
+        """Whether FireWorks, too, has noted that everything is done."""
+        open_states = {"$in": ["READY", "RESERVED", "RUNNING"]}
+        query = {"spec.campaign": self.campaign_id, "state": open_states}
+        return self.database.launchpad.fireworks.find_one(query, {"_id": 1}) is None
+
+    def _sleep(self, stopped: list[int], seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         end = time.monotonic() + seconds
-        while not stopped and time.monotonic() < end:
+        while not stopped and time.monotonic() < end and not until():
             time.sleep(0.1)
 
     def _stop(self) -> None:

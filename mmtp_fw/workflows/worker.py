@@ -88,17 +88,16 @@ def run_worker(
     worker = FWorker(name=name or f"{socket.gethostname()}-{os.getpid()}", category=list(categories))
     launches, mended, found = 0, 0.0, True
     while not stop():
-        now = time.monotonic()
-        if not found or now - mended > MEND_SECONDS:
-            if now - mended > min(MEND_SECONDS, max(grace_seconds / 4, IDLE_SECONDS)):
-                mend_all(database, grace_seconds)
-                mended = now
-            if campaign_id is not None and locate(gather(database, campaign_id)).finished:
-                break
+        pause = MEND_SECONDS if found else min(MEND_SECONDS, max(grace_seconds / 4, IDLE_SECONDS))
+        if time.monotonic() - mended > pause:
+            mend_all(database, grace_seconds)
+            mended = time.monotonic()
         found = database.launchpad.run_exists(worker)
         if found:
             rapidfire(database.launchpad, worker, str(directory), nlaunches=1, max_loops=1, sleep_time=0.05)
             launches += 1
+        elif campaign_id is not None and locate(gather(database, campaign_id)).finished:
+            break
         else:
             time.sleep(IDLE_SECONDS)
     return launches

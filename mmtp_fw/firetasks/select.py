@@ -1,0 +1,55 @@
+"""Selection from the candidates of all trajectories of a round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ase import Atoms
+from pymongo.client_session import ClientSession
+
+from mmtp_fw.database import atoms_codec, store
+from mmtp_fw.firetasks.base import Context
+from mmtp_fw.firetasks.potentials import load_potential
+
+
+class SelectWork:
+    """`Work` of a select action."""
+
+    def compute(self, context: Context) -> list[Atoms]:
+        """Reduce the candidates to those that raise the active set's volume most."""
+        potential, active_set = load_potential(context.database, context.action.params["potential"])
+        candidates = self._candidates(context)
+        chosen = active_set.select(candidates, max_count=context.action.params["max_count"])
+        selected = [candidates[index] for index in chosen]
+        for atoms in selected:
+            atoms.info["grade"] = float(active_set.grade(atoms))
+            atoms.info["potential"] = context.action.params["potential"]
+        return selected
+
+    def store(self, context: Context, payload: list[Atoms], session: ClientSession) -> Mapping[str, Any]:
+        """Make configurations of what was selected."""
+        hashes = [
+            store.add_configuration(
+                context.database,
+                atoms,
+                origin={"campaign": context.campaign.name, "action": context.action.key, **atoms.info},
+                session=session,
+            )
+            for atoms in payload
+        ]
+        return {"configurations": list(dict.fromkeys(hashes))}
+
+    def _candidates(self, context: Context) -> list[Atoms]:
+        """Return the candidates of the round that never went to DFT in this campaign."""
+        tried = {
+            document["params"]["configuration"]
+            for document in context.database.actions.find(
+                {"campaign": context.campaign.name, "kind": "label"}, {"params.configuration": 1}
+            )
+        }
+        candidates: dict[str, Atoms] = {}
+        for key in context.action.after:
+            for atoms in store.candidates_of(context.database, key):
+                candidates.setdefault(atoms_codec.content_hash(atoms), atoms)
+        return [atoms for digest, atoms in candidates.items() if digest not in tried]
