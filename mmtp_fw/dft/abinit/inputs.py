@@ -1,0 +1,86 @@
+"""Input files of ABINIT for one calculation of the protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.units import Bohr, Hartree
+
+from mmtp_fw.dft.abinit.settings import AbinitSettings
+
+
+def k_grid(atoms: Atoms, kspacing_per_A: float) -> tuple[int, int, int]:
+    """Return the numbers of k-points along the reciprocal vectors for a spacing (1/Å, 2π included)."""
+    lengths = 2 * np.pi * np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1)
+    n = [max(1, math.ceil(length / kspacing_per_A - 1e-6)) for length in lengths]
+    return n[0], n[1], n[2]
+
+
+def input_text(
+    atoms: Atoms,
+    settings: AbinitSettings,
+    valence: Mapping[str, float],
+    moments: np.ndarray,
+    lambda_eV_per_muB2: float | None = None,
+    density: str | None = None,
+    wavefunction: str | None = None,
+) -> str:
+    """Return the text of an ABINIT input file.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    settings : AbinitSettings
+    valence : mapping of str to float
+        Valence electrons of each species' dataset, which is to be called ``<species>.xml``.
+    moments : ndarray, shape (n,)
+        Starting moments; under a constraint m^constr (μB).
+    lambda_eV_per_muB2 : float, optional
+        Strength of the penalty; None without constraint.
+    density, wavefunction : str, optional
+        Files to restart from, relative to the calculation's directory.
+
+    Notes
+    -----
+    Symmetry is switched off: `spinat` enters ABINIT's search for it, so that equal targets would force
+    equal moments, and calculations with and without constraint would not be comparable.
+    """
+    species = sorted(set(atoms.symbols))
+    number = dict(zip(atoms.symbols, atoms.numbers, strict=True))
+    electrons = sum(valence[symbol] for symbol in atoms.symbols)
+    lines = [
+        f"acell 3*1.0  # rprim in bohr\nrprim\n{_rows(np.asarray(atoms.cell) / Bohr)}",
+        f"natom {len(atoms)}",
+        f"ntypat {len(species)}",
+        f"znucl {' '.join(str(number[s]) for s in species)}",
+        f"typat {' '.join(str(species.index(s) + 1) for s in atoms.symbols)}",
+        f"xcart\n{_rows(atoms.positions / Bohr)}",
+        "nsym 1",
+        "nsppol 2\nnspden 2",
+        f"ecut {settings.ecut_Ha}\npawecutdg {settings.pawecutdg_Ha}",
+        f"ngkpt {' '.join(map(str, k_grid(atoms, settings.kspacing_per_A)))}",
+        f"nshiftk 1\nshiftk {' '.join(map(str, settings.kshift))}",
+        f"occopt 4\ntsmear {settings.tsmear_Ha}",
+        f"nband {math.ceil(0.625 * electrons) + 4}",
+        f"nstep {settings.nstep}\ntolvrs {settings.tolvrs}",
+        f"diemix {settings.diemix}\ndiemixmag {settings.diemixmag}",
+        "optforces 1\noptstress 1",
+        "prteig 0\nprtebands 0",
+        f"spinat\n{_rows([[0.0, 0.0, float(m)] for m in moments])}",
+        'pp_dirpath "."',
+        f'pseudos "{", ".join(f"{s}.xml" for s in species)}"',
+    ]
+    if lambda_eV_per_muB2 is not None:
+        lines.append(f"magconon 2\nmagcon_lambda {lambda_eV_per_muB2 / Hartree:.12g}")
+    if density:
+        lines.append(f'getden_filepath "{density}"')
+    if wavefunction:
+        lines.append(f'getwfk_filepath "{wavefunction}"')
+    return "\n".join(lines) + "\n"
+
+
+def _rows(values: Sequence[Sequence[float]] | np.ndarray) -> str:
+    return "\n".join("  " + " ".join(f"{float(x):.14f}" for x in row) for row in values)

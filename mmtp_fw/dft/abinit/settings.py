@@ -1,0 +1,109 @@
+"""Settings of the ABINIT engine, and its PAW datasets."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmtp_fw.errors import InputError
+
+# Where Debian's abinit-data and gpaw-data put them; MMTP_ABINIT_PSEUDOS (os.pathsep between) goes before.
+_DIRECTORIES = ("/usr/share/abinit/psp/Pseudodojo_paw_pbe_standard", "/usr/share/gpaw-setups")
+
+
+class AbinitSettings(BaseModel):
+    """What defines an ABINIT calculation, and how it is started.
+
+    Examples
+    --------
+    >>> AbinitSettings(ecut_Ha=14).pawecutdg_Ha
+    40.0
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ecut_Ha: float = Field(20.0, gt=0, description="Plane-wave cut-off")
+    pawecutdg_Ha: float = Field(40.0, gt=0, description="Cut-off of the fine grid")
+    kspacing_per_A: float = Field(0.25, gt=0, description="Largest spacing of k-points, 2π included")
+    kshift: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="Shift of the k-point grid")
+    tsmear_Ha: float = Field(0.01, gt=0, description="Smearing (occopt 4)")
+    nstep: int = Field(60, ge=1, description="Most electronic steps")
+    tolvrs: float = Field(1e-8, gt=0, description="Convergence of the potential's residual")
+    diemix: float = Field(0.7, gt=0, le=1, description="Mixing of the density")
+    diemixmag: float = Field(0.5, gt=0, le=1, description="Mixing of the magnetization")
+    pseudos: dict[str, str] = Field(
+        default={}, description="File name of a species' dataset; Fe.xml or Fe.PBE.gz when not given"
+    )
+    max_moment_muB: float = Field(5.0, gt=0, description="Targets beyond it are refused")
+    command: str = Field("abinit", description="The program")
+    mpi_command: str = Field("mpirun.openmpi", description="Starts more than one process")
+    mpi_processes: int = Field(1, ge=1, description="Processes of one calculation")
+
+    def document(self) -> dict[str, Any]:
+        """Return what defines a label: everything but how the program is started."""
+        return self.model_dump(
+            mode="json", exclude={"command", "mpi_command", "mpi_processes", "pseudos", "max_moment_muB"}
+        )
+
+
+class PawDataset:
+    """A PAW dataset file.
+
+    Parameters
+    ----------
+    species : str
+    path : Path
+        XML, as it is or compressed by gzip (GPAW's setups).
+
+    Attributes
+    ----------
+    valence : float
+        Number of valence electrons.
+    digest : str
+        blake2b of the uncompressed text.
+    """
+
+    def __init__(self, species: str, path: Path) -> None:
+        self.species = species
+        self.path = path
+        raw = path.read_bytes()
+        self.text = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        self.digest = hashlib.blake2b(self.text, digest_size=16).hexdigest()
+        found = re.search(rb'<atom[^>]*symbol="\s*(\w+)\s*"[^>]*valence="\s*([\d.]+)', self.text)
+        if found is None or found.group(1).decode() != species:
+            raise InputError(f"{path} is not a PAW dataset of {species} in XML")
+        self.valence = float(found.group(2))
+
+    def install(self, directory: Path) -> str:
+        """Write the dataset into a calculation's directory; return the file's name."""
+        name = f"{self.species}.xml"
+        (directory / name).write_bytes(self.text)
+        return name
+
+
+def find_dataset(species: str, settings: AbinitSettings) -> PawDataset:
+    """Return the PAW dataset of a species.
+
+    Raises
+    ------
+    InputError
+        No file for it.
+    """
+    named = settings.pseudos.get(species)
+    names = [named] if named else [f"{species}.xml", f"{species}.PBE.gz", f"{species}.PBE"]
+    extra = os.environ.get("MMTP_ABINIT_PSEUDOS", "")
+    folders = [Path(folder) for folder in (*filter(None, extra.split(os.pathsep)), *_DIRECTORIES)]
+    for folder in folders:
+        for name in names:
+            if (folder / name).is_file():
+                return PawDataset(species, folder / name)
+    raise InputError(
+        f"no PAW dataset for {species} ({' or '.join(names)})",
+        "install abinit-data and gpaw-data, or name its folder in MMTP_ABINIT_PSEUDOS",
+    )
