@@ -1,0 +1,141 @@
+"""ABINIT's files: what is written, and what is read from recorded output of ABINIT 9.6.2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.units import Bohr, Hartree
+
+from mmtp_fw.dft import get_engine
+from mmtp_fw.dft.abinit import AbinitEngine, AbinitSettings
+from mmtp_fw.dft.abinit.inputs import input_text, k_grid
+from mmtp_fw.dft.abinit.outputs import parse_output
+from mmtp_fw.dft.abinit.settings import find_dataset
+from mmtp_fw.errors import EngineError, InputError
+
+DATA = Path(__file__).parent / "data"
+DATASET = '<paw_dataset version="0.7"><atom symbol="Fe" Z="26" core="10" valence="16"/></paw_dataset>'
+
+
+@pytest.fixture
+def dataset(tmp_path, monkeypatch) -> Path:
+    """Put a dataset of Fe (its header) where the engine looks first."""
+    (tmp_path / "Fe.xml").write_text(DATASET)
+    monkeypatch.setenv("MMTP_ABINIT_PSEUDOS", str(tmp_path))
+    return tmp_path
+
+
+def alloy() -> Atoms:
+    atoms = Atoms("PdFe", [[0.1, 0, 0], [1.4, 1.4, 1.8]], cell=[2.7, 2.7, 3.7], pbc=True)
+    atoms.set_initial_magnetic_moments([0.35, -2.4])
+    return atoms
+
+
+def values(text: str, key: str) -> list[str]:
+    """Return what follows a keyword up to the next letter."""
+    words = text.split()
+    start = words.index(key) + 1
+    taken = []
+    for word in words[start:]:
+        if word[0].isalpha():
+            break
+        taken.append(word.strip('"'))
+    return taken
+
+
+def test_input_of_a_constrained_calculation():
+    text = input_text(
+        alloy(), AbinitSettings(), {"Fe": 16, "Pd": 16}, np.array([0.35, -2.4]), 5.0, "../a/DEN", "../a/WFK"
+    )
+    assert values(text, "znucl") == ["26", "46"]
+    assert values(text, "typat") == ["2", "1"]
+    np.testing.assert_allclose(np.array(values(text, "spinat"), dtype=float), [0, 0, 0.35, 0, 0, -2.4])
+    np.testing.assert_allclose(
+        np.array(values(text, "xcart"), dtype=float), alloy().positions.ravel() / Bohr, atol=1e-12
+    )
+    assert float(values(text, "magcon_lambda")[0]) == pytest.approx(5.0 / Hartree)
+    assert values(text, "magconon") == ["2"]
+    assert 'getden_filepath "../a/DEN"' in text
+    assert 'pseudos "Fe.xml, Pd.xml"' in text
+    assert values(text, "nsym") == ["1"], "symmetry would tie equal targets together"
+    assert int(values(text, "nband")[0]) > 16 + 2
+
+
+def test_input_without_constraint_has_none():
+    text = input_text(alloy(), AbinitSettings(), {"Fe": 16, "Pd": 16}, np.array([0.35, 2.4]))
+    assert "magcon" not in text
+    assert "get" not in text
+
+
+def test_k_grid_follows_the_cell():
+    cell = Atoms("Fe", cell=[2.87, 2.87, 5.74], pbc=True)
+    assert k_grid(cell, 0.3) == (8, 8, 4)
+    assert k_grid(cell, 100.0) == (1, 1, 1)
+
+
+def test_recorded_output():
+    output = parse_output((DATA / "fe2.abo").read_text(), (DATA / "fe2.log").read_text())
+    assert output.converged
+    assert output.steps == 31
+    assert output.etotal_eV == pytest.approx(-248.82039133420 * Hartree)
+    np.testing.assert_allclose(output.moments, [2.323570, -1.589509])
+    assert output.penalty_eV == pytest.approx(0.33280e-04 * Hartree)
+    # The penalty that ABINIT prints is λ Σ Δm², with the targets 2.3 and −1.6 of this run.
+    assert output.penalty_eV / Hartree == pytest.approx(0.05 * (0.02357**2 + 0.010491**2), rel=1e-4)
+    assert output.energy_eV == pytest.approx((-248.82039133420 - 0.38092e-02) * Hartree)
+    assert output.forces.shape == (2, 3)
+    assert output.forces[0, 2] == pytest.approx(-7.50982620e-07 * Hartree / Bohr)
+    np.testing.assert_allclose(
+        output.stress * Bohr**3 / Hartree,
+        [5.27401904e-04, 5.27426231e-04, 5.27387146e-04, -2.00572439e-08, 5.68011132e-11, -3.18354457e-09],
+    )
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.2, 0.5, 0.8, 0.95])
+def test_output_that_was_cut_off_is_not_converged(kept):
+    text = (DATA / "fe2.abo").read_text()
+    assert not parse_output(text[: int(kept * len(text))], "").converged
+
+
+def test_error_is_quoted():
+    log = "--- !ERROR\nsrc_file: m.F90\nmessage: |\n    ratsph is\n    too small\n...\n"
+    assert parse_output("", log).error == "ratsph is too small"
+    assert parse_output("", log).energy_eV is None
+
+
+def test_datasets(dataset):
+    found = find_dataset("Fe", AbinitSettings())
+    assert found.valence == 16
+    assert found.install(dataset) == "Fe.xml"
+    (dataset / "Al.xml").write_text(DATASET)
+    with pytest.raises(InputError, match="not a PAW dataset of Al"):
+        find_dataset("Al", AbinitSettings())
+    with pytest.raises(InputError, match=r"Fe\.other"):
+        find_dataset("Fe", AbinitSettings(pseudos={"Fe": "Fe.other"}))
+
+
+def test_bad_settings_species_targets_and_program_are_refused(dataset):
+    with pytest.raises(InputError, match="ecut_Ha"):
+        get_engine("abinit", ecut_Ha=-1)
+    with pytest.raises(InputError, match="encut"):
+        get_engine("abinit", encut=500)
+    engine = AbinitEngine(command="no-such-abinit")
+    iron = bulk("Fe")
+    iron.set_initial_magnetic_moments([2.2])
+    with pytest.raises(EngineError, match="no-such-abinit"):
+        engine.check(iron)
+    iron.set_initial_magnetic_moments([8.0])
+    with pytest.raises(InputError, match="impossible"):
+        engine.check(iron)
+    with pytest.raises(InputError, match="no PAW dataset for Ac"):
+        engine.check(Atoms("Ac"))
+
+
+def test_how_it_is_started_does_not_change_the_label():
+    one = AbinitEngine(mpi_processes=1).settings_document()
+    assert one == AbinitEngine(mpi_processes=8, command="/opt/abinit").settings_document()
+    assert one != AbinitEngine(ecut_Ha=25).settings_document()

@@ -1,0 +1,57 @@
+"""ABINIT itself: a constrained label of bcc Fe, end to end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from mmtp_fw.dft import OutcomeStatus, ProtocolSettings, StageName, get_engine, run_protocol
+from mmtp_fw.errors import EngineError
+from tests.conftest import require
+
+COARSE = {"ecut_Ha": 10, "pawecutdg_Ha": 20, "kspacing_per_A": 1.0}
+
+
+def test_constrained_label_of_iron(tmp_path):
+    require("abinit")
+    engine = get_engine("abinit", **COARSE)
+    iron = bulk("Fe", "bcc", a=2.87)
+    iron.set_initial_magnetic_moments([1.8])
+    outcome = run_protocol(engine, iron, ProtocolSettings(), tmp_path)
+    assert outcome.status == OutcomeStatus.ACCEPTED, outcome.reason
+    label = outcome.label
+    assert abs(label.moments[0] - 1.8) <= 0.05
+    free = outcome.stages[0]
+    assert label.energy_eV > free.energy_eV, "a constraint costs energy"
+    # The magnetic force against the energies: towards the free moment, and equal to −dE/dm.
+    constrained = [s for s in outcome.stages if s.name in (StageName.RAMP, StageName.REFINE)]
+    far, near = constrained[0], constrained[-1]
+    step = near.final_moments()[0] - far.final_moments()[0]
+    slope = (near.energy_eV - far.energy_eV) / step
+    mean_force = 0.5 * (near.magnetic_forces[0] + far.magnetic_forces[0])
+    assert -slope == pytest.approx(mean_force, rel=0.1)
+    assert label.magnetic_forces[0] * (free.final_moments()[0] - 1.8) > 0
+    # What is finished is not run again, and restart files are used where they are.
+    assert run_protocol(engine, iron, ProtocolSettings(), tmp_path, finished=outcome.stages).label == label
+    text = (tmp_path / f"{constrained[0].index:02d}_ramp" / "run.abi").read_text()
+    assert "getden_filepath" in text
+
+
+def test_stopped_and_unreadable_runs(tmp_path):
+    require("abinit")
+    iron = bulk("Fe", "bcc", a=2.87)
+    iron.set_initial_magnetic_moments([1.8])
+    asked: list[bool] = []
+
+    def soon() -> bool:
+        asked.append(True)
+        return len(asked) > 3
+
+    stopped = run_protocol(get_engine("abinit", **COARSE), iron, directory=tmp_path, should_stop=soon)
+    assert stopped.status == OutcomeStatus.INTERRUPTED
+    assert not [s for s in stopped.stages if not s.converged]
+    unfinished = get_engine("abinit", **(COARSE | {"nstep": 2}))
+    with pytest.raises(EngineError, match="no self-consistent state"):
+        unfinished.unconstrained(iron)
+    assert np.all(iron.get_initial_magnetic_moments() == 1.8)
