@@ -42,12 +42,12 @@ class SystemSettings(Section):
         default=(2, 2, 2), description="Repetitions of the conventional cell along its three edges"
     )
     lattice_parameters_A: list[Positive] = Field(
-        default=[3.68, 3.72, 3.76, 3.80],
+        default=[3.65, 3.70, 3.75, 3.80],
         min_length=1,
         description="Lattice parameters (Å) of training and molecular dynamics",
     )
     held_out_lattice_parameters_A: list[Positive] = Field(
-        default=[3.84], description="Lattice parameters (Å) never trained on, only compared at the end"
+        default=[3.60], description="Lattice parameters (Å) never trained on, only compared at the end"
     )
     typical_moments_muB: dict[str, float] = Field(
         default={"Fe": 2.6, "Pd": 0.3},
@@ -236,7 +236,7 @@ class Campaign(Section):
     Examples
     --------
     >>> Campaign(name="fe-pd").system.lattice_parameters_A
-    [3.68, 3.72, 3.76, 3.8]
+    [3.65, 3.7, 3.75, 3.8]
     """
 
     name: str = Field(description="Identifies the campaign in the database: letters, digits, '-', '_', '.'")

@@ -34,7 +34,7 @@ def test_the_demonstration_is_valid_and_complete():
         ("name: a b\n", "line 1: name: a name has 1 to 64", ""),
         ("name: a\npotential:\n  level: 7\n", "line 2: potential: level must be even, not 7", ""),
         ("name: a\nsystem:\n  lattice_parameters_A: [3.7, x]\n", "line 3: system.lattice_parameters_A.1", ""),
-        ("name: a\nsystem: {held_out_lattice_parameters_A: [3.72]}\n", "both a training and a held-out", ""),
+        ("name: a\nsystem: {held_out_lattice_parameters_A: [3.7]}\n", "both a training and a held-out", ""),
         ("name: a\nsystem: {composition: {Fe: 0.5, Pd: 0.6}}\n", "add up to 1", ""),
         ("name: a\nbudget: {max_labels: 3}\n", "doesn't even cover", ""),
         ("name: a\ndft: {engine: wasp}\n", "line 2: dft.engine", ""),
