@@ -8,16 +8,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from mmtp_fw import __version__
+from mmtp_fw.database.home import home
 
 
 def journal_directory() -> Path:
     """Return the directory of the journal: ``$MMTP_HOME/journal``, else below the user's data directory."""
-    home = os.environ.get("MMTP_HOME")
-    base = Path(home) if home else Path(platformdirs.user_data_dir("mmtp_fw"))
-    return base / "journal"
+    return home() / "journal"
 
 
 class Journal:

@@ -10,7 +10,7 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import atoms_codec, store
 from mmtp_fw.firetasks.base import Context
-from mmtp_fw.firetasks.potentials import load_potential
+from mmtp_fw.firetasks.potentials import load_active_set
 
 
 class SelectWork:
@@ -18,7 +18,7 @@ class SelectWork:
 
     def compute(self, context: Context) -> list[Atoms]:
         """Reduce the candidates to those that raise the active set's volume most."""
-        potential, active_set = load_potential(context.database, context.action.params["potential"])
+        active_set = load_active_set(context.database, context.action.params["potential"])
         candidates = self._candidates(context)
         chosen = active_set.select(candidates, max_count=context.action.params["max_count"])
         selected = [candidates[index] for index in chosen]
