@@ -1,1 +1,1 @@
-
+"""Fitting: the loss, its exact gradient, and its minimisation."""
