@@ -101,9 +101,13 @@ def _forces(output: str) -> np.ndarray | None:
 
 
 def _stress(output: str) -> np.ndarray | None:
-    found = re.findall(rf"sigma\((\d) (\d)\)=\s+({_FLOAT})", output)
-    if len(found) < 6:
+    """Return the last stress in hartree/bohr³; a table in GPa with the same names may follow it."""
+    header = "Cartesian components of stress tensor (hartree/bohr^3)"
+    start = output.rfind(header)
+    table = output[start:].splitlines()[1:4] if start >= 0 else []
+    found = re.findall(rf"sigma\((\d) (\d)\)=\s+({_FLOAT})", "\n".join(table))
+    if len(found) != 6:
         return None
-    last = {(int(a), int(b)): float(value) for a, b, value in found[-6:]}
+    values = {(int(a), int(b)): float(value) for a, b, value in found}
     order = ((1, 1), (2, 2), (3, 3), (3, 2), (3, 1), (2, 1))
-    return np.array([last[pair] for pair in order]) * Hartree / Bohr**3
+    return np.array([values[pair] for pair in order]) * Hartree / Bohr**3

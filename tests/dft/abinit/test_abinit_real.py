@@ -22,6 +22,7 @@ def test_constrained_label_of_iron(tmp_path):
     assert outcome.status == OutcomeStatus.ACCEPTED, outcome.reason
     label = outcome.label
     assert abs(label.moments[0] - 1.8) <= 0.05
+    assert np.all(np.abs(label.stress) < 0.3), "eV/Å³, not GPa"
     free = outcome.stages[0]
     assert label.energy_eV > free.energy_eV, "a constraint costs energy"
     # The magnetic force against the energies: towards the free moment, and equal to −dE/dm.
