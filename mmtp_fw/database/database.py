@@ -1,0 +1,119 @@
+"""The database that everything of a campaign is in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fireworks import LaunchPad
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure, PyMongoError
+
+from mmtp_fw.database.indexes import ensure_indexes
+from mmtp_fw.database.launchpad import address, make_launchpad, open_launchpad, write_launchpad_file
+from mmtp_fw.errors import DatabaseError
+
+COLLECTIONS = (
+    "campaigns",
+    "configurations",
+    "calculations",
+    "potentials",
+    "training_sets",
+    "md_runs",
+    "properties",
+    "claims",
+    "actions",
+)
+
+
+class Database:
+    """An open database: FireWorks' LaunchPad and mmtp_fw's own collections beside it.
+
+    Attributes
+    ----------
+    launchpad : fireworks.LaunchPad
+    db : pymongo.database.Database
+    name : str
+    campaigns, configurations, calculations, potentials, training_sets, md_runs, properties, claims, actions
+        The collections; `mmtp_fw.database.records` says what is in them.
+    """
+
+    def __init__(self, launchpad: LaunchPad) -> None:
+        self.launchpad = launchpad
+        self.db = launchpad.db
+        self.name: str = launchpad.db.name
+        try:
+            self._prepare()
+        except OperationFailure as error:
+            raise DatabaseError(
+                f"{self!r} can't be prepared: {error.details.get('errmsg') if error.details else error}",
+                "mmtp_fw needs a replica set (of one, at least) and the right to write",
+            ) from error
+        except PyMongoError as error:
+            raise DatabaseError(f"{self!r} does not answer: {error}") from error
+
+    @classmethod
+    def open(cls, launchpad_file: str | Path | None = None) -> Database:
+        """Open the database of a launchpad file, of FireWorks' configuration, or the embedded one.
+
+        Raises
+        ------
+        InputError, DatabaseError
+            In one line, what to do about it.
+        """
+        return cls(open_launchpad(launchpad_file))
+
+    @classmethod
+    def from_launchpad(cls, launchpad: LaunchPad) -> Database:
+        """Open the database that a running Firework came from."""
+        if not launchpad.mongoclient_kwargs.get("journal"):
+            settings = {
+                name: getattr(launchpad, name)
+                for name in ("host", "port", "name", "username", "password", "authsource", "uri_mode")
+            }
+            launchpad = make_launchpad(settings | {"mongoclient_kwargs": launchpad.mongoclient_kwargs})
+        return cls(launchpad)
+
+    def launchpad_file(self) -> Path:
+        """Write a private launchpad file for FireWorks' own commands on this database."""
+        return write_launchpad_file(self.launchpad)
+
+    def reset(self) -> None:
+        """Delete everything, FireWorks' collections included. For tests."""
+        for name in self.db.list_collection_names():
+            self.db.drop_collection(name)
+        self.launchpad.reset("", require_password=False, max_reset_wo_password=0)
+        self._prepare(force=True)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.launchpad.connection.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Collection[Any]:
+        if name in COLLECTIONS:
+            collection: Collection[Any] = self.db[name]
+            return collection
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"<Database {self.name} at {address(self.launchpad)}>"
+
+    def _prepare(self, force: bool = False) -> None:
+        """Create the indexes, and what FireWorks needs in a new database."""
+        fresh = self.launchpad.fw_id_assigner.find_one({}, {"_id": 1}) is None
+        if fresh or force or self.db.meta.find_one({"_id": "indexes"}) is None:
+            ensure_indexes(self.db)
+            self.launchpad.tuneup()
+            self.launchpad.fw_id_assigner.update_one(
+                {}, {"$setOnInsert": {"next_fw_id": 1, "next_launch_id": 1}}, upsert=True
+            )
+            self.db.meta.update_one({"_id": "indexes"}, {"$set": {"version": 1}}, upsert=True)

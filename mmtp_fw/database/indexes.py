@@ -1,0 +1,52 @@
+"""Indexes for every query that the commands make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.database import Database as MongoDatabase
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "campaigns": [IndexModel([("created", DESCENDING)])],
+    "configurations": [
+        IndexModel([("number", ASCENDING)], unique=True),
+        IndexModel([("origin.campaign", ASCENDING)]),
+        IndexModel([("origin.md_run", ASCENDING)]),
+        IndexModel([("formula", ASCENDING)]),
+    ],
+    "calculations": [
+        IndexModel([("configuration", ASCENDING)]),
+        IndexModel([("status", ASCENDING), ("quality.grade", ASCENDING)]),
+        IndexModel([("engine", ASCENDING), ("status", ASCENDING)]),
+    ],
+    "potentials": [
+        IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING)]),
+        IndexModel([("training_set", ASCENDING)]),
+        IndexModel([("content_hash", ASCENDING)]),
+        IndexModel([("parent", ASCENDING)]),
+    ],
+    "training_sets": [IndexModel([("calculations", ASCENDING)])],
+    "md_runs": [
+        IndexModel([("number", ASCENDING)], unique=True),
+        IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING)]),
+        IndexModel([("potential", ASCENDING)]),
+    ],
+    "properties": [
+        IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING)]),
+        IndexModel([("potential", ASCENDING)]),
+    ],
+    "claims": [IndexModel([("lease_until", ASCENDING)]), IndexModel([("owner", ASCENDING)])],
+    "actions": [
+        IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING), ("kind", ASCENDING)]),
+        IndexModel([("campaign", ASCENDING), ("finished", ASCENDING)]),
+        IndexModel([("params.configuration", ASCENDING)], sparse=True),
+        IndexModel([("params.potential", ASCENDING)], sparse=True),
+    ],
+}
+
+
+def ensure_indexes(db: MongoDatabase[Any]) -> None:
+    """Create all indexes; those that are there stay."""
+    for name, models in INDEXES.items():
+        db[name].create_indexes(models)

@@ -1,0 +1,246 @@
+"""The writes: each is idempotent, and those that take a session take part in the claim's transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ase import Atoms
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+
+from mmtp_fw.database import atoms_codec, blobs
+from mmtp_fw.database.records import (
+    CalculationDocument,
+    ConfigurationDocument,
+    MdRunDocument,
+    PotentialDocument,
+    PropertyDocument,
+    TrainingSetDocument,
+)
+
+if TYPE_CHECKING:
+    from mmtp_fw.database.database import Database
+
+
+def next_number(database: Database, counter: str, session: ClientSession | None = None) -> int:
+    """Return the next number of a counter, from 1."""
+    document = database.db.counters.find_one_and_update(
+        {"_id": counter},
+        {"$inc": {"value": 1}},
+        upsert=True,
+        return_document=ReturnDocument.AFTER,
+        session=session,
+    )
+    return int(document["value"])
+
+
+def add_configuration(
+    database: Database, atoms: Atoms, origin: Mapping[str, Any], session: ClientSession | None = None
+) -> str:
+    """Store a configuration unless it is there; return its content hash.
+
+    Parameters
+    ----------
+    database : Database
+    atoms : Atoms
+        Its initial magnetic moments are the targets.
+    origin : mapping
+        Where it came from; kept from the first time.
+    """
+    key = atoms_codec.content_hash(atoms)
+    if database.configurations.find_one({"_id": key}, {"_id": 1}, session=session) is None:
+        bare = atoms.copy()
+        bare.info = {}
+        document = ConfigurationDocument(
+            _id=key,
+            number=next_number(database, "configurations", session),
+            atoms=atoms_codec.to_document(bare),
+            formula=atoms.get_chemical_formula(),
+            n_atoms=len(atoms),
+            origin=_plain(origin),
+            hash_rule=atoms_codec.HASH_RULE,
+        )
+        database.configurations.insert_one(document.to_mongo(), session=session)
+    return key
+
+
+def begin_calculation(
+    database: Database,
+    key: str,
+    configuration: str,
+    engine: str,
+    engine_settings: Mapping[str, Any],
+    owner: str,
+) -> None:
+    """Note that `owner` works on a calculation; what is there of it stays."""
+    document = CalculationDocument(
+        _id=key, configuration=configuration, engine=engine, engine_settings=dict(engine_settings)
+    ).to_mongo()
+    del document["owners"]
+    database.calculations.update_one(
+        {"_id": key}, {"$setOnInsert": document, "$addToSet": {"owners": owner}}, upsert=True
+    )
+
+
+def save_stage(database: Database, key: str, stage: Mapping[str, Any]) -> None:
+    """Add a finished stage to a calculation, once: stages are told apart by their ``index``."""
+    database.calculations.update_one(
+        {"_id": key, "stages.index": {"$ne": stage["index"]}}, {"$push": {"stages": dict(stage)}}
+    )
+
+
+def finish_calculation(
+    database: Database,
+    key: str,
+    status: str,
+    reason: str,
+    verdict: Mapping[str, Any],
+    session: ClientSession | None = None,
+) -> None:
+    """Write the verdict on a calculation; the first one stands."""
+    label = verdict.get("label")
+    database.calculations.update_one(
+        {"_id": key, "finished": None},
+        {
+            "$set": {
+                "status": status,
+                "reason": reason,
+                "rule": verdict.get("rule"),
+                "label": label,
+                "quality": (label or {}).get("quality"),
+                "finished": datetime.now(UTC),
+            }
+        },
+        session=session,
+    )
+
+
+def add_training_set(
+    database: Database,
+    calculations: Iterable[str],
+    validation: Iterable[str] = (),
+    session: ClientSession | None = None,
+) -> str:
+    """Store a list of labels unless it is there; return its hash."""
+    lists = [sorted(set(calculations)), sorted(set(validation))]
+    key = hashlib.blake2b(json.dumps(lists).encode(), digest_size=16).hexdigest()
+    if database.training_sets.find_one({"_id": key}, {"_id": 1}, session=session) is None:
+        document = TrainingSetDocument(_id=key, calculations=lists[0], validation=lists[1])
+        database.training_sets.insert_one(document.to_mongo(), session=session)
+    return key
+
+
+def save_potential(
+    database: Database,
+    text: str,
+    content_hash: str,
+    active_set: bytes | None = None,
+    session: ClientSession | None = None,
+    **fields: Any,
+) -> int:
+    """Store a potential as a new version; the same action's potential only once.
+
+    Parameters
+    ----------
+    database : Database
+    text : str
+        The `.mmtp` file.
+    content_hash : str
+    active_set : bytes, optional
+    session : ClientSession, optional
+    **fields
+        Further fields of `PotentialDocument`.
+
+    Returns
+    -------
+    int
+        The version.
+    """
+    action = fields.get("action")
+    if action is not None:
+        query = {"campaign": fields.get("campaign"), "iteration": fields.get("iteration"), "action": action}
+        known = database.potentials.find_one(query, {"_id": 1}, session=session)
+        if known is not None:
+            return int(known["_id"])
+    # Blobs are stored outside the transaction: by content, so that a second try finds the first one's.
+    blob = blobs.put(database, active_set, "active set") if active_set is not None else None
+    number = next_number(database, "potentials", session)
+    document = PotentialDocument(
+        _id=number, text=text, content_hash=content_hash, active_set=blob, **_plain(fields)
+    )
+    database.potentials.insert_one(document.to_mongo(), session=session)
+    return number
+
+
+def save_md_run(
+    database: Database,
+    key: str,
+    thermo: Mapping[str, Sequence[float]],
+    candidates: Sequence[Atoms],
+    trajectory: bytes | None = None,
+    session: ClientSession | None = None,
+    **fields: Any,
+) -> int:
+    """Store a trajectory under its action's key, once; return its number.
+
+    Parameters
+    ----------
+    database : Database
+    key : str
+    thermo : mapping of str to sequence of float
+    candidates : sequence of Atoms
+    trajectory : bytes, optional
+    session : ClientSession, optional
+    **fields
+        Further fields of `MdRunDocument`.
+    """
+    known = database.md_runs.find_one({"_id": key}, {"number": 1}, session=session)
+    if known is not None:
+        return int(known["number"])
+    columns = {name: [float(value) for value in column] for name, column in thermo.items()}
+    saved = [atoms_codec.to_document(atoms) for atoms in candidates]
+    document = MdRunDocument(
+        _id=key,
+        number=next_number(database, "md_runs", session),
+        thermo=blobs.put_json(database, columns, "thermo"),
+        candidates=blobs.put_json(database, saved, "candidates") if saved else None,
+        n_candidates=len(saved),
+        trajectory=blobs.put(database, trajectory, "trajectory") if trajectory else None,
+        host=socket.gethostname(),
+        **_plain(fields),
+    )
+    database.md_runs.insert_one(document.to_mongo(), session=session)
+    return document.number
+
+
+def candidates_of(database: Database, key: str) -> list[Atoms]:
+    """Return the configurations that the trajectory of that key saved."""
+    document = database.md_runs.find_one({"_id": key}, {"candidates": 1})
+    if document is None or document["candidates"] is None:
+        return []
+    return [atoms_codec.from_document(item) for item in blobs.get_json(database, document["candidates"])]
+
+
+def save_property(
+    database: Database, key: str, session: ClientSession | None = None, **fields: Any
+) -> None:
+    """Store averages under their action's key, once; `fields` are those of `PropertyDocument`."""
+    if database.properties.find_one({"_id": key}, {"_id": 1}, session=session) is None:
+        document = PropertyDocument(_id=key, **_plain(fields))
+        database.properties.insert_one(document.to_mongo(), session=session)
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy values inside mappings and sequences as plain data."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value
