@@ -130,14 +130,15 @@ class HamiltonianEngine:
             penalty = Penalty(request.lambda_eV_per_muB2, slopes, np.asarray(request.constraint, dtype=float))
         jump = _field_jump(start, field, penalty)
         limit = self.jump_limit_scale * _jump_limit(atoms)
-        landscape = self.model.landscape(atoms)
+        pairs = self.model.pairs(atoms)
+        landscape = self.model.landscape(atoms, pairs)
         minimum = landscape.minimise(start, penalty)
         if jump > limit or not minimum.converged:
-            half_way = self.model.evaluate(atoms, 0.5 * (start + minimum.moments))
+            half_way = self.model.evaluate(atoms, 0.5 * (start + minimum.moments), pairs)
             message = f"no convergence: field jump of {jump:.2f} eV/μB, limit {limit:.2f}"
             return self._result(atoms, radii, half_way, penalty, MAX_STEPS, message, converged=False)
         steps = min(MAX_STEPS - 1, 8 + int(np.ceil(6 * np.log1p(jump / 0.1))))
-        state = self.model.evaluate(atoms, minimum.moments)
+        state = self.model.evaluate(atoms, minimum.moments, pairs)
         return self._result(atoms, radii, state, penalty, steps, "converged", converged=True)
 
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
+from vesin import NeighborList
 
 from mmtp_fw.dft import hamiltonian_kernels as kernels
 from mmtp_fw.dft.hamiltonian_moments import Minimum, MomentLandscape
@@ -182,8 +182,11 @@ class ReferenceHamiltonian:
 
     def pairs(self, atoms: Atoms, skin: float = 0.0) -> Pairs:
         """Return the neighbour list up to the cut-off plus `skin` (Å)."""
-        first, second, shifts = neighbor_list("ijS", atoms, self.parameters.cutoff + skin)
-        return Pairs(first, second, shifts.astype(float))
+        neighbours = NeighborList(cutoff=self.parameters.cutoff + skin, full_list=True, sorted=True, n_threads=1)
+        first, second, shifts = neighbours.compute(
+            points=atoms.positions, box=np.asarray(atoms.cell), periodic=atoms.pbc, quantities="ijS"
+        )
+        return Pairs(first.astype(np.int64), second.astype(np.int64), shifts.astype(float))
 
     def landscape(self, atoms: Atoms, pairs: Pairs | None = None) -> MomentLandscape:
         """Return the energy as a function of the moments at fixed atoms."""
