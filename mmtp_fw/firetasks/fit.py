@@ -31,7 +31,7 @@ class _Fitted:
     calculations: list[str]
     validation: list[str]
     active_set: bytes
-    document: dict[str, Any]
+    fields: dict[str, Any]
 
 
 class FitWork:
@@ -51,27 +51,43 @@ class FitWork:
         active = ActiveSet.from_configurations(
             best.potential, list(labels.values()), mode=campaign.selection.mode
         )
-        document = {
+        potential = best.potential
+        fields = {
+            "content_hash": potential.content_hash,
+            "level": campaign.potential.level,
+            "species": potential.species,
+            "n_parameters": potential.n_parameters,
             "weights": _weights(campaign),
             "errors": best.errors,
-            "validation_errors": best.validation_errors,
-            "loss": float(best.loss),
-            "converged": bool(best.converged),
-            "fit_iterations": int(best.iterations),
-            "wall_seconds": float(best.wall_seconds),
-            "message": best.message,
+            "validation_errors": best.validation_errors or {},
+            "fit": {
+                "loss": float(best.loss),
+                "converged": bool(best.converged),
+                "iterations": int(best.iterations),
+                "wall_seconds": float(best.wall_seconds),
+                "message": best.message,
+            },
         }
-        text = best.potential.dumps()
-        return _Fitted(text, parent, training, validation, active.to_bytes(), document)
+        return _Fitted(potential.dumps(), parent, list(labels), validation, active.to_bytes(), fields)
 
     def store(self, context: Context, payload: _Fitted, session: ClientSession) -> Mapping[str, Any]:
         """Store training set and potential."""
-        version = store.save_potential(context, payload, session)
-        return {
-            "potential": version,
-            "labels": len(payload.calculations),
-            "errors": payload.document["errors"],
-        }
+        training_set = store.add_training_set(
+            context.database, payload.calculations, payload.validation, session
+        )
+        version = store.save_potential(
+            context.database,
+            payload.text,
+            active_set=payload.active_set,
+            session=session,
+            campaign=context.campaign.name,
+            iteration=context.action.iteration,
+            action=context.action.key,
+            parent=payload.parent,
+            training_set=training_set,
+            **payload.fields,
+        )
+        return {"potential": version, "labels": len(payload.calculations), "fit": payload.fields["fit"]}
 
 
 def accepted_labels(context: Context) -> dict[str, Atoms]:
@@ -100,7 +116,7 @@ def split(keys: Sequence[str], fraction: float) -> tuple[list[str], list[str]]:
 
 def _starts(context: Context, campaign: Campaign, parent: int | None) -> list[Potential]:
     if parent is not None:
-        return [load_potential(context.database, parent)[0]]
+        return [load_potential(context.database, parent)]
     form, seed = campaign.potential, seed_of(campaign, context.action.key)
     return [
         Potential.from_level(

@@ -9,7 +9,7 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import store
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
-from mmtp_fw.firetasks.potentials import load_potential
+from mmtp_fw.firetasks.potentials import load_active_set, load_potential
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.md import MdSettings, MdState, run_md
 
@@ -20,7 +20,8 @@ class MdWork:
     def compute(self, context: Context) -> dict[str, Any] | None:
         """Run the trajectory; however it ends, that is its result."""
         params, campaign = context.action.params, context.campaign
-        potential, active_set = load_potential(context.database, params["potential"])
+        potential = load_potential(context.database, params["potential"])
+        active_set = load_active_set(context.database, params["potential"])
         cell = starting_cell(
             campaign, params["lattice_parameter_A"], params["magnetic_order"], params["seed"]
         )
@@ -50,7 +51,17 @@ class MdWork:
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
         """Write the run with its candidates."""
-        number = store.save_md_run(context, payload, session)
+        action = context.action
+        number = store.save_md_run(
+            context.database,
+            action.key,
+            session=session,
+            campaign=context.campaign.name,
+            iteration=action.iteration,
+            potential=action.params["potential"],
+            params=dict(action.params),
+            **payload,
+        )
         return {
             "outcome": payload["state"],
             "candidates": len(payload["candidates"]),
