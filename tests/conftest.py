@@ -28,3 +28,34 @@ def require(part: str) -> None:
     if REQUIRE_ALL:
         pytest.fail(f"{part} is missing and MMTP_REQUIRE_ALL=1 forbids to skip")
     pytest.skip(f"{part} is not installed")
+
+
+@pytest.fixture(scope="session")
+def server_home(tmp_path_factory):
+    """A data directory of its own with a running embedded mongod: ``MMTP_HOME`` for the whole session."""
+    from mmtp_fw.database import server
+
+    if server.find_mongod() is None:
+        require("mongod")
+    home = tmp_path_factory.mktemp("mmtp_home")
+    before = os.environ.get("MMTP_HOME")
+    os.environ["MMTP_HOME"] = str(home)
+    server.start()
+    yield home
+    server.stop()
+    if before is None:
+        del os.environ["MMTP_HOME"]
+    else:
+        os.environ["MMTP_HOME"] = before
+
+
+@pytest.fixture
+def database(server_home, monkeypatch):
+    """An empty database on the session's embedded mongod."""
+    from mmtp_fw.database import Database
+
+    monkeypatch.setenv("MMTP_HOME", str(server_home))
+    opened = Database.open()
+    opened.reset()
+    yield opened
+    opened.close()
