@@ -169,6 +169,8 @@ def _launch(place: Path, state: dict[str, Any]) -> dict[str, Any]:
         "--nounixsocket", "--replSet", REPLICA_SET, "--auth", "--keyFile", str(place / "keyfile"),
         "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", "--networkMessageCompressors", "disabled",
         "--setParameter", "diagnosticDataCollectionEnabled=false",
+        # What a killed process leaves of a transaction blocks its documents until this time is over.
+        "--setParameter", "transactionLifetimeLimitSeconds=10",
         "--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)",
         "--logpath", str(_log()), "--logappend",
     ]  # fmt: skip
