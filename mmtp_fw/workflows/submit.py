@@ -14,6 +14,7 @@ from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import Position, locate, plan
+from mmtp_fw.loop.reconcile import prepare
 from mmtp_fw.workflows.build import build, build_advance
 
 
@@ -37,6 +38,7 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     InputError
         A campaign of that name with other settings is already there.
     """
+    prepare(database)
     document = CampaignDocument(_id=campaign.name, name=campaign.name, settings=campaign.document())
     with contextlib.suppress(DuplicateKeyError):
         database.campaigns.insert_one(document.to_mongo())
