@@ -182,7 +182,8 @@ class ReferenceHamiltonian:
 
     def pairs(self, atoms: Atoms, skin: float = 0.0) -> Pairs:
         """Return the neighbour list up to the cut-off plus `skin` (Å)."""
-        neighbours = NeighborList(cutoff=self.parameters.cutoff + skin, full_list=True, sorted=True, n_threads=1)
+        reach = self.parameters.cutoff + skin
+        neighbours = NeighborList(cutoff=reach, full_list=True, sorted=True, n_threads=1)
         first, second, shifts = neighbours.compute(
             points=atoms.positions, box=np.asarray(atoms.cell), periodic=atoms.pbc, quantities="ijS"
         )
