@@ -275,6 +275,28 @@ class Potential:
         n, m = len(self._xi), len(self._xi) + len(self._constants)
         return {"moments": slice(0, n), "species": slice(n, m), "radial": slice(m, self.n_parameters)}
 
+    # What the kernels read: a symmetrized potential as a plain one with doubled tables.
+
+    @property
+    def kernel_tables(self) -> alpha.Tables:
+        """Contraction tables as the kernels see them."""
+        return self._tables
+
+    @property
+    def kernel_coefficients(self) -> np.ndarray:
+        """Radial coefficients times scaling, shape (C, C, K, R, M, M), as the kernels see them."""
+        return self._full_c
+
+    @property
+    def kernel_moment_coefficients(self) -> np.ndarray:
+        """Coefficients ξ of the scalars of `kernel_tables`."""
+        return self._full_xi
+
+    @property
+    def kernel_constants(self) -> np.ndarray:
+        """Species constants s, eV."""
+        return self._constants
+
     def _parity(self) -> np.ndarray:
         size = self._c.shape[-1]
         return (-1.0) ** np.add.outer(np.arange(size), np.arange(size))
