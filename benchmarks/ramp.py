@@ -66,6 +66,8 @@ def main() -> None:
     for name, settings in (
         ("fixed", ProtocolSettings(adaptive=False)),
         ("adaptive", ProtocolSettings(adaptive=True)),
+        ("fixed, not refined", ProtocolSettings(adaptive=False, refine_runs=0)),
+        ("adaptive, not refined", ProtocolSettings(adaptive=True, refine_runs=0)),
     ):
         rng = np.random.default_rng(arguments.seed)
         begun = time.perf_counter()
