@@ -6,5 +6,6 @@ from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.moments import RelaxedMoments
 from mmtp_fw.potential.potential import Potential
 from mmtp_fw.potential.system import System, moments_of
+from mmtp_fw.potential.tracking import MomentTracker
 
-__all__ = ["Evaluation", "Potential", "RelaxedMoments", "System", "moments_of"]
+__all__ = ["Evaluation", "MomentTracker", "Potential", "RelaxedMoments", "System", "moments_of"]

@@ -1,0 +1,131 @@
+"""Trajectories for workers: in a process of their own, watched."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.md import driver
+from mmtp_fw.md.settings import MdResult, MdSettings, MdState
+from mmtp_fw.potential import Potential
+
+if TYPE_CHECKING:
+    from mmtp_fw.selection import ActiveSet
+
+STOP_SECONDS = 20.0
+"""Time that a trajectory gets to end cleanly before it is killed."""
+
+
+def run_md(
+    potential: Potential,
+    active_set: ActiveSet | None,
+    atoms: Atoms,
+    settings: MdSettings,
+    directory: str | Path,
+    should_stop: Callable[[], bool] | None = None,
+) -> MdResult:
+    """Run NVT molecular dynamics of a potential in LAMMPS.
+
+    Parameters
+    ----------
+    potential : Potential
+    active_set : ActiveSet, optional
+        For grades; without it nothing is saved or stopped for extrapolation.
+    atoms : Atoms
+        n atoms with three cell vectors and initial magnetic moments, which the relaxation starts from.
+    settings : MdSettings
+    directory : str or Path
+        For the child process' files.
+    should_stop : callable, optional
+        Asked several times a second; True ends the trajectory with state INTERRUPTED.
+
+    Returns
+    -------
+    MdResult
+        However it ended, everything up to there; a child process that dies gives CRASHED.
+
+    Raises
+    ------
+    InputError
+        A cell without volume; all moments zero though they are to be relaxed.
+    """
+    _check(potential, atoms, settings)
+    directory = Path(directory).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in (driver.RESULT, driver.STOP):
+        (directory / name).unlink(missing_ok=True)
+    task = {
+        "potential": potential.dumps(),
+        "species": potential.species,
+        "active_set": active_set.to_bytes() if active_set is not None else None,
+        "atoms": atoms,
+        "settings": settings,
+    }
+    driver.save(directory / driver.TASK, task)
+    started = time.monotonic()
+    with (directory / "md.log").open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "mmtp_fw.md.driver", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=directory,
+        )
+        code = _wait(child, directory, should_stop)
+    result = _collect(directory, code)
+    result.wall_seconds = time.monotonic() - started
+    for name in (driver.TASK, driver.RESULT, driver.STOP):
+        (directory / name).unlink(missing_ok=True)
+    return result
+
+
+def _check(potential: Potential, atoms: Atoms, settings: MdSettings) -> None:
+    if atoms.cell.rank < 3:
+        raise InputError("MD needs a cell of three vectors", "put a molecule or cluster into a large box")
+    if potential.magnetic and settings.relax_interval and not np.any(atoms.get_initial_magnetic_moments()):
+        raise InputError(
+            "all initial magnetic moments are zero, where the energy is always stationary",
+            "set_initial_magnetic_moments to a collinear pattern",
+        )
+
+
+def _wait(
+    child: subprocess.Popen[bytes], directory: Path, should_stop: Callable[[], bool] | None
+) -> int:
+    asked: float | None = None
+    try:
+        while True:
+            try:
+                return child.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                pass
+            if asked is None and should_stop is not None and should_stop():
+                (directory / driver.STOP).touch()
+                asked = time.monotonic()
+            if asked is not None and time.monotonic() - asked > STOP_SECONDS:
+                child.kill()
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+
+
+def _collect(directory: Path, code: int) -> MdResult:
+    complete, result = False, MdResult()
+    path = directory / driver.RESULT
+    if path.exists():
+        complete, result = pickle.loads(path.read_bytes())
+    if not complete:
+        lines = (directory / "md.log").read_text(errors="replace").strip().splitlines()
+        result.state = MdState.CRASHED
+        result.message = f"exit code {code}: {lines[-1][:300] if lines else 'no message'}"
+    return result

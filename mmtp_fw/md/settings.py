@@ -1,0 +1,108 @@
+"""What a trajectory is asked for, and how it may end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from ase import Atoms
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class MdSettings(BaseModel):
+    """Settings of one trajectory at fixed cell (NVT; NVE without a thermostat).
+
+    Attributes
+    ----------
+    temperature_K : float
+    steps : int
+    timestep_fs : float
+    thermostat_damping_fs : float
+        Damping time of the Nosé–Hoover chain; 0 runs NVE.
+    seed : int
+        Of the initial velocities.
+    relax_interval : int
+        Moments are relaxed every so many steps; 0 keeps them fixed.
+    relax_tolerance : float
+        Largest magnetic force after a relaxation (eV/μB).
+    grade_interval : int
+        Steps between two looks at the extrapolation grade.
+    gamma_select, gamma_break : float
+        Grade above which configurations are saved, and above which the trajectory stops.
+    max_candidates : int
+        Saved configurations after which the trajectory stops: more would tell nothing new.
+    sample_interval : int
+        Steps between two records of thermodynamics and trajectory.
+    max_temperature_factor : float
+        A temperature above this multiple of the set one is an explosion.
+    wall_seconds : float
+        Wall time after which the trajectory stops; 0 for none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature_K: float = Field(default=300.0, gt=0)
+    steps: int = Field(default=1000, ge=1)
+    timestep_fs: float = Field(default=2.0, gt=0)
+    thermostat_damping_fs: float = Field(default=100.0, ge=0)
+    seed: int = Field(default=1, ge=0)
+    relax_interval: int = Field(default=1, ge=0)
+    relax_tolerance: float = Field(default=1e-4, gt=0)
+    grade_interval: int = Field(default=5, ge=1)
+    gamma_select: float = Field(default=2.0, gt=0)
+    gamma_break: float = Field(default=10.0, gt=0)
+    max_candidates: int = Field(default=200, ge=1)
+    sample_interval: int = Field(default=10, ge=1)
+    max_temperature_factor: float = Field(default=20.0, gt=1)
+    wall_seconds: float = Field(default=0.0, ge=0)
+
+
+class MdState(StrEnum):
+    """How a trajectory ended."""
+
+    COMPLETED = "completed"
+    EXTRAPOLATED = "extrapolated"
+    TOO_MANY_CANDIDATES = "too_many_candidates"
+    MOMENTS_AT_BOUND = "moments_at_bound"
+    EXPLODED = "exploded"
+    NOT_A_NUMBER = "nan"
+    LOST_ATOMS = "lost_atoms"
+    CRASHED = "crashed"
+    WALL_TIME = "wall_time"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass
+class MdResult:
+    """A trajectory up to where it ended.
+
+    Attributes
+    ----------
+    state : MdState
+    steps_done : int
+    max_grade : float
+        Largest grade seen; 0 without an active set.
+    candidates : list of Atoms
+        Configurations above γ_select with their moments; info has step and grade.
+    thermo : dict of str to ndarray
+        Columns step, temperature_K, potential_energy_eV, total_energy_eV, pressure_GPa,
+        magnetization_muB_per_atom, grade.
+    frames : list of Atoms
+        Sampled configurations with moments and velocities.
+    moment_evaluations : float
+        Mean evaluations of the potential per step.
+    wall_seconds : float
+    message : str
+        One line on how it ended.
+    """
+
+    state: MdState = MdState.COMPLETED
+    steps_done: int = 0
+    max_grade: float = 0.0
+    candidates: list[Atoms] = field(default_factory=list)
+    thermo: dict[str, np.ndarray] = field(default_factory=dict)
+    frames: list[Atoms] = field(default_factory=list)
+    moment_evaluations: float = 1.0
+    wall_seconds: float = 0.0
+    message: str = ""

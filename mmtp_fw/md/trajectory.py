@@ -1,0 +1,167 @@
+"""The loop around LAMMPS: records, grades, candidates, and every way to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.md.lammps import LammpsRun
+from mmtp_fw.md.models import Model, PotentialModel
+from mmtp_fw.md.settings import MdResult, MdSettings, MdState
+
+if TYPE_CHECKING:
+    from mmtp_fw.selection import ActiveSet
+
+COLUMNS = (
+    "step",
+    "temperature_K",
+    "potential_energy_eV",
+    "total_energy_eV",
+    "pressure_GPa",
+    "magnetization_muB_per_atom",
+    "grade",
+)
+
+
+def trajectory(
+    model: Model,
+    atoms: Atoms,
+    settings: MdSettings,
+    active_set: ActiveSet | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    on_progress: Callable[[MdResult], None] | None = None,
+) -> MdResult:
+    """Run a trajectory in this process.
+
+    Parameters
+    ----------
+    model : Model
+        What drives the atoms.
+    atoms : Atoms
+        The start, n atoms with three cell vectors.
+    settings : MdSettings
+    active_set : ActiveSet, optional
+        Without it no grade is known and nothing is saved.
+    should_stop : callable, optional
+        Asked at every look at the grade.
+    on_progress : callable, optional
+        Called with the result so far at every record.
+
+    Returns
+    -------
+    MdResult
+        However it ended, everything up to there.
+    """
+    run = _Run(model, atoms, settings, active_set)
+    started = time.monotonic()
+    try:
+        run.go(should_stop, on_progress, started)
+    except InputError as error:  # atoms on top of each other: the end of an explosion
+        run.result.state, run.result.message = MdState.EXPLODED, str(error)
+    except FloatingPointError as error:
+        run.result.state, run.result.message = MdState.NOT_A_NUMBER, str(error)
+    except Exception as error:
+        if "Lost atoms" not in str(error) and "out of range" not in str(error):
+            raise
+        run.result.state, run.result.message = MdState.LOST_ATOMS, str(error).splitlines()[0]
+    finally:
+        run.close()
+    result = run.finish()
+    result.wall_seconds = time.monotonic() - started
+    return result
+
+
+class _Run:
+    def __init__(
+        self, model: Model, atoms: Atoms, settings: MdSettings, active_set: ActiveSet | None
+    ) -> None:
+        self.settings, self.active_set, self.model = settings, active_set, model
+        self.result = MdResult()
+        self.rows: list[list[float]] = []
+        self.lammps = LammpsRun(
+            atoms,
+            model,
+            settings.timestep_fs,
+            settings.temperature_K,
+            settings.thermostat_damping_fs,
+            settings.seed,
+        )
+
+    def go(
+        self,
+        should_stop: Callable[[], bool] | None,
+        on_progress: Callable[[MdResult], None] | None,
+        started: float,
+    ) -> None:
+        s, result = self.settings, self.result
+        chunk = int(np.gcd(s.sample_interval, s.grade_interval)) if self.active_set else s.sample_interval
+        self.lammps.advance(0)
+        self._look(0)
+        while result.state is MdState.COMPLETED and result.steps_done < s.steps:
+            steps = min(chunk, s.steps - result.steps_done)
+            self.lammps.advance(steps)
+            result.steps_done += steps
+            self._look(result.steps_done)
+            if result.state is MdState.COMPLETED and should_stop is not None and should_stop():
+                self._end(MdState.INTERRUPTED, "asked to stop")
+            elif result.state is MdState.COMPLETED and 0 < s.wall_seconds < time.monotonic() - started:
+                self._end(MdState.WALL_TIME, f"wall time of {s.wall_seconds:g} s is over")
+            if on_progress is not None and result.steps_done % s.sample_interval == 0:
+                on_progress(self.finish())
+
+    def _end(self, state: MdState, message: str) -> None:
+        self.result.state, self.result.message = state, message
+
+    def _look(self, step: int) -> None:
+        """Record, grade and judge the step just made."""
+        s, result, state = self.settings, self.result, self.lammps.state
+        assert state is not None
+        thermo = self.lammps.thermo()
+        if state.at_bounds:
+            self._end(MdState.MOMENTS_AT_BOUND, f"step {step}: a moment ran to the bound of the magnetic range")
+        if not np.isfinite(thermo["temperature_K"]):
+            self._end(MdState.NOT_A_NUMBER, f"step {step}: the temperature is not a number")
+        elif thermo["temperature_K"] > s.max_temperature_factor * s.temperature_K:
+            self._end(MdState.EXPLODED, f"step {step}: {thermo['temperature_K']:.0f} K")
+        grade = float("nan")
+        if self.active_set is not None and (step % s.grade_interval == 0 or state.at_bounds):
+            grade = self._grade(step)
+        if step % s.sample_interval == 0:
+            magnetization = float(state.moments.mean())
+            self.rows.append([float(step), *thermo.values(), magnetization, grade])
+            result.frames.append(self.lammps.snapshot())
+
+    def _grade(self, step: int) -> float:
+        s, result = self.settings, self.result
+        assert self.active_set is not None
+        snapshot = self.lammps.snapshot()
+        grade = float(self.active_set.grade(snapshot))
+        result.max_grade = max(result.max_grade, grade)
+        if grade > s.gamma_select or result.state is MdState.MOMENTS_AT_BOUND:
+            snapshot.info.update(step=step, grade=grade)
+            result.candidates.append(snapshot)
+        if result.state is not MdState.COMPLETED:
+            return grade
+        if grade > s.gamma_break:
+            self._end(MdState.EXTRAPOLATED, f"step {step}: grade {grade:.3g} above {s.gamma_break:g}")
+        elif len(result.candidates) >= s.max_candidates:
+            self._end(MdState.TOO_MANY_CANDIDATES, f"step {step}: {s.max_candidates} candidates")
+        return grade
+
+    def finish(self) -> MdResult:
+        """Bring the records into the result."""
+        table = np.array(self.rows).reshape(-1, len(COLUMNS))
+        self.result.thermo = {name: table[:, k] for k, name in enumerate(COLUMNS)}
+        if isinstance(self.model, PotentialModel) and self.model.tracker.steps:
+            self.result.moment_evaluations = self.model.tracker.evaluations / self.model.tracker.steps
+        return self.result
+
+    def close(self) -> None:
+        self.lammps.close()
+
+
