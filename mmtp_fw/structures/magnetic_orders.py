@@ -36,7 +36,7 @@ def target_moments(
         `flipped_fraction` of the atoms reversed.
     typical_moments_muB : mapping of str to float
     moment_scale : float
-        Standard deviation of sizes, relative to the typical ones; cut at 2.5 of it.
+        Standard deviation of sizes, relative to the typical ones; cut at twice that.
     flipped_fraction : float
     rng : numpy.random.Generator
 
@@ -55,7 +55,7 @@ def target_moments(
     except KeyError as error:
         raise InputError(f"no typical moment for species {error}") from None
     scale = moment_scale * np.maximum(np.abs(typical), _SMALLEST_SCALE_MUB)
-    scatter = scale * np.clip(rng.normal(size=len(atoms)), -2.5, 2.5)
+    scatter = scale * np.clip(rng.normal(size=len(atoms)), -2.0, 2.0)
     if order == "ferromagnetic":
         return typical + 0.25 * scatter
     if order == "scaled":
