@@ -39,7 +39,7 @@ class HamiltonianCalculator(Calculator):
     True
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]  # ASE's own habit
         "energy", "free_energy", "energies", "forces", "stress", "magmoms", "magmom", "magnetic_forces",
     ]
 

@@ -27,9 +27,9 @@ def slope_by_species(symbols: Sequence[str], x: np.ndarray, y: np.ndarray) -> di
     dict of str to float
         Positive slopes.
     """
-    symbols = np.asarray(symbols)
     every = _slope(x, y, 1.0)
-    return {z: _slope(x[symbols == z], y[symbols == z], every) for z in sorted(set(symbols.tolist()))}
+    of = {z: np.array([symbol == z for symbol in symbols]) for z in sorted(set(symbols))}
+    return {z: _slope(x[chosen], y[chosen], every) for z, chosen in of.items()}
 
 
 def _slope(x: np.ndarray, y: np.ndarray, otherwise: float) -> float:

@@ -18,32 +18,32 @@ class ProtocolSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    adaptive: bool = Field(True, description="Choose λ from the measured response, not from the series")
+    adaptive: bool = Field(default=True, description="Choose λ from the measured response")
     lambda_series: tuple[float, ...] = Field(
-        (1.0, 5.0, 10.0, 25.0, 50.0),
+        default=(1.0, 5.0, 10.0, 25.0, 50.0),
         description="λ of the ramp in eV/μB²; adaptive: only its first and last are used, as bounds",
     )
-    mae_limit_muB: float = Field(0.05, gt=0, description="Largest mean deviation from target")
-    max_limit_muB: float = Field(0.15, gt=0, description="Largest deviation of one atom from target")
-    refine_limit_mae_muB: float = Field(0.01, ge=0, description="Refine while the mean deviation is above")
-    refine_runs: int = Field(2, ge=0, description="Most refinements")
-    useful_mae_limit_muB: float = Field(0.25, gt=0, description="Off target, but still a label: mean")
-    useful_max_limit_muB: float = Field(0.6, gt=0, description="Off target, but still a label: one atom")
-    flip_threshold_muB: float = Field(0.3, gt=0, description="Targets above it must keep their sign")
-    radii_lambda_eV_per_muB2: float = Field(0.5, gt=0, description="λ of the radii stage")
-    radii_tolerance: float = Field(0.02, gt=0, description="|m^PAW/m^WS − 1| that ends the radii stage")
+    mae_limit_muB: float = Field(default=0.05, gt=0, description="Largest mean deviation from target")
+    max_limit_muB: float = Field(default=0.15, gt=0, description="Largest deviation of one atom from target")
+    refine_limit_mae_muB: float = Field(default=0.01, ge=0, description="Refine while the mean is above")
+    refine_runs: int = Field(default=2, ge=0, description="Most refinements")
+    useful_mae_limit_muB: float = Field(default=0.25, gt=0, description="Off target, still a label: mean")
+    useful_max_limit_muB: float = Field(default=0.6, gt=0, description="Off target, still a label: one atom")
+    flip_threshold_muB: float = Field(default=0.3, gt=0, description="Targets above it must keep their sign")
+    radii_lambda_eV_per_muB2: float = Field(default=0.5, gt=0, description="λ of the radii stage")
+    radii_tolerance: float = Field(default=0.02, gt=0, description="|m^PAW/m^WS − 1| that ends radii")
     radii_tolerance_muB: float = Field(
-        0.02, gt=0, description="Mean |m^PAW − m^WS| of a species that ends it as well, however small m is"
+        default=0.02, gt=0, description="Mean |m^PAW − m^WS| of a species that ends it as well"
     )
-    radii_runs: int = Field(3, ge=1, description="Most calculations of the radii stage")
-    step_backs: int = Field(5, ge=0, description="Most step-backs after calculations without convergence")
-    ramp_runs: int = Field(15, ge=1, description="Adaptive: most calculations of the ramp")
-    growth_limit: float = Field(10.0, gt=1, description="Adaptive: largest λ ratio between two steps")
-    aim: float = Field(0.7, gt=0, le=1, description="Adaptive: aim at this fraction of the limits")
+    radii_runs: int = Field(default=3, ge=1, description="Most calculations of the radii stage")
+    step_backs: int = Field(default=5, ge=0, description="Most steps back after failures")
+    ramp_runs: int = Field(default=15, ge=1, description="Adaptive: most calculations of the ramp")
+    growth_limit: float = Field(default=10.0, gt=1, description="Adaptive: largest λ ratio between two steps")
+    aim: float = Field(default=0.7, gt=0, le=1, description="Adaptive: aim at this fraction of the limits")
     integration_tolerance_eV_per_atom: float = Field(
-        0.002, gt=0, description="|ΔE + ∫T dm| that is taken as agreement"
+        default=0.002, gt=0, description="|ΔE + ∫T dm| that is taken as agreement"
     )
-    integration_tolerance_relative: float = Field(0.15, gt=0, description="The same, of Σ|T dm|")
+    integration_tolerance_relative: float = Field(default=0.15, gt=0, description="The same, of Σ|T dm|")
 
     @model_validator(mode="after")
     def _series_rises(self) -> ProtocolSettings:

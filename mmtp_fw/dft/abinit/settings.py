@@ -28,22 +28,22 @@ class AbinitSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ecut_Ha: float = Field(20.0, gt=0, description="Plane-wave cut-off")
-    pawecutdg_Ha: float = Field(40.0, gt=0, description="Cut-off of the fine grid")
-    kspacing_per_A: float = Field(0.25, gt=0, description="Largest spacing of k-points, 2π included")
-    kshift: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="Shift of the k-point grid")
-    tsmear_Ha: float = Field(0.01, gt=0, description="Smearing (occopt 4)")
-    nstep: int = Field(60, ge=1, description="Most electronic steps")
-    tolvrs: float = Field(1e-8, gt=0, description="Convergence of the potential's residual")
-    diemix: float = Field(0.7, gt=0, le=1, description="Mixing of the density")
-    diemixmag: float = Field(0.5, gt=0, le=1, description="Mixing of the magnetization")
+    ecut_Ha: float = Field(default=20.0, gt=0, description="Plane-wave cut-off")
+    pawecutdg_Ha: float = Field(default=40.0, gt=0, description="Cut-off of the fine grid")
+    kspacing_per_A: float = Field(default=0.25, gt=0, description="Largest spacing of k-points, 2π included")
+    kshift: tuple[float, float, float] = Field(default=(0.5, 0.5, 0.5), description="Shift of the grid")
+    tsmear_Ha: float = Field(default=0.01, gt=0, description="Smearing (occopt 4)")
+    nstep: int = Field(default=60, ge=1, description="Most electronic steps")
+    tolvrs: float = Field(default=1e-8, gt=0, description="Convergence of the potential's residual")
+    diemix: float = Field(default=0.7, gt=0, le=1, description="Mixing of the density")
+    diemixmag: float = Field(default=0.5, gt=0, le=1, description="Mixing of the magnetization")
     pseudos: dict[str, str] = Field(
         default={}, description="File name of a species' dataset; Fe.xml or Fe.PBE.gz when not given"
     )
-    max_moment_muB: float = Field(5.0, gt=0, description="Targets beyond it are refused")
-    command: str = Field("abinit", description="The program")
-    mpi_command: str = Field("mpirun.openmpi", description="Starts more than one process")
-    mpi_processes: int = Field(1, ge=1, description="Processes of one calculation")
+    max_moment_muB: float = Field(default=5.0, gt=0, description="Targets beyond it are refused")
+    command: str = Field(default="abinit", description="The program")
+    mpi_command: str = Field(default="mpirun.openmpi", description="Starts more than one process")
+    mpi_processes: int = Field(default=1, ge=1, description="Processes of one calculation")
 
     def document(self) -> dict[str, Any]:
         """Return what defines a label: everything but how the program is started."""
