@@ -1,0 +1,63 @@
+"""Averages, spectra and comparisons against answers that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.properties import average, averages_of_trajectories, compare, spectral_overlap, vibrational_dos
+
+
+def test_error_of_a_correlated_series_is_that_of_its_mean():
+    # AR(1) with coefficient a has the integrated autocorrelation time (1 + a)/(1 − a).
+    random, a, n = np.random.default_rng(0), 0.8, 4000
+    noise = random.normal(size=(60, n))
+    series = np.empty((60, n))
+    series[:, 0] = noise[:, 0] / np.sqrt(1 - a * a)
+    for k in range(1, n):
+        series[:, k] = a * series[:, k - 1] + noise[:, k]
+    found = [average(row) for row in series]
+    assert np.mean([f.correlation for f in found]) == pytest.approx((1 + a) / (1 - a), rel=0.15)
+    assert np.mean([f.error for f in found]) == pytest.approx(series.mean(axis=1).std(ddof=1), rel=0.3)
+
+
+def test_constant_series_has_no_error():
+    assert average([2.0] * 10).error == 0.0
+
+
+@pytest.mark.parametrize("series", [[], [1.0, float("nan")]])
+def test_series_without_a_mean_is_refused(series):
+    with pytest.raises(InputError):
+        average(series)
+
+
+def test_trajectories_are_averaged_after_equilibration():
+    runs = [{"step": [0, 10, 20, 30], "p": [9.0, 9.0, 1.0, 1.0]}, {"step": [20, 30], "p": [3.0, 3.0]}]
+    assert averages_of_trajectories(runs, ["p"], 10)["p"].mean == pytest.approx(2.0)
+
+
+def test_dos_peaks_at_the_frequencies_of_the_motion():
+    t = np.arange(2000) * 4.0e-3  # ps
+    velocities = np.zeros((2000, 4, 3))
+    velocities[:, 0, 0] = np.cos(2 * np.pi * 5.0 * t)
+    velocities[:, 1, 0] = -velocities[:, 0, 0]
+    velocities[:, 2, 1] = np.sin(2 * np.pi * 8.0 * t)
+    velocities[:, 3, 1] = -velocities[:, 2, 1]
+    dos = vibrational_dos(velocities, np.array([26, 26, 46, 46]), 4.0)
+    assert dos.frequency_THz[np.argmax(dos.species["Fe"])] == pytest.approx(5.0, abs=0.1)
+    assert dos.frequency_THz[np.argmax(dos.species["Pd"])] == pytest.approx(8.0, abs=0.1)
+    assert np.trapezoid(dos.total, dos.frequency_THz) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_comparison_of_known_numbers():
+    found = compare([1.0, 2.0, 4.0], [1.0, 2.0, 3.0])
+    assert (found.mae, found.maximum) == pytest.approx((1 / 3, 1.0))
+    assert found.r2 == pytest.approx(0.5)
+
+
+def test_overlap_is_one_for_equal_and_zero_for_disjoint_spectra():
+    grid = np.linspace(0, 10, 200)
+    one, other = np.exp(-((grid - 3) ** 2)), np.where(grid > 8, 1.0, 0.0)
+    assert spectral_overlap(grid, one, 5 * one) == pytest.approx(1.0)
+    assert spectral_overlap(grid, one, other) < 1e-4
