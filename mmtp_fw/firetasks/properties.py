@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.reference import reference_trajectory
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.facts import seed_of
-from mmtp_fw.md import MdSettings, MdState, run_md
+from mmtp_fw.md import MdResult, MdSettings, MdState, run_md
 
 AVERAGED = ("magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV")
 
@@ -33,19 +33,16 @@ class PropertyWork:
         cell = starting_cell(campaign, params["lattice_parameter_A"], "ferromagnetic", arrangement)
         if params["source"] == "reference" and campaign.dft.engine != "hamiltonian":
             return _static(context, cell)
-        columns: list[dict[str, Any]] = []
-        extra: dict[str, Any] = {}
+        run = _reference if params["source"] == "reference" else _mmtp
+        columns: list[Mapping[str, Any]] = []
         for replica in range(campaign.properties.replicas):
-            run = (
-                _reference(context, cell, replica)
-                if params["source"] == "reference"
-                else _mmtp(context, cell, replica)
-            )
-            if run is None:
+            ended = run(context, cell, replica)
+            if ended is INTERRUPTED:
                 return INTERRUPTED
-            thermo, extra = run
-            columns.append(thermo)
-        return averages(columns, campaign.properties.equilibration_steps) | extra
+            if ended.state != MdState.COMPLETED:  # an average over what is left would mean nothing
+                return {"outcome": ended.state.value, "message": ended.message, "md_steps": ended.steps_done}
+            columns.append(ended.thermo)
+        return {"outcome": "done"} | averages(columns, campaign.properties.equilibration_steps)
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
         """Store the averages; the planner's result repeats those that the summary needs."""
@@ -61,16 +58,16 @@ class PropertyWork:
             params=dict(action.params),
             values=payload,
         )
-        kept = ("magnetization_muB_per_atom", "pressure_GPa", "md_steps", "state")
+        kept = ("outcome", "message", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
         return {name: payload[name] for name in kept if name in payload}
 
 
-def averages(columns: list[dict[str, Any]], equilibration_steps: int) -> dict[str, Any]:
+def averages(columns: Sequence[Mapping[str, Any]], equilibration_steps: int) -> dict[str, Any]:
     """Return means and standard errors (``<name>_error``, block averages) over trajectories.
 
     Parameters
     ----------
-    columns : list of dict of str to array
+    columns : sequence of mapping of str to array
         Recorded columns of each trajectory, with ``step``.
     equilibration_steps : int
         Steps left out at the start of each.
@@ -90,7 +87,7 @@ def _blocks(series: np.ndarray, count: int = 10) -> np.ndarray:
     return np.array([block.mean() for block in np.array_split(series, count) if len(block)])
 
 
-def _mmtp(context: Context, cell: Atoms, replica: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _mmtp(context: Context, cell: Atoms, replica: int) -> MdResult | None:
     params, section = context.action.params, context.campaign.properties
     settings = MdSettings(
         **{
@@ -103,12 +100,10 @@ def _mmtp(context: Context, cell: Atoms, replica: int) -> tuple[dict[str, Any], 
     )
     potential = load_potential(context.database, params["potential"])
     run = run_md(potential, None, cell, settings, context.directory, context.should_stop)
-    if run.state == MdState.INTERRUPTED:
-        return None
-    return dict(run.thermo), {"state": run.state.value, "message": run.message}
+    return INTERRUPTED if run.state == MdState.INTERRUPTED else run
 
 
-def _reference(context: Context, cell: Atoms, replica: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _reference(context: Context, cell: Atoms, replica: int) -> MdResult | None:
     params, section = context.action.params, context.campaign.properties
     thermo = reference_trajectory(
         HamiltonianCalculator(),
@@ -119,7 +114,7 @@ def _reference(context: Context, cell: Atoms, replica: int) -> tuple[dict[str, A
         params["seed"] + replica,
         should_stop=context.should_stop,
     )
-    return None if thermo is None else (thermo, {"state": "completed"})
+    return INTERRUPTED if thermo is None else MdResult(steps_done=section.steps, thermo=thermo)
 
 
 def _static(context: Context, cell: Atoms) -> dict[str, Any]:
@@ -128,5 +123,6 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
     return {
         "magnetization_muB_per_atom": float(np.mean(labelled.get_magnetic_moments())),
         "pressure_GPa": float(-np.mean(labelled.get_stress()[:3]) * 160.21766208),
-        "state": "static",
+        "outcome": "done",
+        "source": "static cell",
     }

@@ -73,7 +73,7 @@ def _errors(
     """Return mean absolute errors of the potential against the reference at the volumes both have."""
     found: dict[str, dict[float, Mapping[str, Any]]] = {"mmtp": {}, "reference": {}}
     for params, result in properties:
-        if result["outcome"] != FAILED:
+        if result["outcome"] == "done":
             found[params["source"]][params["lattice_parameter_A"]] = result
     shared = sorted(set(found["mmtp"]) & set(found["reference"]) & set(volumes or found["mmtp"]))
     names = {
