@@ -226,9 +226,7 @@ def candidates_of(database: Database, key: str) -> list[Atoms]:
     return [atoms_codec.from_document(item) for item in blobs.get_json(database, document["candidates"])]
 
 
-def save_property(
-    database: Database, key: str, session: ClientSession | None = None, **fields: Any
-) -> None:
+def save_property(database: Database, key: str, session: ClientSession | None = None, **fields: Any) -> None:
     """Store averages under their action's key, once; `fields` are those of `PropertyDocument`."""
     if database.properties.find_one({"_id": key}, {"_id": 1}, session=session) is None:
         document = PropertyDocument(_id=key, **_plain(fields))

@@ -1,0 +1,124 @@
+"""Everything in one file, and back: compressed BSON, readable without mmtp_fw by any MongoDB driver."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import bson
+import zstandard
+
+from mmtp_fw.errors import InputError
+
+if TYPE_CHECKING:
+    from mmtp_fw.database.database import Database
+
+_MAGIC = b"mmtp_fw backup 1\n"
+_BATCH = 500
+
+
+def backup(database: Database, path: str | Path) -> dict[str, int]:
+    """Write all collections, FireWorks' own included, to a file of mode 0600.
+
+    Returns
+    -------
+    dict of str to int
+        Documents by collection.
+
+    Raises
+    ------
+    InputError
+        The file exists or can't be written.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(f"{path} exists", "choose another name: backups are never overwritten")
+    partial = path.with_name(f".{path.name}.part")
+    counts: dict[str, int] = {}
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as raw:
+            raw.write(_MAGIC)
+            with zstandard.ZstdCompressor(level=6).stream_writer(raw, closefd=False) as stream:
+                for name in sorted(database.db.list_collection_names()):
+                    counts[name] = 0
+                    for document in database.db[name].find({}):
+                        stream.write(bson.encode({"c": name, "d": document}))
+                        counts[name] += 1
+                stream.write(bson.encode({"end": counts}))
+            raw.flush()
+            os.fsync(raw.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise InputError(f"{path}: can't be written: {error.strerror}") from error
+    return counts
+
+
+def restore(database: Database, path: str | Path) -> dict[str, int]:
+    """Read a backup into an empty database.
+
+    Raises
+    ------
+    InputError
+        No backup, an incomplete one, or a database that has a campaign already.
+    """
+    if database.campaigns.find_one({}, {"_id": 1}) is not None:
+        raise InputError(f"{database!r} is not empty", "restore into a new database")
+    expected = _verify(Path(path))
+    database.reset()
+    for name in expected:
+        database.db[name].delete_many({})
+    waiting: dict[str, list[dict[str, Any]]] = {}
+    for entry in _entries(Path(path)):
+        if "c" in entry:
+            batch = waiting.setdefault(entry["c"], [])
+            batch.append(entry["d"])
+            if len(batch) >= _BATCH:
+                database.db[entry["c"]].insert_many(batch)
+                batch.clear()
+    for name, batch in waiting.items():
+        if batch:
+            database.db[name].insert_many(batch)
+    return expected
+
+
+def _verify(path: Path) -> dict[str, int]:
+    """Read the whole file before anything is written."""
+    found: dict[str, int] = {}
+    for entry in _entries(path):
+        if "end" in entry:
+            expected = dict(entry["end"])
+            if {k: v for k, v in expected.items() if v} == found:
+                return expected
+            break
+        found[entry["c"]] = found.get(entry["c"], 0) + 1
+    raise InputError(f"{path}: the backup is incomplete", "take another one")
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as raw:
+            if raw.read(len(_MAGIC)) != _MAGIC:
+                raise InputError(f"{path}: not a backup of mmtp_fw")
+            with zstandard.ZstdDecompressor().stream_reader(raw) as stream:
+                while head := _read(stream, 4):
+                    size = struct.unpack("<i", head)[0]
+                    yield bson.decode(head + _read(stream, size - 4))
+    except (OSError, zstandard.ZstdError, bson.errors.BSONError, struct.error) as error:
+        raise InputError(f"{path}: the backup can't be read: {error}") from error
+
+
+def _read(stream: BinaryIO | zstandard.ZstdDecompressionReader, size: int) -> bytes:
+    parts = b""
+    while len(parts) < size:
+        part = stream.read(size - len(parts))
+        if not part:
+            break
+        parts += part
+    return parts
