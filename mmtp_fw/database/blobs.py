@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,8 @@ def put(database: Database, content: bytes, kind: str) -> str:
     if store.exists(digest):
         return digest
     compressed = zstandard.ZstdCompressor(level=9).compress(content)
-    try:
+    with contextlib.suppress(FileExists):  # another worker was faster with the same content
         store.put(compressed, _id=digest, kind=kind, size=len(content))
-    except FileExists:
-        pass  # another worker was faster with the same content
     return digest
 
 

@@ -112,8 +112,9 @@ def check_reachable(launchpad: LaunchPad) -> None:
         launchpad.db.command("ping")
         launchpad.fireworks.find_one({}, {"_id": 1})
     except OperationFailure as error:
+        reason = error.details.get("errmsg") if error.details else error
         raise DatabaseError(
-            f"the database at {address(launchpad)} refuses: {error.details.get('errmsg') if error.details else error}",
+            f"the database at {address(launchpad)} refuses: {reason}",
             "check user, password and authsource of the launchpad file",
         ) from error
     except PyMongoError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 from importlib import metadata
@@ -27,10 +28,8 @@ def load_mpi() -> None:
         It is not there.
     """
     places = [Path(sys.prefix) / "lib" / _MPI]
-    try:
+    with contextlib.suppress(metadata.PackageNotFoundError):
         places += [Path(str(f.locate())) for f in metadata.files("mpich") or [] if f.name == _MPI]
-    except metadata.PackageNotFoundError:
-        pass
     for place in places:
         if place.exists():
             ctypes.CDLL(str(place), mode=ctypes.RTLD_GLOBAL)
@@ -102,7 +101,7 @@ class LammpsRun:
 
     def _set_up(self, timestep_fs: float, temperature_K: float, damping_fs: float, seed: int) -> None:
         species = sorted(set(self.atoms.get_chemical_symbols()))
-        masses = {s: m for s, m in zip(self.atoms.get_chemical_symbols(), self.atoms.get_masses(), strict=True)}
+        masses = dict(zip(self.atoms.get_chemical_symbols(), self.atoms.get_masses(), strict=True))
         xx, yy, zz, xy, xz, yz = self.prism.get_lammps_prism()
         boundary = " ".join("p" if p else "s" for p in self.atoms.pbc)
         self._commands(
@@ -135,9 +134,14 @@ class LammpsRun:
             v = self.prism.vector_to_lammps(velocities) * (1000.0 * units.fs)
             self.lmp.scatter_atoms("v", 1, 3, (ctypes.c_double * (3 * n))(*v.ravel()))
         elif n > 1:
-            self._commands(f"velocity all create {temperature_K:.10g} {seed % 900000000 + 1} dist gaussian mom yes rot no")
+            self._commands(
+                f"velocity all create {temperature_K:.10g} {seed % 900000000 + 1} dist gaussian mom yes rot no"
+            )
         integrator = f"nvt temp {temperature_K:.10g} {temperature_K:.10g} {damping_fs * 1e-3:.10g}"
-        self._commands("fix move all " + (integrator if damping_fs > 0 else "nve"), "thermo_style custom step temp pe etotal press")
+        self._commands(
+            "fix move all " + (integrator if damping_fs > 0 else "nve"),
+            "thermo_style custom step temp pe etotal press",
+        )
 
     def _commands(self, *commands: str) -> None:
         for command in commands:

@@ -98,9 +98,7 @@ def _check(potential: Potential, atoms: Atoms, settings: MdSettings) -> None:
         )
 
 
-def _wait(
-    child: subprocess.Popen[bytes], directory: Path, should_stop: Callable[[], bool] | None
-) -> int:
+def _wait(child: subprocess.Popen[bytes], directory: Path, should_stop: Callable[[], bool] | None) -> int:
     asked: float | None = None
     try:
         while True:

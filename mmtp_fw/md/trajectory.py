@@ -123,7 +123,9 @@ class _Run:
         assert state is not None
         thermo = self.lammps.thermo()
         if state.at_bounds:
-            self._end(MdState.MOMENTS_AT_BOUND, f"step {step}: a moment ran to the bound of the magnetic range")
+            self._end(
+                MdState.MOMENTS_AT_BOUND, f"step {step}: a moment ran to the bound of the magnetic range"
+            )
         if not np.isfinite(thermo["temperature_K"]):
             self._end(MdState.NOT_A_NUMBER, f"step {step}: the temperature is not a number")
         elif thermo["temperature_K"] > s.max_temperature_factor * s.temperature_K:
@@ -163,5 +165,3 @@ class _Run:
 
     def close(self) -> None:
         self.lammps.close()
-
-

@@ -221,7 +221,9 @@ class _Parser:
         m = max(1, magnetic)
         if {len(row) for row in self.radial} != {size * m * m}:
             lengths = sorted({len(row) for row in self.radial})
-            raise self.fail(f"rows of radial_coeffs have {lengths} numbers, the basis sizes ask for {size * m * m}")
+            raise self.fail(
+                f"rows of radial_coeffs have {lengths} numbers, the basis sizes ask for {size * m * m}"
+            )
         tables = self._tables()
         constants = np.array(self._floats(self._value("species_coeffs"), None))
         xi = np.array(self._floats(self._value("moment_coeffs"), None))

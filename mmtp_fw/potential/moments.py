@@ -141,5 +141,9 @@ def relax_system(
     at_bounds = (moments < low + AT_BOUND) | (moments > high - AT_BOUND)
     projected = moments - np.clip(moments - found.jac, low, high)
     return RelaxedMoments(
-        moments, float(found.fun), bool(np.abs(projected).max(initial=0.0) <= tolerance), at_bounds, found.nfev
+        moments,
+        float(found.fun),
+        bool(np.abs(projected).max(initial=0.0) <= tolerance),
+        at_bounds,
+        found.nfev,
     )

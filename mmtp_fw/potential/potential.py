@@ -226,9 +226,7 @@ class Potential:
 
     def __repr__(self) -> str:
         kind = "symmetrized " if self.symmetrized else ""
-        return (
-            f"<{kind}Potential level {self.level} of {'-'.join(self.species)}, {self.n_parameters} parameters>"
-        )
+        return f"<{kind}Potential level {self.level} of {'-'.join(self.species)}, {self.n_parameters} parameters>"
 
     # Parameters -------------------------------------------------------------------------------------------
 

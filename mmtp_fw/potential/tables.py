@@ -12,7 +12,7 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Tables:
         )
 
 
-@lru_cache(maxsize=None)
+@cache
 def generate(level: int) -> Tables:
     """Return the tables of the complete basis of a level.
 
@@ -116,7 +116,7 @@ def level_of(tables: Tables) -> int | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def scalar_count(level: int) -> int:
     """Return the number of basis functions B_α of a level."""
     return len(generate(level).scalars)
@@ -243,7 +243,12 @@ def _canonical(state: State) -> State:
     ranks = [(mus[u], sum(opened[u]), tuple(sorted(edges[u])), opened[u]) for u in range(n)]
     best: State | None = None
     # Only relabellings that sort the nodes by what doesn't depend on labels can be the least.
-    groups = [list(g) for _, g in itertools.groupby(sorted(range(n), key=lambda u: ranks[u][:3]), key=lambda u: ranks[u][:3])]
+    groups = [
+        list(g)
+        for _, g in itertools.groupby(
+            sorted(range(n), key=lambda u: ranks[u][:3]), key=lambda u: ranks[u][:3]
+        )
+    ]
     for parts in itertools.product(*(itertools.permutations(g) for g in groups)):
         order = [u for part in parts for u in part]
         candidate = (
@@ -275,7 +280,7 @@ def _connected_graphs(level: int) -> list[tuple[tuple[int, ...], tuple[tuple[int
                 if n > 1 and not _is_connected(edges, list(range(n))):
                     continue
                 shape = _canonical(((0,) * n, edges, ((0, 0, 0),) * n))
-                if (shape[1] != edges):
+                if shape[1] != edges:
                     continue
                 spare = (level - 2 * n - 2 * n_edges) // 4
                 for mus in itertools.product(range(spare + 1), repeat=n):

@@ -9,7 +9,7 @@ SYMMETRIZED = "mmtp_fw-symmetrized"
 
 
 def make_tag(species: Sequence[str], symmetrized: bool) -> str:
-    """Return the tag, for example ``species=Fe,Pd;mmtp_fw-symmetrized``; no spaces, for MLIP reads one word."""
+    """Return the tag, for example ``species=Fe,Pd;mmtp_fw-symmetrized``."""
     parts = [] if all(name.isdigit() for name in species) else ["species=" + ",".join(species)]
     return ";".join(parts + [SYMMETRIZED] * symmetrized)
 
