@@ -1,1 +1,31 @@
-"""Fitting: the loss, its exact gradient, and its minimisation."""
+"""Fitting: the loss, its exact gradient, and its minimisation; training sets, errors, checks."""
+
+from __future__ import annotations
+
+from mmtp_fw.fitting.fit import find_suspects, fit, fit_ensemble, random_start
+from mmtp_fw.fitting.loss import loss_and_gradient
+from mmtp_fw.fitting.settings import FitResult, FitSettings, Progress
+from mmtp_fw.fitting.stability import Stability, check_stability
+from mmtp_fw.fitting.statistics import errors_by_quantity, errors_by_species, errors_by_volume
+from mmtp_fw.fitting.validate import Finding, Report, check_training_set
+from mmtp_fw.fitting.weights import Weights
+
+__all__ = [
+    "Finding",
+    "FitResult",
+    "FitSettings",
+    "Progress",
+    "Report",
+    "Stability",
+    "Weights",
+    "check_stability",
+    "check_training_set",
+    "errors_by_quantity",
+    "errors_by_species",
+    "errors_by_volume",
+    "find_suspects",
+    "fit",
+    "fit_ensemble",
+    "loss_and_gradient",
+    "random_start",
+]

@@ -46,9 +46,7 @@ def residuals_of(sample: Sample, evaluation: Evaluation) -> Residuals:
         0.0 if sample.energy is None else evaluation.energy - sample.energy,
         None if sample.forces is None else evaluation.forces - sample.forces,
         virial,
-        None
-        if sample.magnetic_forces is None
-        else evaluation.magnetic_forces - sample.magnetic_forces,
+        None if sample.magnetic_forces is None else evaluation.magnetic_forces - sample.magnetic_forces,
     )
 
 
@@ -101,9 +99,7 @@ class Loss:
         potential = self.potential(parameters)
 
         def losses(chunk: _Chunk) -> list[float]:
-            return [
-                _value(s, residuals_of(s, potential.evaluate_system(s.system, s.moments))) for s in chunk
-            ]
+            return [_value(s, residuals_of(s, potential.evaluate_system(s.system, s.moments))) for s in chunk]
 
         order = [id(s) for chunk in self._chunks() for s in chunk]
         by_id = dict(zip(order, (x for part in self.over_chunks(losses) for x in part), strict=True))

@@ -95,7 +95,9 @@ def make_sample(potential: Potential, atoms: Atoms, weights: Weights, index: int
         )
     for key, shape in (("forces", (n, 3)), ("magnetic_forces", (n,))):
         if key in labels and np.shape(labels[key]) != shape:
-            raise InputError(f"{name_of(atoms, index)}: {key} of shape {np.shape(labels[key])}, expected {shape}")
+            raise InputError(
+                f"{name_of(atoms, index)}: {key} of shape {np.shape(labels[key])}, expected {shape}"
+            )
     virial = None
     if "stress" in labels and system.volume > 0:
         stress = np.asarray(labels["stress"])

@@ -232,7 +232,9 @@ def pivot_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         order[k], order[pivot] = order[pivot], order[k]
     top = factors[:p]
     # rows[order] = L·U, so the coefficients in the first p of them are L·L_top⁻¹.
-    lower = solve_triangular(top, factors[p:].T, trans="T", lower=True, unit_diagonal=True, check_finite=False).T
+    lower = solve_triangular(
+        top, factors[p:].T, trans="T", lower=True, unit_diagonal=True, check_finite=False
+    ).T
     coefficients = np.empty((n, p))
     coefficients[order[:p]] = np.eye(p)
     coefficients[order[p:]] = lower

@@ -1,0 +1,88 @@
+"""Checkpoints of a fit: parameters on disk, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.fitting.samples import Sample
+from mmtp_fw.potential import Potential
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Where a fit was.
+
+    Attributes
+    ----------
+    problem : str
+        Digest of the potential's form, the training set and the weights.
+    parameters : ndarray, shape (p,)
+    iteration : int
+    history : ndarray, shape (iterations, 2)
+        Iteration, loss.
+    """
+
+    problem: str
+    parameters: np.ndarray
+    iteration: int
+    history: np.ndarray
+
+    def write(self, path: Path) -> None:
+        """Write the file; an older one stays whole until the new one is."""
+        temporary = path.with_name(f".{path.name}.part")
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                problem=np.array(self.problem),
+                parameters=self.parameters,
+                iteration=self.iteration,
+                history=self.history,
+            )
+        temporary.replace(path)
+
+
+def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:
+    """Read a checkpoint of this very problem; None where there is no file.
+
+    Raises
+    ------
+    InputError
+        For a file that is none, or of another problem.
+    """
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Checkpoint(
+                str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"]
+            )
+    except (ValueError, OSError, KeyError, EOFError) as error:
+        raise InputError(f"{path}: not a checkpoint of a fit", "remove it to start anew") from error
+    if found.problem != problem:
+        raise InputError(
+            f"{path}: the checkpoint is of another potential, training set or weights",
+            "remove it to start anew",
+        )
+    return found
+
+
+def problem_digest(potential: Potential, samples: Sequence[Sample]) -> str:
+    """Return what identifies a fit: the potential's form and the training set with its weights."""
+    digest = hashlib.blake2b(digest_size=16)
+    form = (
+        potential.species, potential.n_parameters, potential.radial_size, potential.magnetic_size, potential.r_min,
+        potential.r_cut, potential.min_moment, potential.max_moment, potential.symmetrized,
+    )  # fmt: skip
+    digest.update(repr(form).encode())
+    for sample in samples:
+        for array in (sample.system.types, sample.system.vectors, sample.moments, sample.weights, sample.energy,
+                      sample.forces, sample.virial, sample.magnetic_forces):  # fmt: skip
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

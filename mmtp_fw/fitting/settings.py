@@ -1,0 +1,168 @@
+"""Settings and results of a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numba
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.fitting.statistics import Errors
+from mmtp_fw.potential import Potential
+
+Method = Literal["metric-bfgs", "bfgs"]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a fit is done.
+
+    Attributes
+    ----------
+    max_iterations : int
+        Most steps of the optimiser, from each start.
+    tolerance : float
+        Converged when the loss has fallen by less than this fraction over 50 steps.
+    method : {"metric-bfgs", "bfgs"}
+        BFGS from a Gauss-Newton metric that is renewed now and then, or the paper's: BFGS from the unit matrix.
+    starts : int
+        Random starts of a cold fit; each is followed for a while, and the best one to the end.
+    seed : int
+        Of random starts and of the metric's probes.
+    start : {"auto", "given", "random"}
+        "given" begins at the potential's parameters and nowhere else; "random" never looks at them;
+        "auto" begins there and falls back to random starts when the result is worse than before.
+    fallback_factor : float
+        Worse means: the loss of the configurations that the given potential described best has
+        grown by this factor.
+    damping : float
+        Of the metric, relative to its diagonal.
+    metric_interval : int
+        Steps between renewals of the metric.
+    probes_per_parameter : float
+        See `mmtp_fw.fitting.metric`.
+    threads : int or None
+        None: as many as numba would use (``NUMBA_NUM_THREADS``).
+    checkpoint : str, Path or None
+        File that is written every `checkpoint_interval` steps and on Ctrl-C, and gone on from when it is there.
+    checkpoint_interval : int
+    suspect_factor : float
+        A configuration is suspect when its loss exceeds this many times the typical upper range.
+    leave_out_suspects : bool
+        Fit again without suspects.
+    allow_findings : bool
+        Fit even where `check_training_set` finds fatal problems that can be computed with.
+    """
+
+    max_iterations: int = 400
+    tolerance: float = 0.02
+    method: Method = "metric-bfgs"
+    starts: int = 1
+    seed: int = 0
+    start: Literal["auto", "given", "random"] = "auto"
+    fallback_factor: float = 4.0
+    damping: float = 1e-2
+    metric_interval: int = 50
+    probes_per_parameter: float = 2.0
+    threads: int | None = None
+    checkpoint: str | Path | None = None
+    checkpoint_interval: int = 10
+    suspect_factor: float = 30.0
+    leave_out_suspects: bool = False
+    allow_findings: bool = False
+
+    def __post_init__(self) -> None:
+        choices = {"method": ("metric-bfgs", "bfgs"), "start": ("auto", "given", "random")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} = {getattr(self, name)!r}", f"one of {', '.join(allowed)}")
+        for name in ("max_iterations", "starts", "metric_interval", "checkpoint_interval"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
+        for name in ("damping", "probes_per_parameter", "fallback_factor", "suspect_factor"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} = {getattr(self, name)} must be positive")
+
+    @property
+    def thread_count(self) -> int:
+        """Threads over configurations."""
+        return self.threads if self.threads is not None else int(numba.get_num_threads())
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress callback is told after each step.
+
+    Attributes
+    ----------
+    stage : str
+        "start 1/3", "refine", …
+    iteration, max_iterations : int
+    loss : float
+    wall_seconds : float
+    """
+
+    stage: str
+    iteration: int
+    max_iterations: int
+    loss: float
+    wall_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """The outcome of a fit.
+
+    Attributes
+    ----------
+    potential : Potential
+    loss : float
+        On the training set, as `Weights` writes it.
+    converged : bool
+        Whether the tolerance was met.
+    iterations : int
+        Steps of the optimiser, over all starts.
+    history : list of (int, float)
+        Iteration and loss along the way that led to the result.
+    errors, validation_errors : dict
+        See `errors_by_quantity`; empty without a validation set.
+    wall_seconds : float
+    message : str
+        One line.
+    decision : str
+        Which start was taken and why.
+    loss_by_configuration : list of float
+    suspects : list of int
+        Indices of configurations that fit much worse than the rest: look at their labels.
+    left_out : list of int
+        Those that were left out on request.
+    warnings : list of str
+        Of the training set and of the potential's stability.
+    gradient_calls : int
+    """
+
+    potential: Potential
+    loss: float
+    converged: bool
+    iterations: int
+    history: list[tuple[int, float]]
+    errors: Errors
+    validation_errors: Errors
+    wall_seconds: float
+    message: str
+    decision: str = ""
+    loss_by_configuration: list[float] = field(default_factory=list)
+    suspects: list[int] = field(default_factory=list)
+    left_out: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    gradient_calls: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """Return everything but the potential as JSON-able values."""
+        names = (
+            "loss", "converged", "iterations", "history", "errors", "validation_errors", "wall_seconds", "message",
+            "decision", "loss_by_configuration", "suspects", "left_out", "warnings", "gradient_calls",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}

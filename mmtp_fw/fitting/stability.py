@@ -1,0 +1,110 @@
+"""Is a potential safe at short distances, where no label ever was?
+
+A polynomial knows nothing of distances below the training set's shortest. A potential with a *hole* there, an energy that falls
+as two atoms come together, lets a hot trajectory fall into it. Guards:
+
+* the radial basis reaches down to r_min; take it a little (5–10 %) below the shortest distance of the training
+  set, so that no label lies outside, and the basis isn't stretched over a range without data;
+* `check_stability` presses pairs of atoms of training configurations together and reports a force that turns attractive;
+* in MD the grade rises steeply below the trained distances, and the run stops at γ_break: the snapshot before is a
+  candidate, whose label closes the hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase import Atoms
+
+from mmtp_fw.potential import Potential, moments_of
+
+_COMPRESSIONS = np.linspace(1.0, 0.8, 9)
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What was found.
+
+    Attributes
+    ----------
+    stable : bool
+    messages : list of str
+        One for each pair of species with a hole.
+    holes : dict
+        "A-B" -> largest distance (Å) at which pressing the pair together lowers the energy.
+    shortest : dict
+        "A-B" -> shortest distance (Å) in the configurations.
+    """
+
+    stable: bool
+    messages: list[str] = field(default_factory=list)
+    holes: dict[str, float] = field(default_factory=dict)
+    shortest: dict[str, float] = field(default_factory=dict)
+
+
+def check_stability(
+    potential: Potential,
+    configurations: Sequence[Atoms],
+    compressions: Sequence[float] = tuple(_COMPRESSIONS),
+) -> Stability:
+    """Press the closest pair of each two species together and look whether the energy rises.
+
+    Parameters
+    ----------
+    potential : Potential
+    configurations : sequence of Atoms
+        Where surroundings and moments come from; the one with the shortest distance is taken for each pair.
+    compressions : sequence of float
+        Distances, in units of the shortest one, descending from 1.
+
+    Returns
+    -------
+    Stability
+    """
+    closest: dict[str, tuple[float, int, int, int, np.ndarray]] = {}
+    for k, atoms in enumerate(configurations):
+        system = potential.system(atoms)
+        lengths = np.linalg.norm(system.vectors, axis=1)
+        centers = np.repeat(np.arange(len(system)), np.diff(system.first))
+        kinds = np.sort(np.stack([system.types[centers], system.types[system.neighbors]]), axis=0)
+        for pair in np.unique(kinds, axis=1).T:
+            mask = np.flatnonzero(
+                (kinds[0] == pair[0]) & (kinds[1] == pair[1]) & (centers != system.neighbors)
+            )
+            if len(mask) == 0:
+                continue
+            at = mask[np.argmin(lengths[mask])]
+            name = f"{potential.species[pair[0]]}-{potential.species[pair[1]]}"
+            if name not in closest or lengths[at] < closest[name][0]:
+                where = (int(centers[at]), int(system.neighbors[at]))
+                closest[name] = (float(lengths[at]), k, *where, system.vectors[at])
+    holes = {}
+    for name, (length, k, i, j, vector) in closest.items():
+        hole = _hole(potential, configurations[k], i, j, vector, compressions)
+        if hole is not None:
+            holes[name] = hole * length
+    shortest = {name: found[0] for name, found in closest.items()}
+    messages = [
+        f"the potential turns attractive between {name} below {distance:.2f} Å (shortest trained distance "
+        f"{shortest[name]:.2f} Å): add labels at shorter distances"
+        for name, distance in holes.items()
+    ]
+    return Stability(not holes, messages, holes, shortest)
+
+
+def _hole(
+    potential: Potential, atoms: Atoms, i: int, j: int, vector: np.ndarray, compressions: Sequence[float]
+) -> float | None:
+    """Return the first compression at which the pair's force along itself is attractive; None if none is."""
+    moments, unit = moments_of(atoms), vector / np.linalg.norm(vector)
+    pressed = atoms.copy()
+    for factor in compressions:
+        pressed.positions = atoms.positions
+        pressed.positions[i] += 0.5 * (1.0 - factor) * vector
+        pressed.positions[j] -= 0.5 * (1.0 - factor) * vector
+        forces = potential.evaluate(pressed, moments).forces
+        if factor < 0.97 and 0.5 * (forces[j] - forces[i]) @ unit < 0:
+            return float(factor)
+    return None
