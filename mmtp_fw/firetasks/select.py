@@ -50,6 +50,8 @@ class SelectWork:
         }
         candidates: dict[str, Atoms] = {}
         for key in context.action.after:
+            run = context.database.md_runs.find_one({"_id": key}, {"number": 1})
             for atoms in store.candidates_of(context.database, key):
+                atoms.info["md_run"] = run["number"] if run else None
                 candidates.setdefault(atoms_codec.content_hash(atoms), atoms)
         return [atoms for digest, atoms in candidates.items() if digest not in tried]

@@ -1,0 +1,132 @@
+"""Whole campaigns with local worker processes on a real mongod."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from small_campaign import check_finished, labels_of, small
+
+from mmtp_fw.database import Database
+from mmtp_fw.workflows.local import LocalRun
+from mmtp_fw.workflows.submit import submit_campaign
+
+
+def run(database, tmp_path, name="small", during=None, **sections):
+    campaign = small(name, **sections)
+    submit_campaign(database, campaign)
+    seen = []
+    local = LocalRun(database, campaign.name, 2, tmp_path / name)
+
+    def watch(position):
+        seen.append((position.iteration, position.phase))
+        if during is not None:
+            during(local, position)
+
+    assert local.run(watch, interval=0.2)
+    return local, seen
+
+
+def workers_of(local: LocalRun) -> list[psutil.Process]:
+    return [psutil.Process(slot.process.pid) for slot in local._slots if slot.process is not None]
+
+
+def test_a_campaign_end_to_end(database, tmp_path):
+    _, seen = run(database, tmp_path)
+    check_finished(database, "small")
+    assert len(labels_of(database, "small")) >= 6
+    assert database.potentials.count_documents({}) >= 1
+    assert [phase for _, phase in seen][-1] == "report"
+    summary = database.actions.find_one({"kind": "report"})["result"]["summary"]
+    assert summary["labels_accepted"] + summary["labels_rejected"] == len(labels_of(database, "small"))
+    assert summary["scf_runs"] > 0 and summary["md_steps"] > 0
+    assert database.campaigns.find_one({"_id": "small"})["finished"] is not None
+
+    # The same command again: nothing is left to do, nothing changes.
+    before = {name: database.db[name].count_documents({}) for name in database.db.list_collection_names()}
+    run(database, tmp_path)
+    after = {name: database.db[name].count_documents({}) for name in database.db.list_collection_names()}
+    assert {n: c for n, c in after.items() if n != "suspicions"} == {
+        n: c for n, c in before.items() if n != "suspicions"
+    }
+
+
+def test_killed_workers_change_nothing(database, tmp_path):
+    killed = []
+
+    def kill(local, position):
+        """Kill one worker in each phase, its children with it."""
+        if position.phase in killed or position.finished:
+            return
+        for worker in workers_of(local)[:1]:
+            if time.time() - worker.create_time() > 4:  # it has had time to take work
+                for process in [*worker.children(recursive=True), worker]:
+                    process.kill()
+                killed.append(position.phase)
+
+    sections = {"pretraining": {"structures": 12}, "budget": {"max_iterations": 0 + 1, "max_labels": 12}}
+    local, _ = run(database, tmp_path, "killed", kill, **sections)
+    assert killed and local.restarts >= len(killed)
+    check_finished(database, "killed")
+    disturbed = labels_of(database, "killed")
+    stages = {c["_id"]: len(c["stages"]) for c in database.calculations.find()}
+
+    database.reset()
+    run(database, tmp_path, "killed", **sections)
+    assert labels_of(database, "killed") == disturbed
+    assert {c["_id"]: len(c["stages"]) for c in database.calculations.find()} == stages
+
+
+def test_interrupted_and_gone_on_with(database, tmp_path):
+    def interrupt(local, position):
+        if position.phase == "label":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    campaign = small("again")
+    submit_campaign(database, campaign)
+    local = LocalRun(database, "again", 2, tmp_path)
+    assert not local.run(lambda position: interrupt(local, position), interval=0.2)
+    assert all(slot.process.poll() is not None for slot in local._slots if slot.process)
+    run(database, tmp_path, "again")
+    check_finished(database, "again")
+
+
+@pytest.mark.slow
+def test_mongod_killed_during_a_campaign(database, tmp_path):
+    from mmtp_fw.database import server
+
+    def kill_server():
+        time.sleep(6)
+        os.kill(server.status().pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill_server)
+    thread.start()
+    local, _ = run(database, tmp_path, "outage")
+    thread.join()
+    check_finished(local.database, "outage")
+
+
+def test_an_unreachable_database_is_one_line(tmp_path):
+    launchpad = tmp_path / "launchpad.yaml"
+    launchpad.write_text("host: 127.0.0.1\nport: 1\nname: nothing\nstrm_lvl: ERROR\n")
+    command = [sys.executable, "-m", "mmtp_fw.workflows.worker", "-l", str(launchpad)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "127.0.0.1:1 does not answer" in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_other_settings_under_the_same_name_are_refused(database):
+    from mmtp_fw.errors import InputError
+
+    submit_campaign(database, small("one"))
+    submit_campaign(database, small("one", workers={"local": 7}))
+    with pytest.raises(InputError, match="other settings: md"):
+        submit_campaign(database, small("one", md={"steps": 77}))
+    assert isinstance(database, Database)
