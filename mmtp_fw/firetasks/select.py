@@ -42,12 +42,14 @@ class SelectWork:
 
     def _candidates(self, context: Context) -> list[Atoms]:
         """Return the candidates of the round that never went to DFT in this campaign."""
-        tried = {
-            document["params"]["configuration"]
-            for document in context.database.actions.find(
-                {"campaign": context.campaign.name, "kind": "label"}, {"params.configuration": 1}
-            )
+        # Only of rounds up to this one: what it selects itself must come out the same when it runs again.
+        labels = {
+            "campaign": context.campaign.name,
+            "kind": "label",
+            "iteration": {"$lte": context.action.iteration},
         }
+        found = context.database.actions.find(labels, {"params.configuration": 1})
+        tried = {document["params"]["configuration"] for document in found}
         candidates: dict[str, Atoms] = {}
         for key in context.action.after:
             run = context.database.md_runs.find_one({"_id": key}, {"number": 1})
