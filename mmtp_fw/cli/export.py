@@ -1,0 +1,62 @@
+"""`mmtp export`: potentials and training sets as files for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
+from mmtp_fw.cli.output import print_json
+
+app = typer.Typer(help="Write potentials and training sets as files.", no_args_is_help=True)
+
+VersionArgument = Annotated[str, typer.Argument(help="Version of the potential, a whole number.")]
+
+
+@app.command()
+def potential(
+    version: VersionArgument,
+    path: Annotated[Path, typer.Argument(help="File to write, by custom .mmtp.")],
+    dialect: Annotated[str, typer.Option(help="spin-mlip, mlip3 or motep.")] = "spin-mlip",
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a version of the potential as spin-MLIP, MLIP-3 or motep read it."""
+    from mmtp_fw.database import history
+    from mmtp_fw.errors import InputError
+    from mmtp_fw.potential import Potential
+
+    dialects = ("spin-mlip", "mlip3", "motep")
+    if dialect not in dialects:
+        raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(dialects)}")
+    with open_database(launchpad) as database:
+        document = history.potential(database, version)["potential"]
+    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialect)
+    _tell(path, f"potential {version}", as_json)
+
+
+@app.command("training-set")
+def training_set(
+    version: VersionArgument,
+    path: Annotated[Path, typer.Argument(help="File to write: .xyz (extended XYZ) or .cfg (MLIP).")],
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the labels that a version was trained on."""
+    from mmtp_fw.cli.labels import labels_of, write_labels
+    from mmtp_fw.database import history
+
+    with open_database(launchpad) as database:
+        document = history.potential(database, version)["potential"]
+        labels = labels_of(database, document["training_set"])
+    write_labels(path, labels, document["species"])
+    _tell(path, f"{len(labels)} labels", as_json)
+
+
+def _tell(path: Path, what: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"path": str(path.resolve()), "content": what})
+    else:
+        print(f"{path}: {what}")

@@ -1,0 +1,59 @@
+"""`mmtp find`: configurations and their labels by what they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
+from mmtp_fw.cli.output import console, print_json, table
+
+
+def find(
+    campaign: Annotated[str | None, typer.Option(help="Campaign that generated or selected it.")] = None,
+    formula: Annotated[str | None, typer.Option(help="Chemical formula, as Fe22Pd10.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="hamiltonian, abinit or vasp.")] = None,
+    quality: Annotated[str | None, typer.Option(help="Grade of the label: A, B, C or D.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows, the newest first.")] = 50,
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List configurations with their labels; every condition given must hold."""
+    from mmtp_fw.database.queries import find_configurations
+    from mmtp_fw.errors import InputError
+
+    known = ("accepted", "rejected", "failed", "running")
+    if status is not None and status not in known:
+        raise InputError(f"--status {status}: no such verdict", f"one of {', '.join(known)}")
+    with open_database(launchpad) as database:
+        rows = find_configurations(
+            database,
+            campaign=campaign,
+            formula=formula,
+            status=status,
+            engine=engine,
+            quality=quality,
+            limit=limit,
+        )
+    if as_json:
+        print_json(rows)
+        return
+    columns = [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">Max", ">Stages", "Hash", "Reason"]
+    names = (
+        "configuration",
+        "formula",
+        "status",
+        "grade",
+        "lambda_eV_per_muB2",
+        "mae_muB",
+        "max_deviation_muB",
+    )
+    names += ("stages", "hash", "reason")
+    shown = [[str(row[n])[:10] if n == "hash" else row[n] for n in names] for row in rows]
+    console().print(table(columns, shown))
+    if not rows:
+        print("nothing found")

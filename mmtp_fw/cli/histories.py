@@ -1,0 +1,233 @@
+"""Histories as text: what `mmtp show` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.text import Text
+
+from mmtp_fw.cli.output import cell, pairs, table
+
+History = Mapping[str, Any]
+
+
+def configuration(history: History) -> Iterator[Any]:
+    """Yield what is printed of `mmtp_fw.database.history.configuration`."""
+    document = history["configuration"]
+    yield _title(f"Configuration {document['number']}")
+    yield pairs(
+        {
+            "Formula": f"{document['formula']}, {document['n_atoms']} atoms",
+            "Hash": document["_id"],
+            "Made": document["created"],
+            **{f"Origin: {name}": value for name, value in history["origin"].items() if name != "md"},
+        }
+    )
+    run = history["origin"].get("md")
+    if run:
+        where = f"MD run {run['number']} of iteration {run['iteration']}"
+        yield Text(f"Found by {where} with potential {run['potential']}")
+    for calculation in history["calculations"]:
+        yield Text("")
+        yield _title(f"{calculation['engine']}: {calculation['status']}")
+        yield pairs(
+            {"Calculation": calculation["_id"], "Reason": calculation["reason"], "Rule": calculation["rule"]}
+        )
+        yield table(
+            [
+                ">#",
+                "Stage",
+                ">λ",
+                ">MAE",
+                ">Max",
+                ">Energy (eV)",
+                ">Penalty (eV)",
+                ">SCF steps",
+                ">Seconds",
+                "Host",
+                "",
+            ],
+            [
+                (
+                    stage["index"],
+                    stage["name"],
+                    stage.get("lambda_eV_per_muB2"),
+                    stage.get("mae_muB"),
+                    stage.get("max_deviation_muB"),
+                    _fixed(stage.get("energy_eV"), 5),
+                    stage.get("penalty_eV"),
+                    stage.get("scf_steps"),
+                    stage.get("wall_seconds"),
+                    stage.get("host"),
+                    stage.get("message"),
+                )
+                for stage in calculation["stages"]
+            ],
+        )
+    yield Text("")
+    versions = ", ".join(str(item["_id"]) for item in history["potentials"])
+    yield Text(f"Potentials trained on it: {versions or 'none yet'}")
+
+
+def potential(history: History) -> Iterator[Any]:
+    """Yield what is printed of `mmtp_fw.database.history.potential`."""
+    document = history["potential"]
+    yield _title(f"Potential {document['_id']}")
+    yield pairs(
+        {
+            "Campaign": document["campaign"],
+            "Iteration": document["iteration"],
+            "Species": ", ".join(document["species"]),
+            "Form": f"level {document['level']}, {document['n_parameters']} parameters",
+            "Made": document["created"],
+            "Descends from": ", ".join(map(str, history["parents"])) or None,
+            "Children": ", ".join(map(str, history["children"])) or None,
+            "Labels": len(history["labels"]),
+            "Against parent": f"{len(history['added'])} added, {len(history['removed'])} removed",
+            **{
+                f"Fit: {name}": value
+                for name, value in document["fit"].items()
+                if not isinstance(value, dict | list)
+            },
+        }
+    )
+    yield errors_table(document)
+    yield table(
+        [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", "Origin"],
+        [
+            (
+                row["configuration"],
+                row["formula"],
+                row["status"],
+                row["grade"],
+                row["lambda_eV_per_muB2"],
+                row["mae_muB"],
+                _origin(row["origin"] or {}),
+            )
+            for row in history["labels"]
+        ],
+        title="Trained on",
+    )
+    yield _runs(history["md_runs"])
+    yield _properties(history["properties"])
+
+
+def md_run(history: History) -> Iterator[Any]:
+    """Yield what is printed of `mmtp_fw.database.history.md_run`."""
+    run = history["md_run"]
+    yield _title(f"MD run {run['number']}")
+    wanted = ("campaign", "iteration", "potential", "state", "message", "steps", "max_grade", "n_candidates")
+    wanted += ("wall_seconds", "host", "created")
+    facts = {name.replace("_", " "): run.get(name) for name in wanted}
+    yield pairs(facts | {f"set: {name}": value for name, value in run["params"].items()})
+    yield table(
+        [">No.", "Formula", ">Step", ">Grade"],
+        [
+            (item["number"], item["formula"], item["origin"].get("step"), item["origin"].get("grade"))
+            for item in history["selected"]
+        ],
+        title="Selected from it",
+    )
+
+
+def campaign(history: History) -> Iterator[Any]:
+    """Yield what is printed of `mmtp_fw.database.history.campaign`."""
+    status = history["status"]
+    yield _title(f"Campaign {status['campaign']}")
+    yield pairs(
+        {"Started": status["created"], "Finished": status["finished"], "Ended because": status["stop"]}
+    )
+    yield table(
+        [">It.", "Labels", ">Potential", ">Largest grade", ">Saved", ">Generated or selected", "MD"],
+        [
+            (
+                row["iteration"],
+                _counts(row["labels"]),
+                row["potential"],
+                row["max_grade"],
+                row["candidates"],
+                row["selected"],
+                _counts(row["md_states"]),
+            )
+            for row in status["iterations"]
+        ],
+        title="Rounds",
+    )
+    yield table(
+        [">No.", ">It.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">SCF", "Reason"],
+        [
+            [
+                row[name]
+                for name in ("configuration", "iteration", "formula", "status", "grade", "lambda_eV_per_muB2")
+            ]
+            + [row["mae_muB"], row["scf_runs"], row["reason"]]
+            for row in history["labels"]
+        ],
+        title="Labels",
+    )
+    yield _properties(history["properties"])
+
+
+def _title(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def errors_table(document: Mapping[str, Any]) -> Any:
+    """Return the errors on training and validation labels as a table."""
+    rows = []
+    for part, name in (("errors", "training"), ("validation_errors", "validation")):
+        for quantity, values in (document.get(part) or {}).items():
+            rows.append(
+                (name, quantity, values.get("mae"), values.get("rmse"), values.get("max"), values.get("r2"))
+            )
+    return table(["Set", "Quantity", ">MAE", ">RMSE", ">Max", ">R²"], rows, title="Errors")
+
+
+def _runs(runs: list[Mapping[str, Any]]) -> Any:
+    return table(
+        [">No.", ">It.", ">a (Å)", "State", ">Steps", ">Largest grade", ">Saved"],
+        [
+            (
+                run["number"],
+                run["iteration"],
+                run["params"].get("lattice_parameter_A"),
+                run["state"],
+                run["steps"],
+                run["max_grade"],
+                run["n_candidates"],
+            )
+            for run in runs
+        ],
+        title="MD runs with it",
+    )
+
+
+def _properties(items: list[Mapping[str, Any]]) -> Any:
+    return table(
+        ["Source", ">a (Å)", ">Magnetization (μB/atom)", ">Pressure (GPa)"],
+        [
+            (
+                item["source"],
+                item["params"].get("lattice_parameter_A"),
+                _fixed(item["values"].get("magnetization_muB_per_atom"), 4),
+                _fixed(item["values"].get("pressure_GPa"), 3),
+            )
+            for item in items
+        ],
+        title="Properties",
+    )
+
+
+def _origin(origin: Mapping[str, Any]) -> str:
+    if "step" in origin:
+        return f"MD step {origin['step']}, grade {cell(origin.get('grade'))}"
+    return str(origin.get("generator", origin.get("action", "–")))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "–"
+
+
+def _fixed(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"

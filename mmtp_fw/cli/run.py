@@ -1,0 +1,178 @@
+"""`mmtp run` and `mmtp submit`: campaigns from settings to report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmtp_fw.cli.options import JsonOption, LaunchpadOption, launchpad_file, open_database
+from mmtp_fw.cli.output import console, duration, pairs, print_json
+
+if TYPE_CHECKING:
+    from mmtp_fw.campaign import Campaign
+
+CampaignArgument = Annotated[
+    Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="Settings; default: the Fe-Pd demonstration.")
+]
+
+
+def run(
+    campaign_file: CampaignArgument = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Local workers; default: workers.local.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and its cost.")] = False,
+    report: Annotated[Path, typer.Option(help="Directory of the report.")] = Path("report"),
+    directory: Annotated[Path, typer.Option(help="Where workers make their launch directories.")] = Path(
+        "runs"
+    ),
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a campaign on this machine, to the report. The same command goes on after a stop."""
+    campaign = _load(campaign_file)
+    if dry_run:
+        _show_plan(campaign, workers or campaign.workers.local, as_json)
+        return
+    from mmtp_fw.cli.progress import Progress
+    from mmtp_fw.report import gather_report, write_report
+    from mmtp_fw.workflows.local import LocalRun
+    from mmtp_fw.workflows.submit import submit_campaign
+
+    _check_writable(report)
+    with open_database(launchpad) as database:
+        submit_campaign(database, campaign)
+        place = directory / campaign.name
+        local = LocalRun(
+            database, campaign.name, workers or campaign.workers.local, place, launchpad_file(launchpad)
+        )
+        with Progress(database, campaign.name, quiet=as_json) as progress:
+            finished = local.run(on_progress=progress.update)
+        if not finished:
+            _say_how_to_go_on(campaign_file, campaign.name)
+            raise typer.Exit(130)
+        data = gather_report(database, campaign.name)
+        page = write_report(data, report)
+    _show_end(data, page, as_json)
+
+
+def submit(
+    campaign_file: CampaignArgument = None, launchpad: LaunchpadOption = None, as_json: JsonOption = False
+) -> None:
+    """Put a campaign into the database; workers anywhere (`mmtp worker`, rlaunch, qlaunch) carry it out."""
+    campaign = _load(campaign_file)
+    from mmtp_fw.workflows.submit import submit_campaign
+
+    with open_database(launchpad) as database:
+        position = submit_campaign(database, campaign)
+        answer = {
+            "campaign": campaign.name,
+            "database": repr(database),
+            "iteration": position.iteration,
+            "due": [action.key for action in position.due],
+            "finished": position.finished,
+        }
+    if as_json:
+        print_json(answer)
+        return
+    state = (
+        "is finished"
+        if position.finished
+        else f"is at iteration {position.iteration}, {position.phase.value}"
+    )
+    print(f"{campaign.name} {state} in {answer['database'].strip('<>')}; `mmtp worker` works on it")
+
+
+def _load(path: Path | None) -> Campaign:
+    from mmtp_fw.campaign import demo_campaign_path, load_campaign
+
+    return load_campaign(path if path is not None else demo_campaign_path())
+
+
+def _check_writable(report: Path) -> None:
+    """Refuse before the work, not after it."""
+    from mmtp_fw.errors import InputError
+
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{report}: {error.strerror}", "name another directory with --report") from error
+
+
+def _show_plan(campaign: Campaign, workers: int, as_json: bool) -> None:
+    from mmtp_fw.loop.cost import estimate
+    from mmtp_fw.loop.facts import Facts
+    from mmtp_fw.loop.planner import plan
+
+    cost = estimate(campaign)
+    first = [action.key for action in plan(Facts(campaign))]
+    if as_json:
+        print_json(
+            {"campaign": campaign.name, "workers": workers, "cost": asdict(cost), "first_actions": first}
+        )
+        return
+
+    def span(low: float, high: float, unit: str = "") -> str:
+        numbers = f"{low:,.4g} to {high:,.4g}" if isinstance(low, float) else f"{low:,} to {high:,}"
+        return f"{numbers}{unit}"
+
+    screen = console()
+    screen.print(f"Campaign {campaign.name}: nothing was started.", style="bold")
+    screen.print(
+        pairs(
+            {
+                "Cells": f"{cost.atoms} atoms, {campaign.system.structure}",
+                "Trained at": f"{_list(campaign.system.lattice_parameters_A)} Å",
+                "Held out": f"{_list(campaign.system.held_out_lattice_parameters_A) or 'no'} Å",
+                "Engine": campaign.dft.engine,
+                "Labels": span(*cost.labels),
+                "SCF runs": span(*cost.scf_runs),
+                "MD runs": span(*cost.md_runs),
+                "MD steps": span(*cost.md_steps),
+                "Core hours": span(*cost.core_hours),
+                "On this machine": f"about {duration(3600 * cost.core_hours[0] / workers)} to "
+                f"{duration(3600 * cost.core_hours[1] / workers)} with {workers} workers",
+                "Starts with": f"{len(first)} actions: {first[0]}" + (" …" if len(first) > 1 else ""),
+            }
+        )
+    )
+    screen.print(
+        "From the case that the first potential selects nothing, to the whole budget spent.", style="dim"
+    )
+
+
+def _list(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _say_how_to_go_on(path: Path | None, name: str) -> None:
+    command = f"mmtp run {path}" if path is not None else "mmtp run"
+    print(
+        f"Stopped. All finished work of {name} is kept: `{command}` goes on, "
+        f"`mmtp status {name}` tells where it stands, `mmtp db stop` stops the embedded database."
+    )
+
+
+def _show_end(data: dict[str, Any], page: Path, as_json: bool) -> None:
+    summary = data["summary"]
+    if as_json:
+        print_json({**summary, "report": str(page.resolve())})
+        return
+    from mmtp_fw.cli.output import cell
+
+    screen = console()
+    screen.print(
+        pairs(
+            {
+                "Ended": data["campaign"]["explanation"],
+                "Magnetization MAE": f"{cell(summary['magnetization_mae_muB_per_atom'])} μB/atom",
+                "Pressure MAE": f"{cell(summary['pressure_mae_GPa'])} GPa",
+                "Labels": f"{summary['labels_accepted']} accepted, {summary['labels_rejected']} rejected, "
+                f"{summary['labels_failed']} failed",
+                "Iterations": summary["iterations"],
+                "Time": duration(summary["wall_seconds"]),
+            }
+        )
+    )
+    print(page.resolve())

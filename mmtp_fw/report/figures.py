@@ -1,0 +1,328 @@
+"""The figures of a report; each function takes gathered data and returns a figure, or None without data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, REFERENCE, SPECIES, panels
+
+Data = Mapping[str, Any]
+
+ERROR_PANELS = (
+    ("energy_per_atom_eV", "Energy (meV/atom)", 1000.0),
+    ("forces_eV_per_A", "Forces (meV/Å)", 1000.0),
+    ("stress_GPa", "Stress (GPa)", 1.0),
+    ("magnetic_forces_eV_per_muB", "Magnetic forces (meV/μB)", 1000.0),
+)
+SOURCES = (("reference", "reference", REFERENCE, "s", -1), ("mmtp", "mMTP", MMTP, "o", 1))
+
+
+def selection(data: Data) -> Figure | None:
+    """Labels per iteration by verdict, and the training set as it grows."""
+    rows = data["iterations"]
+    if not rows:
+        return None
+    numbers = [row["iteration"] for row in rows]
+    figure, (left, right) = panels(1, 2, (8.4, 3.1))
+    bottom = np.zeros(len(rows))
+    verdicts = (("accepted", GOOD), ("rejected", BAD), ("failed", INK), ("open", QUIET))
+    for verdict, color in verdicts:
+        heights = np.array([row[verdict] for row in rows], dtype=float)
+        if heights.any():
+            left.bar(numbers, heights, 0.62, bottom=bottom, color=color, label=verdict)
+            bottom += heights
+    for number, height in zip(numbers, bottom, strict=True):
+        left.annotate(
+            f"{height:.0f}", (number, height), (0, 2), textcoords="offset points", ha="center", fontsize=9
+        )
+    left.set(title="Configurations labelled per iteration", xlabel="Iteration", ylabel="Configurations")
+    left.margins(y=0.18)
+    left.legend(loc="upper right")
+    total = np.cumsum([row["accepted"] for row in rows])
+    right.plot(numbers, total, "o-", color=MMTP)
+    right.annotate(f"{total[-1]}", (numbers[-1], total[-1]), (0, 6), textcoords="offset points", ha="center")
+    right.set(title="Labels in total", xlabel="Iteration", ylabel="Accepted labels")
+    right.set_ylim(0, max(1, total[-1]) * 1.18)
+    _whole_numbers(left, right)
+    return figure
+
+
+def grades(data: Data) -> Figure | None:
+    """Largest extrapolation grade of every trajectory, with the thresholds."""
+    runs = [run for run in data["md_runs"] if run["max_grade"] is not None and run["max_grade"] > 0]
+    if not runs:
+        return None
+    figure, (axes,) = panels(1, 1, (4.2, 3.1))
+    volumes = sorted({run["lattice_parameter_A"] for run in runs})
+    spread = {
+        a: 0.24 * (k - (len(volumes) - 1) / 2) / max(1, len(volumes) - 1) for k, a in enumerate(volumes)
+    }
+    x = [run["iteration"] + spread[run["lattice_parameter_A"]] for run in runs]
+    stopped = [run["state"] != "completed" for run in runs]
+    y = np.array([run["max_grade"] for run in runs])
+    for flag, marker, label in ((False, "o", "ran to its end"), (True, "x", "stopped early")):
+        chosen = [k for k, value in enumerate(stopped) if value == flag]
+        if chosen:
+            axes.plot(
+                [x[k] for k in chosen], y[chosen], marker, color=BAD if flag else MMTP, label=label, ms=5
+            )
+    thresholds = data["campaign"]["settings"]["selection"]
+    for name, text in (("gamma_select", "select"), ("gamma_break", "break")):
+        value = thresholds[name]
+        axes.axhline(value, color=INK, lw=0.9, ls="--")
+        axes.annotate(
+            f"γ {text} = {value:g}",
+            (1, value),
+            (-2, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8.5,
+        )
+    axes.set(title="Largest grade of each trajectory", xlabel="Iteration", ylabel="Grade γ", yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.legend(loc="best")
+    _whole_numbers(axes)
+    return figure
+
+
+def errors(data: Data) -> Figure | None:
+    """RMSE of every potential on its training and validation labels."""
+    potentials = [item for item in data["potentials"] if item["errors"]]
+    if not potentials:
+        return None
+    figure, axes = panels(2, 2, (8.4, 5.2))
+    for one, (quantity, title, factor) in zip(axes, ERROR_PANELS, strict=True):
+        for key, label, color, line in (
+            ("errors", "training", MMTP, "o-"),
+            ("validation_errors", "validation", REFERENCE, "s--"),
+        ):
+            points = [
+                (item["iteration"], item[key][quantity]["rmse"] * factor)
+                for item in potentials
+                if (item[key].get(quantity) or {}).get("rmse") is not None
+            ]
+            if points:
+                one.plot(*zip(*points, strict=True), line, color=color, label=label, ms=4.5)
+        one.set(title=title, xlabel="Iteration", ylabel="RMSE")
+        one.set_ylim(bottom=0)
+        one.margins(x=0.08)
+    axes[0].legend(loc="upper right")
+    _whole_numbers(*axes)
+    return figure
+
+
+def magnetization(data: Data) -> Figure | None:
+    """Magnetization against lattice parameter."""
+    return _against_volume(data, "magnetization_muB_per_atom", "Magnetization", "Magnetization (μB/atom)")
+
+
+def pressure(data: Data) -> Figure | None:
+    """Pressure against lattice parameter."""
+    return _against_volume(data, "pressure_GPa", "Pressure", "Pressure (GPa)")
+
+
+def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure | None:
+    items = data["properties"]
+    if not items:
+        return None
+    figure, (upper, lower) = panels(2, 1, (4.2, 4.2))
+    upper.get_gridspec().set_height_ratios([2.6, 1])
+    found: dict[str, dict[float, Data]] = {"mmtp": {}, "reference": {}}
+    for item in items:
+        found.setdefault(item["source"], {})[item["lattice_parameter_A"]] = item
+    for source, name, color, marker, _ in SOURCES:
+        points = sorted(found[source].items())
+        if points:
+            x, y, spread = _columns(points, quantity)
+            upper.errorbar(
+                x,
+                y,
+                spread,
+                fmt=f"{marker}-",
+                color=color,
+                label=_source_name(data, name),
+                ms=5,
+                lw=1.2,
+                capsize=2.5,
+                alpha=0.95,
+            )
+    held_out = sorted({item["lattice_parameter_A"] for item in items if item["held_out"]})
+    for axes in (upper, lower):
+        for a in held_out:
+            name = "never trained on" if a == held_out[0] else None
+            axes.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=name)
+    upper.set(title=title, ylabel=label)
+    upper.legend(loc="best")
+    shared = sorted(set(found["mmtp"]) & set(found["reference"]))
+    lower.axhline(0, color=INK, lw=0.8)
+    if shared:
+        difference = [found["mmtp"][a][quantity] - found["reference"][a][quantity] for a in shared]
+        spread = [
+            np.hypot(_error(found["mmtp"][a], quantity), _error(found["reference"][a], quantity))
+            for a in shared
+        ]
+        lower.errorbar(shared, difference, spread, fmt="o", color=INK, ms=4, capsize=2.5)
+        limit = 1.25 * max(max(abs(d) + s for d, s in zip(difference, spread, strict=True)), 1e-6)
+        lower.set_ylim(-limit, limit)
+    lower.set(xlabel="Lattice parameter (Å)", ylabel="Difference")
+    lower.sharex(upper)
+    return figure
+
+
+def moments(data: Data) -> Figure | None:
+    """Moments that were reached against targets, and the λ at which labels were taken."""
+    labels = [label for label in data["labels"] if label["moments_muB"]]
+    if not labels:
+        return None
+    figure, (left, middle, right) = panels(1, 3, (8.4, 3.2))
+    by_species: dict[str, tuple[list[float], list[float]]] = {}
+    for label in labels:
+        symbols = label["symbols"] or ["all"] * len(label["moments_muB"])
+        for symbol, target, reached in zip(symbols, label["target_muB"], label["moments_muB"], strict=False):
+            column = by_species.setdefault(symbol, ([], []))
+            column[0].append(target)
+            column[1].append(reached)
+    for color, (symbol, (target, reached)) in zip(SPECIES * 4, sorted(by_species.items()), strict=False):
+        left.plot(target, reached, ".", ms=3, alpha=0.5, color=color, label=symbol, rasterized=True)
+    ends = np.array(left.get_xlim())
+    left.plot(ends, ends, color=INK, lw=0.8)
+    left.set(title="Moments", xlabel="Target (μB)", ylabel="Reached (μB)")
+    left.legend(markerscale=3)
+    limits = data["campaign"]["settings"]["dft"]["protocol"]
+    _deviations(middle, labels, limits)
+    values = [label["lambda_eV_per_muB2"] for label in labels if label["lambda_eV_per_muB2"] is not None]
+    series = sorted(set(values))
+    if series:
+        places = range(len(series))
+        for verdict, color, bottom in (("accepted", GOOD, False), ("other", BAD, True)):
+            counts = [_count(labels, value, verdict) for value in series]
+            under = [_count(labels, value, "accepted") for value in series] if bottom else 0
+            if any(counts):
+                right.bar(
+                    places,
+                    counts,
+                    0.6,
+                    bottom=under,
+                    color=color,
+                    label=verdict if verdict == "accepted" else "rejected",
+                )
+        right.set_xticks(places, [f"{value:g}" for value in series])
+        right.margins(y=0.3)
+        right.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.2)
+    right.set(title="λ of each label", xlabel="λ (eV/μB²)", ylabel="Labels")
+    right.grid(axis="x", visible=False)
+    right.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    return figure
+
+
+def _deviations(axes: Axes, labels: Sequence[Data], limits: Data) -> None:
+    for verdict, color in ((True, GOOD), (False, BAD)):
+        chosen = [
+            label
+            for label in labels
+            if (label["status"] == "accepted") == verdict and label["mae_muB"] is not None
+        ]
+        if chosen:
+            axes.plot(
+                [label["mae_muB"] for label in chosen],
+                [label["max_deviation_muB"] for label in chosen],
+                "o" if verdict else "x",
+                ms=4,
+                alpha=0.8,
+                color=color,
+                label="accepted" if verdict else "rejected",
+            )
+    axes.axvline(limits["mae_limit_muB"], color=INK, lw=0.9, ls="--")
+    axes.axhline(limits["max_limit_muB"], color=INK, lw=0.9, ls="--")
+    axes.set(title="Deviation from target", xlabel="Mean (μB)", ylabel="Largest (μB)")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+
+
+def phonons(data: Data) -> Figure | None:
+    """Phonon density of states by lattice parameter, where properties hold it."""
+    items = [item for item in data["properties"] if item.get("phonon_dos")]
+    volumes = sorted({item["lattice_parameter_A"] for item in items})
+    if not volumes:
+        return None
+    columns = min(3, len(volumes))
+    rows = -(-len(volumes) // columns)
+    figure, axes = panels(rows, columns, (8.4, 0.5 + 2.3 * rows))
+    for one, a in zip(axes, volumes, strict=False):
+        for source, name, color, _, _ in SOURCES:
+            for item in items:
+                if item["source"] == source and item["lattice_parameter_A"] == a:
+                    dos = item["phonon_dos"]
+                    one.plot(
+                        dos["frequency_THz"],
+                        dos["total"],
+                        color=color,
+                        lw=1.2,
+                        label=_source_name(data, name),
+                    )
+        held = any(item["held_out"] for item in items if item["lattice_parameter_A"] == a)
+        one.set(
+            title=f"a = {a:g} Å" + (" (never trained on)" if held else ""),
+            xlabel="Frequency (THz)",
+            ylabel="DOS (1/THz)",
+        )
+        one.set_xlim(left=0)
+        one.set_ylim(bottom=0)
+    for one in axes[len(volumes) :]:
+        one.set_visible(False)
+    axes[0].legend()
+    return figure
+
+
+FIGURES: dict[str, Callable[[Data], Figure | None]] = {
+    "selection": selection,
+    "grades": grades,
+    "errors": errors,
+    "magnetization": magnetization,
+    "pressure": pressure,
+    "moments": moments,
+    "phonons": phonons,
+}
+"""All figures by the names that the page uses."""
+
+
+def _columns(
+    points: Sequence[tuple[float, Data]], quantity: str
+) -> tuple[list[float], list[float], list[float]]:
+    return (
+        [a for a, _ in points],
+        [item[quantity] for _, item in points],
+        [_error(item, quantity) for _, item in points],
+    )
+
+
+def _error(item: Data, quantity: str) -> float:
+    return float(item.get(f"{quantity}_error") or 0.0)
+
+
+def _count(labels: Sequence[Data], value: float, verdict: str) -> int:
+    return sum(
+        label["lambda_eV_per_muB2"] == value and (label["status"] == "accepted") == (verdict == "accepted")
+        for label in labels
+    )
+
+
+def _source_name(data: Data, name: str) -> str:
+    if name != "reference":
+        return name
+    engine = data["campaign"]["settings"]["dft"]["engine"]
+    return {"hamiltonian": "Hamiltonian", "abinit": "ABINIT", "vasp": "VASP"}.get(engine, engine)
+
+
+def _whole_numbers(*axes: Axes) -> None:
+    for one in axes:
+        one.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

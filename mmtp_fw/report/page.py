@@ -1,0 +1,68 @@
+"""The page: gathered data and figures through one template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import mmtp_fw
+from mmtp_fw.report.figures import FIGURES
+from mmtp_fw.report.style import data_uri, styled
+
+_NUMBERS = {"integer": "{:,.0f}", "one": "{:.1f}", "two": "{:.2f}", "three": "{:.3f}", "four": "{:.4f}"}
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """Return the page as HTML, figures included.
+
+    Parameters
+    ----------
+    data : mapping
+        From `mmtp_fw.report.gather_report`.
+    """
+    environment = Environment(
+        loader=PackageLoader("mmtp_fw.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["number"] = number
+    environment.filters["time"] = _time
+    environment.filters["duration"] = _duration
+    template = environment.get_template("index.html.j2")
+    return template.render(**data, figures=draw(data), version=mmtp_fw.__version__)
+
+
+def draw(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the figures that the data allow, as ``src`` of images, by name."""
+    images = {}
+    for name, function in FIGURES.items():
+        with styled(name):
+            figure = function(data)
+            if figure is not None:
+                images[name] = data_uri(figure)
+    return images
+
+
+def number(value: float | None, kind: str = "integer", unit: str = "") -> str:
+    """Return a number for a table or a tile; an en dash where there is none."""
+    if value is None:
+        return "–"
+    return _NUMBERS[kind].format(value) + (f" {unit}" if unit else "")
+
+
+def _time(value: Any) -> str:
+    return value.strftime("%Y-%m-%d %H:%M UTC") if value is not None else "–"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    if minutes >= 10:
+        return f"{minutes} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,66 @@
+"""How the figures look: one palette, one type size, and SVG that is the same for the same data."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+MMTP = "#1f5fa8"
+REFERENCE = "#c8571b"
+GOOD = "#2f7d4f"
+BAD = "#b3261e"
+QUIET = "#9aa3ad"
+INK = "#1d2430"
+SPECIES = ("#1f5fa8", "#c8571b", "#2f7d4f", "#7a4fa3", "#8a6d1c")
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#6b7480",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e8ed",
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.fonttype": "path",
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def styled(name: str) -> Iterator[None]:
+    """Draw with the report's style; `name` makes ids in the SVG reproducible."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"mmtp_fw {name}"}):
+        yield
+
+
+def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `size` inches and its axes in reading order."""
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(grid.ravel())
+
+
+def data_uri(figure: Figure) -> str:
+    """Return a figure as an SVG image that fits into an ``src`` attribute."""
+    stream = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
