@@ -37,9 +37,3 @@ class Evaluation:
     magnetic_forces: np.ndarray
     moments: np.ndarray
     warnings: tuple[str, ...] = ()
-
-
-def voigt(tensor: np.ndarray) -> np.ndarray:
-    """Return the symmetric part of a (3, 3) tensor as xx yy zz yz xz xy."""
-    s = 0.5 * (tensor + tensor.T)
-    return np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]])

@@ -9,14 +9,11 @@ moments are v_b = Σ_j f_μ g_b, and `adjoint` holds ∂E_i/∂v.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-# Sums may be re-associated and contracted; NaN and infinities keep their meaning.
-FLAGS = {"reassoc", "contract", "nsz", "arcp"}
-_jit = njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
+from mmtp_fw.potential.jit import jit
 
 
-@_jit
+@jit
 def chebyshev(x, low, high, value, slope):
     """Write T_k and dT_k/dx of x mapped from [low, high] onto [−1, 1] for k < len(value)."""
     scale = 2.0 / (high - low)
@@ -31,7 +28,7 @@ def chebyshev(x, low, high, value, slope):
         slope[k] = 2.0 * (t * slope[k - 1] + scale * value[k - 1]) - slope[k - 2]
 
 
-@_jit
+@jit
 def contract_centre(c, psi, dpsi, d, di):
     """Contract the coefficients with ψ_β(m_i) and ψ'_β(m_i) of the centre.
 
@@ -50,7 +47,7 @@ def contract_centre(c, psi, dpsi, d, di):
                     di[z, mu, q, gamma] = t
 
 
-@_jit
+@jit
 def powers(x, y, z, px, py, pz):
     """Write the powers 0 … len−1 of the components of a unit vector."""
     px[0] = 1.0
@@ -62,14 +59,14 @@ def powers(x, y, z, px, py, pz):
         pz[k] = pz[k - 1] * z
 
 
-@_jit
+@jit
 def products(times, value):
     """Complete the products of the moments after the elementary ones."""
     for row in range(len(times)):
         value[times[row, 3]] += times[row, 2] * value[times[row, 0]] * value[times[row, 1]]
 
 
-@_jit
+@jit
 def products_adjoint(times, value, adjoint):
     """Send the adjoint of the products down to the elementary moments."""
     for row in range(len(times) - 1, -1, -1):
@@ -80,7 +77,7 @@ def products_adjoint(times, value, adjoint):
         adjoint[j] += a * value[i]
 
 
-@_jit
+@jit
 def radial_functions(n, vectors, types, moments, d, di, r_min, r_cut, m_min, m_max, work):
     """Write, for n gathered neighbours, unit vectors, distances and f_μ with its derivatives.
 
@@ -132,7 +129,7 @@ def radial_functions(n, vectors, types, moments, d, di, r_min, r_cut, m_min, m_m
             work[j, 4 + 3 * K + mu] = fj
 
 
-@_jit
+@jit
 def moments_of_site(n, work, basic, value, top):
     """Accumulate the elementary moments of n neighbours into `value` (set to zero first)."""
     px = np.empty(top + 1)
@@ -146,7 +143,7 @@ def moments_of_site(n, work, basic, value, top):
             value[b] += work[j, 4 + basic[b, 0]] * g
 
 
-@_jit
+@jit
 def site_derivatives(n, work, basic, adjoint, top, K, gradient, dm):
     """Write ∂E_i/∂r_j (n, 3) and ∂E_i/∂m_j (n,); return ∂E_i/∂m_i."""
     px = np.empty(top + 1)
@@ -189,7 +186,7 @@ def site_derivatives(n, work, basic, adjoint, top, K, gradient, dm):
     return dmi
 
 
-@_jit
+@jit
 def gather(i, first, neighbors, types, moments, near_types, near_moments):
     """Copy types and moments of the neighbours of atom i; return their number."""
     n = first[i + 1] - first[i]
@@ -200,7 +197,7 @@ def gather(i, first, neighbors, types, moments, near_types, near_moments):
     return n
 
 
-@_jit
+@jit
 def evaluate(
     types, first, neighbors, vectors, moments, c, xi, constants, basic, times, scalars, n_moments,
     r_min, r_cut, m_min, m_max, energies, forces, virial, dm,
@@ -259,7 +256,7 @@ def evaluate(
                     virial[p, q] += vectors[start + k, p] * gradient[k, q]
 
 
-@_jit
+@jit
 def coefficient_gradient(n, vectors, types, moments, mi, work, basic, adjoint, top, ranges, K, out):
     """Add ∂E_i/∂c to `out` (C, K, R, M, M) of the centre's species."""
     R = out.shape[2]
@@ -291,7 +288,7 @@ def coefficient_gradient(n, vectors, types, moments, mi, work, basic, adjoint, t
                         out[types[j], mu, q, beta, gamma] += s * psi_i[beta] * psi_j[gamma]
 
 
-@_jit
+@jit
 def energy_gradient(
     types, first, neighbors, vectors, moments, c, xi, basic, times, scalars, n_moments,
     r_min, r_cut, m_min, m_max, per_site, d_xi, d_constants, d_c,
@@ -321,7 +318,7 @@ def energy_gradient(
     for i in range(N):
         row = i if per_site else 0
         n = gather(i, first, neighbors, types, moments, near_types, near_moments)
-        near = vectors[first[i]:]
+        near = vectors[first[i] :]
         chebyshev(moments[i], m_min, m_max, psi, dpsi)
         contract_centre(c[types[i]], psi, dpsi, d, di)
         radial_functions(n, near, near_types, near_moments, d, di, r_min, r_cut, m_min, m_max, work)

@@ -9,14 +9,12 @@ parameters (reverse over forward differentiation).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from mmtp_fw.potential.kernels import FLAGS, chebyshev, powers
-
-_jit = njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
+from mmtp_fw.potential.jit import jit
+from mmtp_fw.potential.kernels import chebyshev, powers
 
 
-@_jit
+@jit
 def products_tangent(times, value, tangent):
     """Complete the products and their tangents."""
     for row in range(len(times)):
@@ -28,7 +26,7 @@ def products_tangent(times, value, tangent):
         tangent[k] += w * (tangent[i] * value[j] + value[i] * tangent[j])
 
 
-@_jit
+@jit
 def products_tangent_adjoint(times, value, tangent, on_value, on_tangent):
     """Send the adjoints of values and tangents down to the elementary moments."""
     for row in range(len(times) - 1, -1, -1):
@@ -43,7 +41,7 @@ def products_tangent_adjoint(times, value, tangent, on_value, on_tangent):
         on_value[j] += a * value[i] + b * tangent[i]
 
 
-@_jit
+@jit
 def monomial_tangent(kx, ky, kz, px, py, pz, tx, ty, tz):
     """Return g and its derivative along a change (tx, ty, tz) of the unit vector."""
     g = px[kx] * py[ky] * pz[kz]
@@ -57,7 +55,7 @@ def monomial_tangent(kx, ky, kz, px, py, pz, tx, ty, tz):
     return g, t
 
 
-@_jit
+@jit
 def directional_gradient(
     types, first, neighbors, vectors, moments, c, xi, constants, basic, times, scalars, n_moments,
     r_min, r_cut, m_min, m_max, a, u, strain, h, d_xi, d_constants, d_c,

@@ -84,30 +84,84 @@ _binary(operator.isub, "fsub")
 _binary(operator.imul, "fmul")
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(cgutils.gep(builder, data, index), _LLVM.as_pointer())
+doubles = types.CPointer(types.float64)
+integers = types.CPointer(types.int64)
+
+
+def _vector_at(context: Any, builder: Any, pointer: Any, index: Any) -> Any:
+    return builder.bitcast(builder.gep(pointer, [index]), _LLVM.as_pointer())
 
 
 @intrinsic
-def load(typingctx: Any, array: Any, index: Any) -> Any:
-    """Return array[index : index + W] of a contiguous one-dimensional array."""
+def pointer(typingctx: Any, array: Any) -> Any:
+    """Return the address of a contiguous array's first element; the array must outlive it.
+
+    Numbers behind pointers cost no reference counting, which arrays in inner loops do.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(_pointer(context, builder, sig.args[0], *args), align=8)
+        return context.make_array(sig.args[0])(context, builder, args[0]).data
 
-    return lanes(array, types.intp), codegen
+    return types.CPointer(array.dtype)(array), codegen
 
 
 @intrinsic
-def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write a vector to array[index : index + W]."""
+def at(typingctx: Any, base: Any, offset: Any) -> Any:
+    """Return a pointer moved by a number of elements."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[2], _pointer(context, builder, sig.args[0], *args[:2]), align=8)
+        return builder.gep(args[0], [args[1]])
+
+    return base(base, types.intp), codegen
+
+
+@intrinsic
+def address(typingctx: Any, base: Any) -> Any:
+    """Return a pointer as a number."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], context.get_value_type(types.intp))
+
+    return types.intp(base), codegen
+
+
+def _from_number(kind: types.CPointer) -> Any:
+    @intrinsic
+    def convert(typingctx: Any, number: Any) -> Any:
+        """Take a number for an address."""
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(kind))
+
+        return kind(types.intp), codegen
+
+    return convert
+
+
+as_doubles = _from_number(doubles)
+as_integers = _from_number(integers)
+int32_pointer = _from_number(types.CPointer(types.int32))
+
+
+@intrinsic
+def load(typingctx: Any, base: Any, index: Any) -> Any:
+    """Return the vector base[index : index + W] behind a pointer to doubles."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(_vector_at(context, builder, *args), align=8)
+
+    return lanes(doubles, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
+    """Write a vector to base[index : index + W]."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], _vector_at(context, builder, *args[:2]), align=8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, lanes), codegen
+    return types.void(doubles, types.intp, lanes), codegen
 
 
 @intrinsic
@@ -125,7 +179,8 @@ def square_root(typingctx: Any, value: Any) -> Any:
     """Return the square roots."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        function = builder.module.declare_intrinsic("llvm.sqrt", [_LLVM])
+        kind = ir.FunctionType(_LLVM, [_LLVM])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{W}f64")
         return builder.call(function, args)
 
     return lanes(lanes), codegen
@@ -149,19 +204,19 @@ def total(typingctx: Any, value: Any) -> Any:
 
 
 @intrinsic
-def totals(typingctx: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Return, in lane l, the sum over the lanes of the vector at array[index + l·stride].
+def totals(typingctx: Any, base: Any, index: Any, stride: Any) -> Any:
+    """Return, in lane l, the sum over the lanes of the vector at base[index + l·stride].
 
     A transposition by halves that adds on the way: 3(W − 1) operations instead of W sums.
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        array, index, stride = args
+        base, index, stride = args
         rows = []
         for lane in range(W):
             offset = builder.add(index, builder.mul(stride, ir.Constant(stride.type, lane)))
-            rows.append(builder.load(_pointer(context, builder, sig.args[0], array, offset), align=8))
-        # Each round pairs row a with row a + half: even blocks of lanes keep sums of a, odd ones of b.
+            rows.append(builder.load(_vector_at(context, builder, base, offset), align=8))
+        # Each round halves the rows: lanes whose bit `distance` is 0 keep sums of the first of a pair.
         distance = 1
         while len(rows) > 1:
             half = len(rows) // 2
@@ -172,7 +227,6 @@ def totals(typingctx: Any, array: Any, index: Any, stride: Any) -> Any:
                 keep.append(lane + W if odd else lane)
                 other = lane ^ distance
                 move.append(other + W if odd else other)
-            # `rows[k]` and `rows[k + half]` must end in lanes that differ in this round's bit.
             rows = [
                 builder.fadd(
                     builder.shuffle_vector(rows[2 * k], rows[2 * k + 1], ir.Constant(kind, keep)),
@@ -184,4 +238,4 @@ def totals(typingctx: Any, array: Any, index: Any, stride: Any) -> Any:
             distance *= 2
         return rows[0]
 
-    return lanes(array, types.intp, types.intp), codegen
+    return lanes(doubles, types.intp, types.intp), codegen

@@ -11,11 +11,14 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.potential import engine
 from mmtp_fw.potential import tables as alpha
-from mmtp_fw.potential.evaluation import Evaluation, voigt
+from mmtp_fw.potential.engine import Form
+from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.fileio import Dialect, PotentialFile, format_potential, parse_potential, read_potential
+from mmtp_fw.potential.symmetry import expand_coefficients, fold_file, fold_gradients
 from mmtp_fw.potential.system import System, moments_of
-from mmtp_fw.potential.tag import SYMMETRIZED, make_tag, parse_tag
+from mmtp_fw.potential.tag import make_tag, parse_tag
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.calculator import MmtpCalculator
@@ -58,7 +61,7 @@ class Potential:
     def __init__(self, file: PotentialFile, species: Sequence[str] | None = None) -> None:
         names, symmetrized = parse_tag(file.tag)
         if symmetrized:
-            file = _fold(file)
+            file = fold_file(file)
         if species is None:
             species = names or [str(i) for i in range(file.species_count)]
         if len(species) != file.species_count or len(set(species)) != len(species):
@@ -78,7 +81,8 @@ class Potential:
         self._xi = file.moment_coefficients.copy()
         self._constants = file.species_coefficients.copy()
         self._c = file.radial_coefficients.copy()
-        self._expand()
+        self._form: Form | None = None
+        self._renew()
 
     # Making and keeping -----------------------------------------------------------------------------------
 
@@ -160,7 +164,7 @@ class Potential:
         potential = cls(file, species)
         potential.symmetrized = magnetic_size > 0 if symmetrized is None else symmetrized
         potential._level = level
-        potential._expand()
+        potential._renew()
         return potential
 
     def copy(self) -> Potential:
@@ -186,7 +190,7 @@ class Potential:
         InputError
             Unknown dialect.
         """
-        tables = self._tables
+        form = self.form
         file = PotentialFile(
             self.scaling,
             len(self.species),
@@ -196,10 +200,10 @@ class Potential:
             self.min_moment,
             self.max_moment,
             self.magnetic_size,
-            self._full_c / self.scaling,
-            tables,
-            self._constants,
-            self._full_xi,
+            form.c / self.scaling,
+            form.tables,
+            form.constants,
+            form.xi,
         )
         return format_potential(file, dialect)
 
@@ -265,7 +269,7 @@ class Potential:
         n, m = len(self._xi), len(self._xi) + len(self._constants)
         self._xi, self._constants = values[:n].copy(), values[n:m].copy()
         self._c = values[m:].reshape(self._c.shape).copy()
-        self._expand()
+        self._form = None
 
     @property
     def parameter_slices(self) -> dict[str, slice]:
@@ -273,59 +277,32 @@ class Potential:
         n, m = len(self._xi), len(self._xi) + len(self._constants)
         return {"moments": slice(0, n), "species": slice(n, m), "radial": slice(m, self.n_parameters)}
 
-    # What the kernels read: a symmetrized potential as a plain one with doubled tables.
-
     @property
-    def kernel_tables(self) -> alpha.Tables:
-        """Contraction tables as the kernels see them."""
-        return self._tables
+    def form(self) -> Form:
+        """What the kernels read: a symmetrized potential as a plain one with doubled tables."""
+        if self._form is None:
+            ranges = (self.r_min, self.r_cut, self.min_moment, self.max_moment)
+            c, xi = self.scaling * self._c, self._xi
+            if self.symmetrized:
+                c, xi = expand_coefficients(c), 0.5 * np.concatenate([xi, xi])
+            self._form = Form(self._tables, np.ascontiguousarray(c), xi, self._constants, ranges)
+        return self._form
 
-    @property
-    def kernel_coefficients(self) -> np.ndarray:
-        """Radial coefficients times scaling, shape (C, C, K, R, M, M), as the kernels see them."""
-        return self._full_c
-
-    @property
-    def kernel_moment_coefficients(self) -> np.ndarray:
-        """Coefficients ξ of the scalars of `kernel_tables`."""
-        return self._full_xi
-
-    @property
-    def kernel_constants(self) -> np.ndarray:
-        """Species constants s, eV."""
-        return self._constants
-
-    def _parity(self) -> np.ndarray:
-        size = self._c.shape[-1]
-        return (-1.0) ** np.add.outer(np.arange(size), np.arange(size))
-
-    def _expand(self) -> None:
-        """Refresh what the kernels read."""
+    def _renew(self) -> None:
+        """Check the symmetry's condition and choose the kernels' tables."""
         if self.symmetrized and not np.isclose(self.min_moment, -self.max_moment, rtol=1e-12):
             raise InputError(
                 f"a symmetrized potential needs a symmetric magnetic range, not "
                 f"[{self.min_moment}, {self.max_moment}]"
             )
-        if self.symmetrized:
-            self._tables = self.tables.doubled()
-            self._full_c = self.scaling * np.concatenate([self._c, self._c * self._parity()], axis=2)
-            self._full_xi = 0.5 * np.concatenate([self._xi, self._xi])
-        else:
-            self._tables = self.tables
-            self._full_c = self.scaling * self._c
-            self._full_xi = self._xi.copy()
+        self._tables = self.tables.doubled() if self.symmetrized else self.tables
+        self._form = None
 
-    def _fold_gradient(self, d_xi: np.ndarray, d_constants: np.ndarray, d_c: np.ndarray) -> np.ndarray:
-        """Gather kernel gradients (leading axes alike) into gradients over `parameters`."""
+    def _gather_gradient(self, d_xi: np.ndarray, d_constants: np.ndarray, d_c: np.ndarray) -> np.ndarray:
+        """Turn the kernels' gradients (leading axes alike) into gradients over `parameters`."""
         if self.symmetrized:
-            n, k = len(self._xi), self.radial_count
-            d_xi = 0.5 * (d_xi[..., :n] + d_xi[..., n:])
-            axis = d_c.ndim - 4
-            one, two = np.split(d_c, [k], axis=axis)
-            d_c = one + two * self._parity()
-        d_c = self.scaling * d_c
-        lead = d_xi.shape[:-1]
-        return np.concatenate([d_xi, d_constants, d_c.reshape(*lead, -1)], axis=-1)
+            d_xi, d_c = fold_gradients(d_xi, d_c)
+        return np.concatenate([d_xi, d_constants, self.scaling * d_c.reshape(*d_xi.shape[:-1], -1)], axis=-1)
 
     # Evaluating -------------------------------------------------------------------------------------------
 
@@ -357,19 +334,9 @@ class Potential:
 
     def evaluate_system(self, system: System, moments: np.ndarray) -> Evaluation:
         """Evaluate a configuration given as arrays; see `evaluate`."""
-        from mmtp_fw.potential import kernels
-
         moments = self._checked(moments, len(system))
-        n = len(system)
-        energies, forces = np.zeros(n), np.zeros((n, 3))
-        virial, dm = np.zeros((3, 3)), np.zeros(n)
-        t = self._tables
-        kernels.evaluate(
-            system.types, system.first, system.neighbors, system.vectors, moments,
-            self._full_c, self._full_xi, self._constants, t.basic, t.times, t.scalars, t.n_moments,
-            self.r_min, self.r_cut, self.min_moment, self.max_moment, energies, forces, virial, dm,
-        )  # fmt: skip
-        stress = voigt(virial) / system.volume if system.volume > 0 else np.zeros(6)
+        energies, forces, virial, dm = engine.evaluate(self.form, system, moments)
+        stress = virial / system.volume if system.volume > 0 else np.zeros(6)
         return Evaluation(
             float(energies.sum()), energies, forces, stress, -dm, moments, self._warnings(system, moments)
         )
@@ -386,25 +353,13 @@ class Potential:
         moments : ndarray, shape (n,), optional
             Needed with a System.
         """
-        from mmtp_fw.potential import kernels
-
         system = atoms if isinstance(atoms, System) else self.system(atoms)
         if moments is None:
             if isinstance(atoms, System):
                 raise InputError("moments are needed with a System")
             moments = moments_of(atoms)
         moments = self._checked(moments, len(system))
-        rows = len(system) if per_site else 1
-        d_xi = np.zeros((rows, len(self._full_xi)))
-        d_constants = np.zeros((rows, len(self._constants)))
-        d_c = np.zeros((rows, *self._full_c.shape))
-        t = self._tables
-        kernels.energy_gradient(
-            system.types, system.first, system.neighbors, system.vectors, moments,
-            self._full_c, self._full_xi, t.basic, t.times, t.scalars, t.n_moments,
-            self.r_min, self.r_cut, self.min_moment, self.max_moment, per_site, d_xi, d_constants, d_c,
-        )  # fmt: skip
-        gradient = self._fold_gradient(d_xi, d_constants, d_c)
+        gradient = self._gather_gradient(*engine.energy_gradient(self.form, system, moments, per_site))
         return gradient if per_site else gradient[0]
 
     def directional_parameter_gradient(
@@ -437,22 +392,14 @@ class Potential:
         value : float
         gradient : ndarray, shape (p,)
         """
-        from mmtp_fw.potential import kernels_tangent
-
         n = len(system)
         u = np.zeros((n, 3)) if displacements is None else np.ascontiguousarray(displacements, dtype=float)
         e = np.zeros((3, 3)) if strain is None else np.ascontiguousarray(strain, dtype=float)
         h = np.zeros(n) if moment_changes is None else np.ascontiguousarray(moment_changes, dtype=float)
-        d_xi, d_constants = np.zeros_like(self._full_xi), np.zeros_like(self._constants)
-        d_c = np.zeros_like(self._full_c)
-        t = self._tables
-        value = kernels_tangent.directional_gradient(
-            system.types, system.first, system.neighbors, system.vectors, self._checked(moments, n),
-            self._full_c, self._full_xi, self._constants, t.basic, t.times, t.scalars, t.n_moments,
-            self.r_min, self.r_cut, self.min_moment, self.max_moment, float(energy), u, e, h,
-            d_xi, d_constants, d_c,
-        )  # fmt: skip
-        return value, self._fold_gradient(d_xi, d_constants, d_c)
+        value, *gradients = engine.directional_gradient(
+            self.form, system, self._checked(moments, n), float(energy), u, e, h
+        )
+        return value, self._gather_gradient(*gradients)
 
     def relax_moments(
         self, atoms: Atoms, start: np.ndarray | None = None, tolerance: float = 1e-4
@@ -494,48 +441,3 @@ class Potential:
             if closest < self.r_min:
                 found.append(f"a distance of {closest:.3f} Å lies below r_min = {self.r_min:g} Å")
         return tuple(found)
-
-
-def _fold(file: PotentialFile) -> PotentialFile:
-    """Return the half of a symmetrized potential's file that carries its parameters."""
-    c, xi = file.radial_coefficients, file.moment_coefficients
-    K, n = c.shape[2] // 2, len(xi) // 2
-    half = _half_tables(file.tables)
-    parity = (-1.0) ** np.add.outer(np.arange(c.shape[-1]), np.arange(c.shape[-1]))
-    consistent = (
-        half is not None
-        and c.shape[2] % 2 == 0
-        and np.allclose(c[:, :, K:], c[:, :, :K] * parity, rtol=1e-12, atol=0)
-        and np.allclose(xi[:n], xi[n:], rtol=1e-12, atol=0)
-    )
-    if not consistent or half is None:
-        raise InputError(
-            f"the potential is tagged '{SYMMETRIZED}' but its halves are not each other's reversal",
-            "remove the tag to evaluate it as written",
-        )
-    return PotentialFile(
-        file.scaling, file.species_count, file.tag, file.r_min, file.r_cut, file.min_moment, file.max_moment,
-        file.magnetic_size, c[:, :, :K].copy(), half, file.species_coefficients, 2.0 * xi[:n], file.name,
-    )  # fmt: skip
-
-
-def _half_tables(tables: alpha.Tables) -> alpha.Tables | None:
-    """Undo `Tables.doubled`; None where the tables are no double."""
-    n_basic, n_times, n = len(tables.basic) // 2, len(tables.times) // 2, tables.n_moments // 2
-    n_scalars = len(tables.scalars) // 2
-
-    # In the double, products of the first copy stand behind the elementary moments of both copies.
-    def back(index: np.ndarray) -> np.ndarray:
-        return np.where(index < n_basic, index, index - n_basic)
-
-    times = tables.times[:n_times].copy()
-    times[:, [0, 1, 3]] = back(times[:, [0, 1, 3]])
-    half = alpha.Tables(tables.basic[:n_basic], times, back(tables.scalars[:n_scalars]).astype(np.int32), n)
-    try:
-        double = half.doubled()
-    except (IndexError, ValueError):
-        return None
-    same = all(
-        np.array_equal(getattr(double, name), getattr(tables, name)) for name in ("basic", "times", "scalars")
-    )
-    return half if same and double.n_moments == tables.n_moments else None

@@ -1,0 +1,146 @@
+"""Chooses between the fast kernels and the plain ones, and calls them with arrays.
+
+The fast kernels use a vector type that leans on numba's internals. Where it can't be compiled, or where the
+environment says ``MMTP_KERNELS=plain``, the plain ones answer, slower, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.potential.system import System
+from mmtp_fw.potential.tables import Tables
+
+# What the kernels' error codes mean (`kernels_lanes`).
+_ERRORS = {1: "an atom has no species in the potential", 2: "a position or a moment is not finite",
+           3: "two atoms coincide"}  # fmt: skip
+_fast: bool | None = None
+
+
+def fast_kernels() -> bool:
+    """Return whether the fast kernels are in use."""
+    global _fast
+    if _fast is None:
+        _fast = os.environ.get("MMTP_KERNELS", "lanes") != "plain"
+        if _fast:
+            try:
+                from mmtp_fw.potential import run_lanes  # noqa: F401
+            except Exception as error:
+                _fall_back(error)
+    return bool(_fast)
+
+
+def _fall_back(error: Exception) -> None:
+    global _fast
+    _fast = False
+    warnings.warn(f"the fast kernels can't be used here, the plain ones are: {error}", stacklevel=3)
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """What the kernels need of a potential.
+
+    Attributes
+    ----------
+    tables : Tables
+    c : ndarray, shape (C, C, K, R, M, M)
+        Radial coefficients, scaling included.
+    xi : ndarray, shape (n_scalars,)
+    constants : ndarray, shape (C,)
+    ranges : tuple of float
+        r_min, r_cut, least and greatest moment.
+    """
+
+    tables: Tables
+    c: np.ndarray
+    xi: np.ndarray
+    constants: np.ndarray
+    ranges: tuple[float, float, float, float]
+
+    @cached_property
+    def packed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The arrays of the fast kernels; see `mmtp_fw.potential.program.pack`."""
+        from mmtp_fw.potential.program import pack
+
+        return pack(self.tables, self.c, self.xi, self.constants, self.ranges)
+
+
+def evaluate(
+    form: Form, system: System, moments: np.ndarray, forces: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return site energies (n,), forces (n, 3), virial Σ r ⊗ ∂E/∂r (Voigt, 6) and ∂E/∂m (n,).
+
+    Without `forces` those and the virial are zeros.
+    """
+    n = len(system)
+    energies, f, dm = np.zeros(n), np.zeros((n, 3)), np.zeros(n)
+    if n == 0:
+        return energies, f, np.zeros(6), dm
+    if fast_kernels():
+        from mmtp_fw.potential import run_lanes
+
+        out = np.zeros(run_lanes.OUT_SIZE)
+        try:
+            code = run_lanes.evaluate(
+                *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
+                int(forces), energies, f, dm, out,
+            )  # fmt: skip
+        except (ImportError, NotImplementedError, AttributeError, TypeError) as error:
+            _fall_back(error)
+        else:
+            if code:
+                raise InputError(_ERRORS[code])
+            return energies, f, -out[[1, 2, 3, 6, 5, 4]], dm
+    from mmtp_fw.potential import kernels
+
+    t, virial = form.tables, np.zeros((3, 3))
+    kernels.evaluate(
+        system.types, system.first, system.neighbors, system.vectors, moments, form.c, form.xi, form.constants,
+        t.basic, t.times, t.scalars, t.n_moments, *form.ranges, energies, f, virial, dm,
+    )  # fmt: skip
+    s = 0.5 * (virial + virial.T)
+    return energies, f, np.array([s[0, 0], s[1, 1], s[2, 2], s[1, 2], s[0, 2], s[0, 1]]), dm
+
+
+def energy_gradient(
+    form: Form, system: System, moments: np.ndarray, per_site: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, the leading axis the sites, or of length 1."""
+    from mmtp_fw.potential import kernels
+
+    rows = len(system) if per_site else 1
+    d_xi, d_constants = np.zeros((rows, len(form.xi))), np.zeros((rows, len(form.constants)))
+    d_c = np.zeros((rows, *form.c.shape))
+    t = form.tables
+    kernels.energy_gradient(
+        system.types, system.first, system.neighbors, system.vectors, moments, form.c, form.xi,
+        t.basic, t.times, t.scalars, t.n_moments, *form.ranges, per_site, d_xi, d_constants, d_c,
+    )  # fmt: skip
+    return d_xi, d_constants, d_c
+
+
+def directional_gradient(
+    form: Form,
+    system: System,
+    moments: np.ndarray,
+    a: float,
+    u: np.ndarray,
+    strain: np.ndarray,
+    h: np.ndarray,
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Return S = a E + D E and its gradients over ξ, s and c; see `kernels_tangent`."""
+    from mmtp_fw.potential import kernels_tangent
+
+    d_xi, d_constants, d_c = np.zeros_like(form.xi), np.zeros_like(form.constants), np.zeros_like(form.c)
+    t = form.tables
+    value = kernels_tangent.directional_gradient(
+        system.types, system.first, system.neighbors, system.vectors, moments, form.c, form.xi, form.constants,
+        t.basic, t.times, t.scalars, t.n_moments, *form.ranges, a, u, strain, h, d_xi, d_constants, d_c,
+    )  # fmt: skip
+    return value, d_xi, d_constants, d_c
