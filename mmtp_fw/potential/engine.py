@@ -83,9 +83,9 @@ def evaluate(
     if n == 0:
         return energies, f, np.zeros(6), dm
     if fast_kernels():
-        from mmtp_fw.potential import run_lanes
+        from mmtp_fw.potential import kernels_lanes, run_lanes
 
-        out = np.zeros(run_lanes.OUT_SIZE)
+        out = np.zeros(kernels_lanes.OUT_SIZE)
         try:
             code = run_lanes.evaluate(
                 *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
