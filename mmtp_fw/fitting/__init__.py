@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmtp_fw.fitting.datasets import read_configurations, write_configurations
 from mmtp_fw.fitting.fit import find_suspects, fit, fit_ensemble, random_start
 from mmtp_fw.fitting.loss import loss_and_gradient
 from mmtp_fw.fitting.settings import FitResult, FitSettings, Progress
@@ -28,4 +29,6 @@ __all__ = [
     "fit_ensemble",
     "loss_and_gradient",
     "random_start",
+    "read_configurations",
+    "write_configurations",
 ]

@@ -76,13 +76,28 @@ def problem_digest(potential: Potential, samples: Sequence[Sample]) -> str:
     """Return what identifies a fit: the potential's form and the training set with its weights."""
     digest = hashlib.blake2b(digest_size=16)
     form = (
-        potential.species, potential.n_parameters, potential.radial_size, potential.magnetic_size, potential.r_min,
-        potential.r_cut, potential.min_moment, potential.max_moment, potential.symmetrized,
-    )  # fmt: skip
+        potential.species,
+        potential.n_parameters,
+        potential.radial_size,
+        potential.magnetic_size,
+        potential.r_min,
+        potential.r_cut,
+        potential.min_moment,
+        potential.max_moment,
+        potential.symmetrized,
+    )
     digest.update(repr(form).encode())
     for sample in samples:
-        for array in (sample.system.types, sample.system.vectors, sample.moments, sample.weights, sample.energy,
-                      sample.forces, sample.virial, sample.magnetic_forces):  # fmt: skip
+        for array in (
+            sample.system.types,
+            sample.system.vectors,
+            sample.moments,
+            sample.weights,
+            sample.energy,
+            sample.forces,
+            sample.virial,
+            sample.magnetic_forces,
+        ):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -40,16 +40,16 @@ def fit(
 ) -> FitResult:
     """Fit all parameters of a potential to labelled configurations.
 
-    The linear parameters are solved for exactly, then all are minimised together by BFGS in a Gauss-Newton metric; gauge
-    modes have no effect and are damped. A potential that was trained before is a warm start: the fit goes on from
-    it, and only when the configurations that it described well come out worse (see `FitSettings.start`) random
-    starts are tried as well, and the better result is taken.
+    The linear parameters are solved for exactly, then all are minimised together by BFGS in a Gauss-Newton
+    metric; gauge modes have no effect and are damped. A potential that was trained before is a warm start:
+    the fit goes on from it, and only when the configurations that it described well come out worse (see
+    `FitSettings.start`) random starts are tried as well, and the better result is taken.
 
     Parameters
     ----------
     potential : Potential
-        Form and start; it is not changed. Fresh from `Potential.from_level` its random parameters are the first
-        random start.
+        Form and start; it is not changed. Fresh from `Potential.from_level` its random parameters are the
+        first random start.
     configurations : sequence of Atoms
         The training set.
     weights : Weights, optional
@@ -268,9 +268,10 @@ class _Fit:
             while done < limit and np.isfinite(point.value):
                 interval = limit if settings.method == "bfgs" else settings.metric_interval
                 steps = 0
-                for point, _ in bfgs(
+                for following, _ in bfgs(
                     loss.value_and_gradient, point, self._metric(loss, point), min(interval, limit - done)
                 ):
+                    point = following
                     steps += 1
                     values.append(point.value)
                     self._note(stage, point, limit, done + steps)

@@ -4,8 +4,8 @@ With residuals ΔE, Δf, V Δσ, ΔT the gradient of a configuration's loss is
 
     2 w_e ΔE ∂E/∂θ − 2 w_f Σ Δf·∂²E/∂r∂θ + 2 w_s Σ V Δσ ∂²E/∂ε∂θ − 2 w_t Σ ΔT ∂²E/∂m∂θ,
 
-that is ∂/∂θ of a E + D E with D the derivative along displacements −2 w_f Δf, a strain 2 w_s V Δσ and changes of
-moments −2 w_t ΔT: one evaluation and one directional pass, whatever the number of parameters.
+that is ∂/∂θ of a E + D E with D the derivative along displacements −2 w_f Δf, a strain 2 w_s V Δσ and
+changes of moments −2 w_t ΔT: one evaluation and one directional pass, whatever the number of parameters.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Loss:
         return np.array([by_id[id(s)] for s in self.samples])
 
     def over_chunks(self, work: Callable[[_Chunk], T]) -> list[T]:
-        """Apply `work` to as many parts of the training set as there are threads, always in the same order."""
+        """Apply `work` to one part of the training set per thread, always in the same order."""
         chunks = self._chunks()
         mapped: Iterable[T] = map(work, chunks) if self._pool is None else self._pool.map(work, chunks)
         return list(mapped)

@@ -1,9 +1,10 @@
 """A metric for the minimisation: the Gauss-Newton matrix, estimated from a few random probes.
 
 The matrix G = 2 Σ w (∂r/∂θ)ᵀ(∂r/∂θ) over all residuals r is what scales and untangles parameters of very
-different effect. Its rows number (4 N + 7) per configuration; instead, a probe draws one random sign per residual, and a
-single directional pass gives q = Σ ±√w ∂r/∂θ with mean of q qᵀ equal to the sum of them all. A few probes
-per configuration, so that there are some more probes than parameters, make a metric that is as good in practice.
+different effect. Its rows number (4 N + 7) per configuration; instead, a probe draws one random sign per
+residual, and a single directional pass gives q = Σ ±√w ∂r/∂θ with mean of q qᵀ equal to the sum of them all.
+A few probes per configuration, so that there are some more probes than parameters, make a metric that is as
+good in practice.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def _rows(potential: Potential, sample: Sample, count: int, rng: np.random.Gener
 def damped_inverse(matrix: np.ndarray, damping: float) -> np.ndarray:
     """Return (G + damping·diag G)⁻¹, with directions that have no effect at all left finite.
 
-    Gauge modes are null directions of G: damping keeps steps along them small, and the loss doesn't change there.
+    Gauge modes are null directions of G: damping keeps steps along them small, and the loss doesn't change
+    there.
     """
     diagonal = np.diag(matrix).copy()
     floor = 1e-12 * max(float(diagonal.max()), 1e-300)

@@ -48,7 +48,7 @@ class Sample:
 
 
 def name_of(atoms: Atoms, index: int) -> str:
-    """Return how messages call a configuration: its number from 0, and its name or identifier where it has one."""
+    """Return how messages call a configuration: number from 0, and name where it has one."""
     for key in ("name", "config_id", "identifier", "hash", "content_hash"):
         if atoms.info.get(key):
             return f"configuration {index} ({atoms.info[key]})"
@@ -58,8 +58,8 @@ def name_of(atoms: Atoms, index: int) -> str:
 def labels_of(atoms: Atoms) -> dict[str, np.ndarray | float]:
     """Return what a configuration's label holds of energy, forces, stress, magnetic_forces.
 
-    Values are those of the calculator's results, in eV, Å, μB; ``magnetic_forces`` are the array of that name.
-    Nothing is computed.
+    Values are those of the calculator's results, in eV, Å, μB; ``magnetic_forces`` are the array of that
+    name. Nothing is computed.
     """
     results = dict(getattr(atoms.calc, "results", {}) or {}) if atoms.calc is not None else {}
     found: dict[str, np.ndarray | float] = {}

@@ -26,7 +26,8 @@ class FitSettings:
     tolerance : float
         Converged when the loss has fallen by less than this fraction over 50 steps.
     method : {"metric-bfgs", "bfgs"}
-        BFGS from a Gauss-Newton metric that is renewed now and then, or the paper's: BFGS from the unit matrix.
+        BFGS from a Gauss-Newton metric that is renewed now and then, or the paper's: BFGS from the unit
+        matrix.
     starts : int
         Random starts of a cold fit; each is followed for a while, and the best one to the end.
     seed : int
@@ -46,7 +47,8 @@ class FitSettings:
     threads : int or None
         None: as many as numba would use (``NUMBA_NUM_THREADS``).
     checkpoint : str, Path or None
-        File that is written every `checkpoint_interval` steps and on Ctrl-C, and gone on from when it is there.
+        File that is written every `checkpoint_interval` steps and on Ctrl-C, and gone on from when it is
+        there.
     checkpoint_interval : int
     suspect_factor : float
         A configuration is suspect when its loss exceeds this many times the typical upper range.
@@ -162,7 +164,19 @@ class FitResult:
     def document(self) -> dict[str, Any]:
         """Return everything but the potential as JSON-able values."""
         names = (
-            "loss", "converged", "iterations", "history", "errors", "validation_errors", "wall_seconds", "message",
-            "decision", "loss_by_configuration", "suspects", "left_out", "warnings", "gradient_calls",
-        )  # fmt: skip
+            "loss",
+            "converged",
+            "iterations",
+            "history",
+            "errors",
+            "validation_errors",
+            "wall_seconds",
+            "message",
+            "decision",
+            "loss_by_configuration",
+            "suspects",
+            "left_out",
+            "warnings",
+            "gradient_calls",
+        )
         return {name: getattr(self, name) for name in names}

@@ -1,13 +1,14 @@
-"""Is a potential safe at short distances, where no label ever was?
+"""Whether a potential is safe at short distances, where no label ever was.
 
-A polynomial knows nothing of distances below the training set's shortest. A potential with a *hole* there, an energy that falls
-as two atoms come together, lets a hot trajectory fall into it. Guards:
+A polynomial knows nothing of distances below the training set's shortest. A potential with a *hole* there,
+an energy that falls as two atoms come together, lets a hot trajectory fall into it. Guards:
 
-* the radial basis reaches down to r_min; take it a little (5–10 %) below the shortest distance of the training
-  set, so that no label lies outside, and the basis isn't stretched over a range without data;
-* `check_stability` presses pairs of atoms of training configurations together and reports a force that turns attractive;
-* in MD the grade rises steeply below the trained distances, and the run stops at γ_break: the snapshot before is a
-  candidate, whose label closes the hole.
+* the radial basis reaches down to r_min; take it a little (5–10 %) below the shortest distance of the
+  training set, so that no label lies outside, and the basis isn't stretched over a range without data;
+* `check_stability` presses pairs of atoms of training configurations together and reports a force that turns
+  attractive;
+* in MD the grade rises steeply below the trained distances, and the run stops at γ_break: the snapshot
+  before is a candidate, whose label closes the hole.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms]) ->
 
 
 def errors_by_species(potential: Potential, configurations: Sequence[Atoms]) -> dict[str, Errors]:
-    """Return the errors of forces and magnetic forces for the atoms of each species; see `errors_by_quantity`."""
+    """Return the errors of forces and magnetic forces for the atoms of each species."""
     if len(configurations) == 0:
         return {}
     collected: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]] = {}

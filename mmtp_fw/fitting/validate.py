@@ -19,9 +19,15 @@ from mmtp_fw.potential import Potential, moments_of
 _LARGEST_FORCE = 200.0  # eV/Å
 _LARGEST_STRESS = 500.0 * GPa
 _LARGEST_MAGNETIC_FORCE = 100.0  # eV/μB
-_RATIOS = {27.211386: "Ha instead of eV", 13.605693: "Ry instead of eV", 51.422067: "Ha/Bohr instead of eV/Å",
-           160.217663: "GPa instead of eV/Å³", 1602.17663: "kbar instead of eV/Å³", 96.485332: "kJ/mol instead of eV",
-           1.889726: "Bohr instead of Å"}  # fmt: skip
+_RATIOS = {
+    27.211386: "Ha instead of eV",
+    13.605693: "Ry instead of eV",
+    51.422067: "Ha/Bohr instead of eV/Å",
+    160.217663: "GPa instead of eV/Å³",
+    1602.17663: "kbar instead of eV/Å³",
+    96.485332: "kJ/mol instead of eV",
+    1.889726: "Bohr instead of Å",
+}
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,9 @@ def check_training_set(
     Returns
     -------
     Report
-        Fatal: missing labels, wrong shapes, NaN, unknown species, coincident atoms, moments beyond the magnetic
-        basis, duplicates with contradicting labels, suspected units. Warnings: distances below r_min, exact
-        duplicates, missing magnetic forces.
+        Fatal: missing labels, wrong shapes, NaN, unknown species, coincident atoms, moments beyond the
+        magnetic basis, duplicates with contradicting labels, suspected units. Warnings: distances below
+        r_min, exact duplicates, missing magnetic forces.
     """
     weights = Weights() if weights is None else weights
     report = Report()
@@ -112,20 +118,39 @@ def _check_label(potential: Potential, atoms: Atoms, index: int, weights: Weight
     unknown = sorted(set(atoms.get_chemical_symbols()) - set(potential.species))
     if unknown:
         found.append(
-            Finding(index, "species", f"{name}: {', '.join(unknown)} is not among the potential's species "
-                    f"{', '.join(potential.species)}", True, "fit a potential with this species, or leave it out")
-        )  # fmt: skip
+            Finding(
+                index,
+                "species",
+                f"{name}: {', '.join(unknown)} is not among the potential's species "
+                f"{', '.join(potential.species)}",
+                True,
+                "fit a potential with this species, or leave it out",
+            )
+        )
     labels, n = labels_of(atoms), len(atoms)
     needed = {"energy": weights.energy > 0, "forces": weights.forces > 0}
     if np.all(atoms.pbc):
         needed["stress"] = weights.stress > 0
     for key, wanted in needed.items():
         if wanted and key not in labels:
-            found.append(Finding(index, "missing", f"{name}: has no {key}", True,
-                                 f"label it, or set the weight of {key} to 0"))  # fmt: skip
+            found.append(
+                Finding(
+                    index,
+                    "missing",
+                    f"{name}: has no {key}",
+                    True,
+                    f"label it, or set the weight of {key} to 0",
+                )
+            )
     if potential.magnetic and weights.magnetic_forces > 0 and "magnetic_forces" not in labels:
-        found.append(Finding(index, "missing", f"{name}: has no magnetic forces; its moments are "
-                             "fitted through energies only", False))  # fmt: skip
+        found.append(
+            Finding(
+                index,
+                "missing",
+                f"{name}: has no magnetic forces; its moments are fitted through energies only",
+                False,
+            )
+        )
     shapes = {"forces": [(n, 3)], "stress": [(6,), (3, 3)], "magnetic_forces": [(n,)]}
     for key, value in labels.items():
         if key in shapes and np.shape(value) not in shapes[key]:
@@ -154,34 +179,52 @@ def _check_structure(potential: Potential, atoms: Atoms, index: int) -> list[Fin
         if beyond.any():
             worst = int(np.argmax(np.abs(moments)))
             found.append(
-                Finding(index, "moments", f"{name}: the moment of atom {worst} is {moments[worst]:.3f} μB, beyond "
-                        f"the magnetic basis [{potential.min_moment:g}, {potential.max_moment:g}]", True,
-                        "choose a larger max_moment, or leave the configuration out")
-            )  # fmt: skip
+                Finding(
+                    index,
+                    "moments",
+                    f"{name}: the moment of atom {worst} is {moments[worst]:.3f} μB, beyond "
+                    f"the magnetic basis [{potential.min_moment:g}, {potential.max_moment:g}]",
+                    True,
+                    "choose a larger max_moment, or leave the configuration out",
+                )
+            )
         if not moments.any():
             found.append(Finding(index, "moments", f"{name}: all moments are zero", False))
     if len(system.vectors):
         shortest = float(np.sqrt((system.vectors**2).sum(axis=1).min()))
         if shortest < potential.r_min:
             found.append(
-                Finding(index, "distance", f"{name}: its shortest distance {shortest:.3f} Å is below r_min = "
-                        f"{potential.r_min:g} Å, where the radial basis is extrapolated", False)
-            )  # fmt: skip
+                Finding(
+                    index,
+                    "distance",
+                    f"{name}: its shortest distance {shortest:.3f} Å is below r_min = "
+                    f"{potential.r_min:g} Å, where the radial basis is extrapolated",
+                    False,
+                )
+            )
     return found
 
 
 def _check_sizes(atoms: Atoms, index: int) -> list[Finding]:
-    limits = {"forces": (_LARGEST_FORCE, "eV/Å"), "stress": (_LARGEST_STRESS, "eV/Å³"),
-              "magnetic_forces": (_LARGEST_MAGNETIC_FORCE, "eV/μB")}  # fmt: skip
+    limits = {
+        "forces": (_LARGEST_FORCE, "eV/Å"),
+        "stress": (_LARGEST_STRESS, "eV/Å³"),
+        "magnetic_forces": (_LARGEST_MAGNETIC_FORCE, "eV/μB"),
+    }
     labels = labels_of(atoms)
     found = []
     for key, (limit, unit) in limits.items():
         largest = float(np.max(np.abs(labels[key]), initial=0.0)) if key in labels else 0.0
         if largest > limit:
             found.append(
-                Finding(index, "units", f"{name_of(atoms, index)}: {key} of up to {largest:.4g} {unit} suggest "
-                        "another unit", True, f"{key} must be in {unit}")
-            )  # fmt: skip
+                Finding(
+                    index,
+                    "units",
+                    f"{name_of(atoms, index)}: {key} of up to {largest:.4g} {unit} suggest another unit",
+                    True,
+                    f"{key} must be in {unit}",
+                )
+            )
     return found
 
 
@@ -202,8 +245,16 @@ def _check_duplicate(
     name, other = name_of(atoms, index), name_of(configurations[first], first)
     mine, its = labels_of(atoms).get("energy"), labels_of(configurations[first]).get("energy")
     if mine is not None and its is not None and abs(mine - its) > 1e-3 * len(atoms):
-        return [Finding(index, "duplicate", f"{name}: the same atoms and moments as {other}, with an energy that differs "
-                        f"by {mine - its:.4g} eV", True, "keep the label that is right")]  # fmt: skip
+        return [
+            Finding(
+                index,
+                "duplicate",
+                f"{name}: the same atoms and moments as {other}, with an energy that differs "
+                f"by {mine - its:.4g} eV",
+                True,
+                "keep the label that is right",
+            )
+        ]
     return [Finding(index, "duplicate", f"{name}: the same as {other}", False, "it counts twice")]
 
 
@@ -223,8 +274,14 @@ def _check_energy_units(configurations: Sequence[Atoms]) -> list[Finding]:
             odd = min(abs(energy * ratio / middle - 1.0), abs(energy / ratio / middle - 1.0))
             if ratio > 5 and odd < 0.05 and abs(energy / middle - 1.0) > 0.5:
                 found.append(
-                    Finding(k, "units", f"{name_of(configurations[k], k)}: {energy:.4f} eV per atom where the others have "
-                            f"{middle:.4f} suggests {text}", True, "energies must be in eV")
-                )  # fmt: skip
+                    Finding(
+                        k,
+                        "units",
+                        f"{name_of(configurations[k], k)}: {energy:.4f} eV per atom where the others have "
+                        f"{middle:.4f} suggests {text}",
+                        True,
+                        "energies must be in eV",
+                    )
+                )
                 break
     return found

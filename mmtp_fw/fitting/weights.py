@@ -26,8 +26,9 @@ class Weights:
     energy_scaling, forces_scaling, stress_scaling, magnetic_forces_scaling : float
         a, b, c, d.
     moment_deviation_muB : float
-        Where positive, a label that misses its target moments by MAE δ (``info["label_mae_muB"]``) is weighted
-        down by 1/(1 + (δ/this)²). 0 switches it off: the label of a configuration holds for the moments reached.
+        Where positive, a label that misses its target moments by MAE δ (``info["label_mae_muB"]``) is
+        weighted down by 1/(1 + (δ/this)²). 0 switches it off: the label of a configuration holds for the
+        moments reached.
     """
 
     energy: float = 1.0

@@ -2,18 +2,20 @@
 
 What the grade means
 --------------------
-Linearised at its parameters θ, the potential's energy (or each site's energy) is a row b = ∂E/∂θ. The active set is a
-square matrix A of rows of largest volume, and γ = max_j |(b A⁻¹)_j| is how much of any active row is needed to
-make b: γ ≤ 1 interpolates, and an error of the active rows' energies is amplified by no more than Σ_j |(b A⁻¹)_j|.
+Linearised at its parameters θ, the potential's energy (or each site's energy) is a row b = ∂E/∂θ. The active
+set is a square matrix A of rows of largest volume, and γ = max_j |(b A⁻¹)_j| is how much of any active row
+is needed to make b: γ ≤ 1 interpolates, and an error of the active rows' energies is amplified by no more
+than Σ_j |(b A⁻¹)_j|.
 
-Early sets. There are usually fewer independent rows than parameters: some directions of θ don't change any energy at all
-(the gauge modes: rescaling a radial function against the coefficients ξ, or mixing radial functions), others
-change none that was seen yet. Each column is therefore measured in units of its root mean square over the
-training rows, and `floor` times the unit rows takes part in MaxVol: a direction that no training row reaches by more
-than `floor` is held by such a stand-in. A gauge mode never shows in any row, so it never shows in a
-grade. A direction that training has not seen shows as soon as a row reaches it by more than `floor` of a
-typical row: the grade is then (amplitude / floor), finite and comparable, from the first set on. Without
-the floor early grades are infinite and say nothing. `ActiveSet.filled` tells how much of the set is real rows.
+Early sets. There are usually fewer independent rows than parameters: some directions of θ don't change any
+energy at all (the gauge modes: rescaling a radial function against the coefficients ξ, or mixing radial
+functions), others change none that was seen yet. Each column is therefore measured in units of its root mean
+square over the training rows, and `floor` times the unit rows takes part in MaxVol: a direction that no
+training row reaches by more than `floor` is held by such a stand-in. A gauge mode never shows in any row, so
+it never shows in a grade. A direction that training has not seen shows as soon as a row reaches it by more
+than `floor` of a typical row: the grade is then (amplitude / floor), finite and comparable, from the first
+set on. Without the floor early grades are infinite and say nothing. `ActiveSet.filled` tells how much of the
+set is real rows.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class GradeState:
-    """The arrays that a grade needs, for kernels: γ_i = max_j |(b_i · inverse)_j| with raw rows b_i = ∂E_i/∂θ.
+    """The arrays that a grade needs, for kernels: γ_i = max_j |(b_i · inverse)_j|, raw rows b_i = ∂E_i/∂θ.
 
     Attributes
     ----------
@@ -157,7 +159,7 @@ class ActiveSet:
 
     @property
     def log_volume(self) -> float:
-        """ln |det A| in the columns' units."""
+        """Logarithm of |det A| in the columns' units."""
         return self._square.log_volume
 
     @property
@@ -204,8 +206,9 @@ class ActiveSet:
     ) -> list[int]:
         """Choose the candidates that raise the volume, the one that sticks out most first.
 
-        After each choice its rows take their places in (a copy of) the set, and all others are graded anew: what is
-        nearly the same as something chosen is no longer extrapolation, so one batch holds no near-duplicates.
+        After each choice its rows take their places in (a copy of) the set, and all others are graded anew:
+        what is nearly the same as something chosen is no longer extrapolation, so one batch holds no
+        near-duplicates.
 
         Parameters
         ----------

@@ -1,9 +1,9 @@
 """Square submatrices of largest volume (MaxVol) and the coefficients of rows in them.
 
 For an invertible A of p rows, a row b is b = c·A. Where |c_j| > 1, putting b in the place of row j multiplies
-|det A| by |c_j|; MaxVol (Goreinov et al., 2010) does so until no |c_j| exceeds one. Here the exchanges are made
-in blocks: the few rows that stick out most are exchanged among themselves at once, with coefficients of these rows
-only, and all other coefficients follow by one matrix product.
+|det A| by |c_j|; MaxVol (Goreinov et al., 2010) does so until no |c_j| exceeds one. Here the exchanges are
+made in blocks: the few rows that stick out most are exchanged among themselves at once, with coefficients of
+these rows only, and all other coefficients follow by one matrix product.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class SquareSet:
 def _improve(
     rows: np.ndarray, chosen: np.ndarray, coefficients: np.ndarray, tolerance: float, max_exchanges: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Exchange between `chosen` (indices into rows, (p,)) and all rows; coefficients (n, p) are overwritten."""
+    """Exchange between `chosen` (indices into rows, (p,)) and all rows; coefficients (n, p) change."""
     chosen = chosen.copy()
     threshold = max(1.0, tolerance)
     maxima = np.empty(len(rows))
@@ -250,8 +250,8 @@ def maxvol(rows: np.ndarray, tolerance: float = DEFAULT_TOLERANCE, floor: float 
     tolerance : float
         At least 1: no exchange with any row multiplies the volume by more.
     floor : float
-        Where it is positive, the rows ``floor * e_j`` take part too: the answer exists then for any number and
-        rank of rows, and directions in which no row reaches `floor` are held by them (label −1).
+        Where it is positive, the rows ``floor * e_j`` take part too: the answer exists then for any number
+        and rank of rows, and directions in which no row reaches `floor` are held by them (label −1).
 
     Returns
     -------
