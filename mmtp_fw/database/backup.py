@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"mmtp_fw backup 1\n"
 _BATCH = 500
+_OWN = ("campaigns", "configurations", "calculations", "potentials", "md_runs", "properties", "actions")
 
 
 def backup(database: Database, path: str | Path) -> dict[str, int]:
@@ -43,12 +44,15 @@ def backup(database: Database, path: str | Path) -> dict[str, int]:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as raw:
             raw.write(_MAGIC)
-            with zstandard.ZstdCompressor(level=6).stream_writer(raw, closefd=False) as stream:
-                for name in sorted(database.db.list_collection_names()):
-                    counts[name] = 0
-                    for document in database.db[name].find({}):
-                        stream.write(bson.encode({"c": name, "d": document}))
-                        counts[name] += 1
+            compressor = zstandard.ZstdCompressor(level=6, write_checksum=True)
+            with compressor.stream_writer(raw, closefd=False) as stream:
+                # One moment for all collections, also while a campaign runs.
+                with database.launchpad.connection.start_session(snapshot=True) as session:
+                    for name in sorted(database.db.list_collection_names()):
+                        counts[name] = 0
+                        for document in database.db[name].find({}, session=session):
+                            stream.write(bson.encode({"c": name, "d": document}))
+                            counts[name] += 1
                 stream.write(bson.encode({"end": counts}))
             raw.flush()
             os.fsync(raw.fileno())
@@ -66,10 +70,12 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
     Raises
     ------
     InputError
-        No backup, an incomplete one, or a database that has a campaign already.
+        No backup, an incomplete one, or a database that has something in it already, FireWorks' workflows
+        included: they may be another project's.
     """
-    if database.campaigns.find_one({}, {"_id": 1}) is not None:
-        raise InputError(f"{database!r} is not empty", "restore into a new database")
+    for name in ("workflows", "fireworks", *_OWN):
+        if database.db[name].find_one({}, {"_id": 1}) is not None:
+            raise InputError(f"{database!r} is not empty: it has {name}", "restore into a new database")
     expected = _verify(Path(path))
     database.reset()
     for name in expected:

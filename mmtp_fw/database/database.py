@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from fireworks import LaunchPad
 from pymongo.collection import Collection
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from mmtp_fw.database.indexes import ensure_indexes
+from mmtp_fw.database.indexes import digest, ensure_indexes
 from mmtp_fw.database.launchpad import address, make_launchpad, open_launchpad, write_launchpad_file
+from mmtp_fw.database.records import SCHEMA_VERSION
 from mmtp_fw.errors import DatabaseError
 
 COLLECTIONS = (
@@ -109,11 +111,19 @@ class Database:
 
     def _prepare(self, force: bool = False) -> None:
         """Create the indexes, and what FireWorks needs in a new database."""
-        fresh = self.launchpad.fw_id_assigner.find_one({}, {"_id": 1}) is None
-        if fresh or force or self.db.meta.find_one({"_id": "indexes"}) is None:
+        meta = {document["_id"]: document for document in self.db.meta.find({})}
+        found = meta.get("schema", {}).get("version", SCHEMA_VERSION)
+        if found > SCHEMA_VERSION:
+            raise DatabaseError(
+                f"{self!r} was written by a newer mmtp_fw (schema {found}, this one knows {SCHEMA_VERSION})",
+                "upgrade mmtp_fw",
+            )
+        ids = self.launchpad.fw_id_assigner
+        if force or ids.find_one({}, {"_id": 1}) is None:
+            with contextlib.suppress(DuplicateKeyError):  # FireWorks' own id: two processes make one counter
+                ids.insert_one({"_id": -1, "next_fw_id": 1, "next_launch_id": 1})
+        if force or meta.get("indexes", {}).get("digest") != digest():
             ensure_indexes(self.db)
             self.launchpad.tuneup()
-            self.launchpad.fw_id_assigner.update_one(
-                {}, {"$setOnInsert": {"next_fw_id": 1, "next_launch_id": 1}}, upsert=True
-            )
-            self.db.meta.update_one({"_id": "indexes"}, {"$set": {"version": 1}}, upsert=True)
+            self.db.meta.update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True)
+            self.db.meta.update_one({"_id": "indexes"}, {"$set": {"digest": digest()}}, upsert=True)

@@ -14,7 +14,8 @@ from mmtp_fw.errors import DatabaseError
 def home() -> Path:
     """Return the data directory: ``MMTP_HOME``, or the user's data directory of the platform."""
     configured = os.environ.get("MMTP_HOME")
-    return Path(configured).expanduser() if configured else Path(platformdirs.user_data_dir("mmtp_fw"))
+    place = Path(configured).expanduser() if configured else Path(platformdirs.user_data_dir("mmtp_fw"))
+    return place.absolute()
 
 
 def make_private(directory: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -18,12 +20,16 @@ INDEXES: dict[str, list[IndexModel]] = {
     "calculations": [
         IndexModel([("configuration", ASCENDING)]),
         IndexModel([("status", ASCENDING), ("quality.grade", ASCENDING)]),
+        IndexModel([("quality.grade", ASCENDING)]),
         IndexModel([("engine", ASCENDING), ("status", ASCENDING)]),
     ],
     "potentials": [
         IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING)]),
         IndexModel([("training_set", ASCENDING)]),
         IndexModel([("content_hash", ASCENDING)]),
+        IndexModel(
+            [("action", ASCENDING)], unique=True, partialFilterExpression={"action": {"$type": "string"}}
+        ),
         IndexModel([("parent", ASCENDING)]),
     ],
     "training_sets": [IndexModel([("calculations", ASCENDING)])],
@@ -44,6 +50,12 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("params.potential", ASCENDING)], sparse=True),
     ],
 }
+
+
+def digest() -> str:
+    """Return a hash of all indexes, by which a database that has older ones is known."""
+    described = {name: [dict(model.document) for model in models] for name, models in INDEXES.items()}
+    return hashlib.blake2b(json.dumps(described, default=str).encode(), digest_size=8).hexdigest()
 
 
 def ensure_indexes(db: MongoDatabase[Any]) -> None:

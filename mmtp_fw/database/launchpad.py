@@ -6,6 +6,7 @@ server. Passwords never show: the LaunchPad's representations leave them out.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Mapping
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from fireworks import LaunchPad, fw_config
+from pymongo import timeout
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mmtp_fw.database import server
-from mmtp_fw.database.home import home, write_private
+from mmtp_fw.database.home import home, make_private, write_private
 from mmtp_fw.errors import DatabaseError, InputError
 
 # Every acknowledged write is on disk; an unreachable server is reported within seconds.
+REACH_SECONDS = 5.0
 CLIENT_OPTIONS = {"journal": True, "w": "majority", "serverSelectionTimeoutMS": 8000, "retryWrites": True}
 
 
@@ -109,8 +112,9 @@ def read_launchpad_file(path: Path) -> dict[str, Any]:
 def check_reachable(launchpad: LaunchPad) -> None:
     """Raise a `DatabaseError` in one line when the database does not answer."""
     try:
-        launchpad.db.command("ping")
-        launchpad.fireworks.find_one({}, {"_id": 1})
+        with timeout(REACH_SECONDS):
+            launchpad.db.command("ping")
+            launchpad.fireworks.find_one({}, {"_id": 1})
     except OperationFailure as error:
         reason = error.details.get("errmsg") if error.details else error
         raise DatabaseError(
@@ -146,7 +150,9 @@ def write_launchpad_file(launchpad: LaunchPad) -> Path:
             key: value for key, value in launchpad.mongoclient_kwargs.items() if key != "socketTimeoutMS"
         },
     }
-    path = home() / f"launchpad-{launchpad.name}.yaml"
+    # Databases of one name on two servers are two files.
+    where = hashlib.blake2b(address(launchpad).encode(), digest_size=4).hexdigest()
+    path = make_private(home() / "launchpads") / f"{launchpad.name}-{where}.yaml"
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(settings, text)
     write_private(path, text.getvalue())

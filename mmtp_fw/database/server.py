@@ -34,6 +34,7 @@ from mmtp_fw.errors import DatabaseError
 USER = "mmtp"
 REPLICA_SET = "mmtp"
 START_SECONDS = 60.0
+_UNAUTHORIZED = 13
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,13 @@ def start() -> dict[str, Any]:
     place = make_private(directory())
     with _locked(place / "lock"):
         state = _state()
+        _refuse_another_host(place, state)
         if _process(state) is None:
-            state = _launch(place, state)
-        _wait_for_primary(place, state)
+            state = _adopt(place) or _launch(place, state)
+        try:
+            _wait_for_primary(place, state)
+        except _PortTakenError:  # by another program, between our look and mongod's
+            _wait_for_primary(place, _launch(place, {}))
     return connection()
 
 
@@ -136,10 +141,13 @@ def stop(timeout: float = 30.0) -> bool:
     DatabaseError
         It does not end within `timeout` seconds.
     """
-    if not directory().exists():
+    place = directory()
+    if not place.exists():
         return False
-    with _locked(directory() / "lock"):
-        process = _process(_state())
+    with _locked(place / "lock"):
+        state = _state()
+        _refuse_another_host(place, state)
+        process = _process(state) or _process(_adopt(place) or {})
         if process is None:
             return False
         process.terminate()
@@ -149,6 +157,7 @@ def stop(timeout: float = 30.0) -> bool:
             raise DatabaseError(
                 f"mongod (process {process.pid}) has not ended after {timeout:g} s", "see " + str(_log())
             ) from error
+        write_private(place / "state.json", json.dumps({"port": _state().get("port")}))
         return True
 
 
@@ -156,6 +165,11 @@ def _launch(place: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Start mongod on the port it had, or another where that is taken."""
     program = _runnable(place)
     if not (place / "password").exists():
+        if (place / "db" / "WiredTiger").exists():
+            raise DatabaseError(
+                f"{place / 'password'} is missing, and the data in {place / 'db'} can't be opened without it",
+                f"put it back from a copy, or move {place} aside to begin with an empty database",
+            )
         write_private(place / "password", secrets.token_urlsafe(24))
     if not (place / "keyfile").exists():
         write_private(place / "keyfile", base64.b64encode(secrets.token_bytes(96)).decode())
@@ -171,6 +185,8 @@ def _launch(place: Path, state: dict[str, Any]) -> dict[str, Any]:
         "--setParameter", "diagnosticDataCollectionEnabled=false",
         # What a killed process leaves of a transaction blocks its documents until this time is over.
         "--setParameter", "transactionLifetimeLimitSeconds=10",
+        # Nobody else is served who would need 15 s to find another server before this one ends.
+        "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
         "--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)",
         "--logpath", str(_log()), "--logappend",
     ]  # fmt: skip
@@ -181,9 +197,39 @@ def _launch(place: Path, state: dict[str, Any]) -> dict[str, Any]:
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=place
         )
     _children.append(process)
-    state = {"pid": process.pid, "created": psutil.Process(process.pid).create_time(), "port": port}
+    return _remember(place, psutil.Process(process.pid), port)
+
+
+def _remember(place: Path, process: psutil.Process, port: int) -> dict[str, Any]:
+    state = {"pid": process.pid, "created": process.create_time(), "port": port, "host": socket.gethostname()}
     write_private(place / "state.json", json.dumps(state))
     return state
+
+
+def _adopt(place: Path) -> dict[str, Any] | None:
+    """Return the state of a server on our data that nobody noted: its starter was killed too early."""
+    try:
+        process = psutil.Process(int((place / "db" / "mongod.lock").read_text()))
+        command = process.cmdline()
+        ours = command[command.index("--dbpath") + 1] == str(place / "db")
+        return _remember(place, process, int(command[command.index("--port") + 1])) if ours else None
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return None
+
+
+def _refuse_another_host(place: Path, state: dict[str, Any]) -> None:
+    """Two servers on one directory, shared by network between two machines, would destroy it."""
+    host = state.get("host")
+    if host and host != socket.gethostname():
+        raise DatabaseError(
+            f"the database in {place} runs on {host}, and this is {socket.gethostname()}",
+            f"`mmtp db stop` there; if that machine is gone, delete {place / 'state.json'}; "
+            "for work on several machines use a MongoDB server and -l launchpad.yaml",
+        )
+
+
+class _PortTakenError(DatabaseError):
+    """mongod could not listen on the port that was free a moment ago."""
 
 
 # mongod outlives us, but while we live it is our child and must be waited for when it ends.
@@ -232,10 +278,18 @@ def _wait_for_primary(place: Path, state: dict[str, Any]) -> None:
     password = _read(place / "password")
     while time.monotonic() < deadline:
         if _process(state) is None:
-            raise DatabaseError(f"mongod ended while starting: {_reason(place)}", f"see {_log()}")
+            reason = _reason(place)
+            kind = _PortTakenError if "Address already in use" in reason else DatabaseError
+            raise kind(f"mongod ended while starting: {reason}", f"see {_log()}")
         try:
             if _is_ready(state["port"], password):
                 return
+        except OperationFailure as error:
+            if error.code == _UNAUTHORIZED:  # a user exists already, and it is not ours
+                raise DatabaseError(
+                    f"the password in {place / 'password'} is not the one of the data in {place / 'db'}",
+                    f"put the right one back, or move {place} aside to begin with an empty database",
+                ) from error
         except PyMongoError:
             pass  # not listening yet, or between two states of the replica set
         time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from ase import Atoms
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw.database import atoms_codec, blobs
 from mmtp_fw.database.records import (
     CalculationDocument,
     ConfigurationDocument,
+    Document,
     MdRunDocument,
     PotentialDocument,
     PropertyDocument,
@@ -65,7 +69,7 @@ def add_configuration(
             origin=_plain(origin),
             hash_rule=atoms_codec.HASH_RULE,
         )
-        database.configurations.insert_one(document.to_mongo(), session=session)
+        _insert_once(database.configurations, document, session)
     return key
 
 
@@ -131,7 +135,7 @@ def add_training_set(
     key = hashlib.blake2b(json.dumps(lists).encode(), digest_size=16).hexdigest()
     if database.training_sets.find_one({"_id": key}, {"_id": 1}, session=session) is None:
         document = TrainingSetDocument(_id=key, calculations=lists[0], validation=lists[1])
-        database.training_sets.insert_one(document.to_mongo(), session=session)
+        _insert_once(database.training_sets, document, session)
     return key
 
 
@@ -230,7 +234,19 @@ def save_property(database: Database, key: str, session: ClientSession | None = 
     """Store averages under their action's key, once; `fields` are those of `PropertyDocument`."""
     if database.properties.find_one({"_id": key}, {"_id": 1}, session=session) is None:
         document = PropertyDocument(_id=key, **_plain(fields))
-        database.properties.insert_one(document.to_mongo(), session=session)
+        _insert_once(database.properties, document, session)
+
+
+def _insert_once(collection: Collection[Any], document: Document, session: ClientSession | None) -> None:
+    """Insert what another process may be inserting at this moment under the same content's key.
+
+    Inside a transaction the server notices that and asks for another try, which finds it.
+    """
+    if session is not None:
+        collection.insert_one(document.to_mongo(), session=session)
+        return
+    with contextlib.suppress(DuplicateKeyError):
+        collection.insert_one(document.to_mongo())
 
 
 def _plain(value: Any) -> Any:
