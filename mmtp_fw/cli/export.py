@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
 from mmtp_fw.cli.output import print_json
+from mmtp_fw.errors import InputError
+
+if TYPE_CHECKING:
+    from mmtp_fw.database import Database
 
 app = typer.Typer(help="Write potentials and training sets as files.", no_args_is_help=True)
 
@@ -25,7 +29,6 @@ def potential(
 ) -> None:
     """Write a version of the potential as spin-MLIP, MLIP-3 or motep read it."""
     from mmtp_fw.database import history
-    from mmtp_fw.errors import InputError
     from mmtp_fw.potential import Potential
 
     dialects = ("spin-mlip", "mlip3", "motep")
@@ -45,14 +48,29 @@ def training_set(
     as_json: JsonOption = False,
 ) -> None:
     """Write the labels that a version was trained on."""
-    from mmtp_fw.cli.labels import labels_of, write_labels
     from mmtp_fw.database import history
+    from mmtp_fw.dft.stages import Label
+    from mmtp_fw.fitting import write_configurations
 
+    formats: dict[str, Literal["extxyz", "cfg"]] = {".xyz": "extxyz", ".extxyz": "extxyz", ".cfg": "cfg"}
+    if path.suffix not in formats:
+        raise InputError(f"{path}: unknown kind of file", f"end it with one of {', '.join(formats)}")
     with open_database(launchpad) as database:
         document = history.potential(database, version)["potential"]
-        labels = labels_of(database, document["training_set"])
-    write_labels(path, labels, document["species"])
+        documents = _labels(database, document["training_set"])
+    labels = [Label.model_validate(item).to_atoms() for item in documents]
+    write_configurations(path, labels, formats[path.suffix], document["species"] or None)
     _tell(path, f"{len(labels)} labels", as_json)
+
+
+def _labels(database: Database, training_set: str | None) -> list[dict[str, Any]]:
+    """Return the labels of a training set, validation included, in the order of their keys."""
+    document = database.training_sets.find_one({"_id": training_set})
+    if document is None:
+        raise InputError("this potential has no training set in the database")
+    keys = sorted({*document["calculations"], *document["validation"]})
+    found = database.calculations.find({"_id": {"$in": keys}, "label": {"$ne": None}}, {"label": 1})
+    return [item["label"] for item in found.sort("_id", 1)]
 
 
 def _tell(path: Path, what: str, as_json: bool) -> None:

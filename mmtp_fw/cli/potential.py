@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Fit, evaluate, grade and relax with plain files; no database.", no_args_is_help=True)
 
 PotentialArgument = Annotated[Path, typer.Argument(help="A .mmtp file.")]
-ConfigurationsArgument = Annotated[Path, typer.Argument(help="Extended XYZ, or what else ASE reads.")]
+ConfigurationsArgument = Annotated[
+    Path, typer.Argument(help="Extended XYZ, MLIP cfg, or what else ASE reads.")
+]
 SpeciesOption = Annotated[
     str | None, typer.Option(help="Names of numbered species, as Fe,Pd; by default those of the file.")
 ]
@@ -32,11 +34,11 @@ def evaluate(
     """Energy and largest force, magnetic force and pressure of every configuration; --json gives all."""
     from ase.units import GPa
 
-    from mmtp_fw.cli.labels import read_labels
+    from mmtp_fw.fitting import read_configurations
 
     pot = _read(potential, species)
     rows: list[dict[str, Any]] = []
-    for atoms in read_labels(configurations):
+    for atoms in read_configurations(configurations, _names(species)):
         r = pot.evaluate(atoms)
         rows.append(
             {
@@ -77,14 +79,16 @@ def grade(
     as_json: JsonOption = False,
 ) -> None:
     """Extrapolation grade of every configuration against the active set of the training set."""
-    from mmtp_fw.cli.labels import read_labels
     from mmtp_fw.errors import InputError
+    from mmtp_fw.fitting import read_configurations
     from mmtp_fw.selection import ActiveSet
 
     if mode not in ("configuration", "site"):
         raise InputError(f"--mode {mode}: no such mode", "configuration or site")
-    active = ActiveSet.from_configurations(_read(potential, species), read_labels(training), mode=mode)
-    grades = [active.grade(atoms) for atoms in read_labels(configurations)]
+    active = ActiveSet.from_configurations(
+        _read(potential, species), read_configurations(training, _names(species)), mode=mode
+    )
+    grades = [active.grade(atoms) for atoms in read_configurations(configurations, _names(species))]
     if as_json:
         print_json({"grades": grades, "filled": active.filled})
     else:
@@ -102,10 +106,10 @@ def relax(
     as_json: JsonOption = False,
 ) -> None:
     """Moments that minimise the energy at the given positions."""
-    from mmtp_fw.cli.labels import read_labels
+    from mmtp_fw.fitting import read_configurations
 
     pot = _read(potential, species)
-    found = read_labels(configurations)
+    found = read_configurations(configurations, _names(species))
     relaxed = [pot.relax_moments(atoms) for atoms in found]
     if output is not None:
         from ase.io import write
@@ -144,16 +148,15 @@ def fit(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a potential to labelled configurations."""
-    from mmtp_fw.cli.labels import read_labels
-    from mmtp_fw.fitting import FitSettings
+    from mmtp_fw.fitting import FitSettings, read_configurations
     from mmtp_fw.fitting import fit as run_fit
     from mmtp_fw.potential import Potential
 
-    labels = read_labels(training)
+    labels = read_configurations(training, _names(species))
     if start is not None:
         pot = _read(start, species)
     else:
-        names = species.split(",") if species else sorted({s for atoms in labels for s in atoms.symbols})
+        names = _names(species) or sorted({s for atoms in labels for s in atoms.symbols})
         pot = Potential.from_level(
             level,
             names,
@@ -165,7 +168,9 @@ def fit(
             seed=seed,
         )
     settings = FitSettings(max_iterations=max_iterations)
-    result = run_fit(pot, labels, None, read_labels(validation) if validation else None, settings)
+    result = run_fit(
+        pot, labels, None, read_configurations(validation, _names(species)) if validation else None, settings
+    )
     result.potential.write(output)
     facts = {
         "loss": result.loss,
@@ -189,4 +194,8 @@ def fit(
 def _read(path: Path, species: str | None) -> Potential:
     from mmtp_fw.potential import Potential
 
-    return Potential.read(path, species=species.split(",") if species else None)
+    return Potential.read(path, species=_names(species))
+
+
+def _names(species: str | None) -> list[str] | None:
+    return [name.strip() for name in species.split(",")] if species else None
