@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import traceback
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,11 @@ def run_action(database: Database, key: str, work: Work) -> str:
     """
     action = stored_action(database, key)
     campaign_id = key.split("/", 1)[0]
-    ended = "found done" if _finished(database, key) else _attempt(database, campaign_id, action, work)
+    if _finished(database, key):
+        _journal(database, key).clear()  # whoever wrote the fact may have died before it could
+        ended = "found done"
+    else:
+        ended = _attempt(database, campaign_id, action, work)
     if ended in ("done", "found done"):
         advance(database, campaign_id)
     return ended
@@ -121,7 +126,7 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
 
 def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
     key = context.action.key
-    journal = Journal(context.database.name, key)
+    journal = _journal(context.database, key)
     payload = journal.load()
     if payload is None:
         payload = work.compute(context)
@@ -141,7 +146,7 @@ def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
 def _note_failure(context: Context, claim: Claim, text: str) -> None:
     """Record an exception; try again in another launch, or write the failed fact after the last attempt."""
     database, action = context.database, context.action
-    Journal(database.name, action.key).clear()  # a payload that can't be stored is of no use
+    _journal(database, action.key).clear()  # a payload that can't be stored is of no use
     note = {"owner": owner_name(), "text": text[-8000:]}
     document = database.actions.find_one_and_update(
         {"_id": action.key}, {"$push": {"errors": note}}, projection={"errors": 1}, return_document=True
@@ -163,6 +168,17 @@ def _write_fact(database: Database, key: str, result: Mapping[str, Any], session
         [{"$set": {"result": {"$literal": dict(result)}, "finished": "$$NOW"}}],
         session=session,
     )
+
+
+def _journal(database: Database, key: str) -> Journal:
+    """Return the journal of an action of this very database: one that is deleted takes its journals along."""
+    document = database.db.meta.find_one_and_update(
+        {"_id": "instance"},
+        {"$setOnInsert": {"value": uuid.uuid4().hex}},
+        upsert=True,
+        return_document=True,
+    )
+    return Journal(document["value"], key)
 
 
 def _finished(database: Database, key: str) -> bool:

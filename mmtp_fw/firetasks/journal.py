@@ -26,7 +26,7 @@ class Journal:
     Parameters
     ----------
     scope : str
-        Tells databases apart: an action's key is unique only inside its database.
+        Tells databases apart: an action's key is unique only inside one database, and only while that lives.
     key : str
         Key of the action.
     """

@@ -165,7 +165,20 @@ def test_the_journal_saves_what_was_not_written(database, tmp_path, monkeypatch)
     work, key = Once(), "journal/000/pretrain"
     with pytest.raises(SystemExit):
         run_action(database, key, work)
-    assert Journal(database.name, key).load() == {"outcome": "failed"}
+    journal = Journal(database.db.meta.find_one({"_id": "instance"})["value"], key)
+    assert journal.load() == {"outcome": "failed"}
     assert run_action(database, key, work) == "done"
     assert work.computed == 1
-    assert Journal(database.name, key).load() is None
+    assert journal.load() is None
+
+
+def test_the_journal_of_a_deleted_database_is_not_used(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    submit_campaign(database, small("journal"))
+    work, key = Once(), "journal/000/pretrain"
+    with pytest.raises(SystemExit):
+        run_action(database, key, work)
+    database.reset()
+    submit_campaign(database, small("journal"))
+    assert run_action(database, key, work) == "done"
+    assert work.computed == 2
