@@ -183,9 +183,15 @@ def test_a_relative_home_is_where_the_command_runs(tmp_path, monkeypatch):
 
 
 def test_the_server_outlives_an_interrupted_parent(own_home):
-    script = "import os, signal; from mmtp_fw.database import server; server.start(); os.killpg(0, signal.SIGINT)"
+    script = (
+        "import os, signal; from mmtp_fw.database import server; server.start(); os.killpg(0, signal.SIGINT)"
+    )
     ended = subprocess.run(
-        [sys.executable, "-c", script], start_new_session=True, capture_output=True, cwd=Path.cwd(), check=False
+        [sys.executable, "-c", script],
+        start_new_session=True,
+        capture_output=True,
+        cwd=Path.cwd(),
+        check=False,
     )
     assert ended.returncode != 0
     assert server.status().running

@@ -77,7 +77,14 @@ def test_everything_twice_is_once(database):
 
 
 def test_candidates_come_back(database):
-    fields = {"campaign": "c", "iteration": 0, "potential": 1, "params": {}, "state": "completed", "steps": 10}
+    fields = {
+        "campaign": "c",
+        "iteration": 0,
+        "potential": 1,
+        "params": {},
+        "state": "completed",
+        "steps": 10,
+    }
     atoms = make_atoms()
     atoms.info.update(step=5, grade=np.float64(2.5))
     for _ in range(2):
@@ -103,7 +110,14 @@ def campaign(database):
     """A small finished campaign: one generated and one selected configuration, two potentials."""
     database.campaigns.insert_one({"_id": "c", "name": "c", "created": 1, "settings": {}})
     keys = [store.add_configuration(database, make_atoms(0), {"campaign": "c", "generator": "fcc"})]
-    fields = {"campaign": "c", "iteration": 0, "potential": 1, "params": {}, "state": "completed", "steps": 10}
+    fields = {
+        "campaign": "c",
+        "iteration": 0,
+        "potential": 1,
+        "params": {},
+        "state": "completed",
+        "steps": 10,
+    }
     for iteration in (0, 1):
         calculations = []
         for key in keys:
