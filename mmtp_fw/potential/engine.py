@@ -112,6 +112,9 @@ def energy_gradient(
     form: Form, system: System, moments: np.ndarray, per_site: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, the leading axis the sites, or of length 1."""
+    if fast_kernels():
+        zero = np.zeros((len(system), 3))
+        return _fast_gradient(form, system, moments, 1.0, zero, np.zeros((3, 3)), zero[:, 0].copy(), per_site)[1:]
     from mmtp_fw.potential import kernels
 
     rows = len(system) if per_site else 1
@@ -125,6 +128,33 @@ def energy_gradient(
     return d_xi, d_constants, d_c
 
 
+def arranged_size(form: Form) -> int:
+    """Return the number of radial coefficients in the layout of the fast kernels."""
+    from mmtp_fw.potential.lanes import W
+
+    R = form.c.shape[3]
+    return form.c.size // R * (R + -R % W)
+
+
+def _fast_gradient(
+    form: Form, system: System, moments: np.ndarray, a: float, u: np.ndarray, strain: np.ndarray, h: np.ndarray,
+    per_site: bool,
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    from mmtp_fw.potential import kernels_lanes, run_lanes
+    from mmtp_fw.potential.program import disarrange
+
+    rows = len(system) if per_site else 1
+    d_xi, d_constants = np.zeros((rows, len(form.xi))), np.zeros((rows, len(form.constants)))
+    d_c, out = np.zeros((rows, arranged_size(form))), np.zeros(kernels_lanes.OUT_SIZE)
+    code = run_lanes.gradient(
+        *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
+        a, u, strain, h, per_site, d_xi, d_constants, d_c, out,
+    )  # fmt: skip
+    if code:
+        raise InputError(_ERRORS[code])
+    return float(out[0]), d_xi, d_constants, disarrange(d_c, form.c.shape)
+
+
 def directional_gradient(
     form: Form,
     system: System,
@@ -135,12 +165,29 @@ def directional_gradient(
     h: np.ndarray,
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """Return S = a E + D E and its gradients over ξ, s and c; see `kernels_tangent`."""
+    if fast_kernels():
+        value, d_xi, d_constants, d_c = _fast_gradient(form, system, moments, a, u, strain, h, False)
+        return value, d_xi[0], d_constants[0], d_c[0]
+    return directional_gradient_plain(form, system, moments, a, u, strain, h)
+
+
+def directional_gradient_plain(
+    form: Form,
+    system: System,
+    moments: np.ndarray,
+    a: float,
+    u: np.ndarray,
+    strain: np.ndarray,
+    h: np.ndarray,
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """The plain kernels' `directional_gradient`."""
     from mmtp_fw.potential import kernels_tangent
 
     d_xi, d_constants, d_c = np.zeros_like(form.xi), np.zeros_like(form.constants), np.zeros_like(form.c)
     t = form.tables
     value = kernels_tangent.directional_gradient(
-        system.types, system.first, system.neighbors, system.vectors, moments, form.c, form.xi, form.constants,
-        t.basic, t.times, t.scalars, t.n_moments, *form.ranges, a, u, strain, h, d_xi, d_constants, d_c,
+        system.types, system.first, system.neighbors, system.vectors, moments, form.c, form.xi,
+        form.constants, t.basic, t.times, t.scalars, t.n_moments, *form.ranges, a, u, strain, h,
+        d_xi, d_constants, d_c,
     )  # fmt: skip
     return value, d_xi, d_constants, d_c

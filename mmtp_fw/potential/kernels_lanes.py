@@ -80,7 +80,7 @@ def scratch_doubles(v, longest):
 @jit
 def scratch_integers(v, longest):
     """Return how many integers `run` needs for neighbour lists of up to `longest` entries."""
-    return W * (group_limit(v, longest) * W + 1) + v.C
+    return W * (group_limit(v, longest) * W + 1 + v.C)
 
 
 @jit

@@ -175,3 +175,10 @@ def pack(
     targets = np.cumsum([0] + [len(a) for a in numbers])[:-1]
     integers = np.concatenate([sizes, offsets, targets, *whole]).astype(np.int64)
     return Packed(integers, np.concatenate(numbers).astype(np.float64))
+
+
+def disarrange(arranged: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Undo `arrange` for rows (n, size) of arranged coefficients; returns (n, C, C, K, R, M, M)."""
+    C, _, K, R, M, _ = shape
+    rows = arranged.reshape(len(arranged), C, C, K, M, M, -1)[..., :R]
+    return np.moveaxis(rows, (4, 5, 6), (6, 5, 4))

@@ -15,7 +15,22 @@ from mmtp_fw.potential.kernels_lanes import (
     scratch_integers,
     view,
 )
+from mmtp_fw.potential.kernels_lanes_gradient import Changes, Gradients, gradient_doubles, run_gradient
 from mmtp_fw.potential.lanes import address, at, pointer
+
+
+@jit
+def list_addresses(first, neighbors):
+    """Return the lengths (int32) and the addresses of the lists of all atoms, and the longest length."""
+    n = len(first) - 1
+    lengths = np.empty(n, dtype=np.int32)
+    lists = np.empty(n, dtype=np.int64)
+    longest = 0
+    for i in range(n):
+        lengths[i] = first[i + 1] - first[i]
+        lists[i] = address(at(pointer(neighbors), first[i]))
+        longest = max(longest, lengths[i])
+    return lengths, lists, longest
 
 
 @jit
@@ -25,16 +40,9 @@ def evaluate(
     """Evaluate a configuration; energies (n,), f (n, 3) and gm (n,) must be zero. Returns OK or an error."""
     n = len(types)
     v = view(pointer(packed_integers), pointer(packed_doubles))
-    centres = np.empty(n, dtype=np.int32)
-    lengths = np.empty(n, dtype=np.int32)
-    lists = np.empty(n, dtype=np.int64)
+    lengths, lists, longest = list_addresses(first, neighbors)
+    centres = np.arange(n).astype(np.int32)
     type_map = np.arange(v.C)
-    longest = 0
-    for i in range(n):
-        centres[i] = i
-        lengths[i] = first[i + 1] - first[i]
-        lists[i] = address(at(pointer(neighbors), first[i]))
-        longest = max(longest, lengths[i])
     doubles = np.empty(scratch_doubles(v, longest))
     integers = np.empty(scratch_integers(v, longest), dtype=np.int64)
     q = Lists(
@@ -45,3 +53,29 @@ def evaluate(
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
     return run(v, q, results, 0, n, longest, pointer(doubles), pointer(integers), flags | SITE_ENERGIES)
+
+
+@jit
+def gradient(
+    packed_integers, packed_doubles, types, first, neighbors, vectors, moments, a, u, strain, h, per_site,
+    d_xi, d_constants, d_c, out,
+):  # fmt: skip
+    """Add S to out[0] and ∂S/∂θ to the gradients (rows: sites, or one); returns OK or an error."""
+    n = len(types)
+    v = view(pointer(packed_integers), pointer(packed_doubles))
+    lengths, lists, longest = list_addresses(first, neighbors)
+    centres = np.arange(n).astype(np.int32)
+    type_map = np.arange(v.C)
+    doubles = np.empty(gradient_doubles(v, longest))
+    integers = np.empty(scratch_integers(v, longest), dtype=np.int64)
+    q = Lists(
+        pointer(centres), pointer(lengths), pointer(lists), pointer(first), 1, pointer(vectors),
+        pointer(vectors), pointer(types), pointer(type_map), pointer(moments),
+    )  # fmt: skip
+    out[:] = 0.0
+    out[OUT_CLOSEST] = v.ranges[1] ** 2
+    changes = Changes(pointer(u), pointer(strain), pointer(h), a)
+    gradients = Gradients(pointer(d_xi), pointer(d_constants), pointer(d_c), int(per_site))
+    return run_gradient(
+        v, q, pointer(out), changes, gradients, n, longest, pointer(doubles), pointer(integers)
+    )
