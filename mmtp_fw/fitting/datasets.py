@@ -116,7 +116,7 @@ def write_configurations(
         raise InputError(f"{path}: can't be written: {error.strerror}") from error
 
 
-# Extended XYZ -------------------------------------------------------------------------------------------------
+# Extended XYZ -----------------------------------------------------------------------------------------------
 
 
 def _adopt_moments(atoms: Atoms, name: str) -> None:

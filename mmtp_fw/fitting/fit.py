@@ -154,10 +154,10 @@ def random_start(potential: Potential, seed: int) -> np.ndarray:
 
 
 def find_suspects(losses: np.ndarray, factor: float) -> list[int]:
-    """Return indices of losses beyond `factor` times the typical upper range (the 90 % quantile)."""
+    """Return indices of losses beyond `factor` times the median, the largest first."""
     if len(losses) < 10:
         return []
-    usual = np.quantile(losses, 0.9)
+    usual = np.median(losses)
     return [int(k) for k in np.argsort(-losses) if losses[k] > factor * max(usual, 1e-300)]
 
 

@@ -51,7 +51,7 @@ class FitSettings:
         there.
     checkpoint_interval : int
     suspect_factor : float
-        A configuration is suspect when its loss exceeds this many times the typical upper range.
+        A configuration is suspect when its loss exceeds this many times the median.
     leave_out_suspects : bool
         Fit again without suspects.
     allow_findings : bool

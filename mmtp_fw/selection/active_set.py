@@ -239,12 +239,12 @@ class ActiveSet:
 
     def add(self, configurations: Sequence[Atoms], tolerance: float = DEFAULT_TOLERANCE) -> int:
         """Let the rows of further configurations take part, at the same parameters; return the exchanges."""
-        exchanges = 0
-        for atoms in configurations:
-            rows = self._rows(atoms)
-            exchanges += self._square.absorb(rows, np.full(len(rows), self._size), tolerance)
-            self._size += 1
-        return exchanges
+        if len(configurations) == 0:
+            return 0
+        blocks = [self._rows(atoms) for atoms in configurations]
+        labels = np.repeat(self._size + np.arange(len(blocks)), [len(block) for block in blocks])
+        self._size += len(blocks)
+        return self._square.absorb(np.vstack(blocks), labels, tolerance)
 
     def _rows(self, atoms: Atoms, moments: np.ndarray | None = None) -> np.ndarray:
         return rows_of(self.potential, atoms, self.mode, moments, *self._row_weights) / self._scale

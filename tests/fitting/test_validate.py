@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.fitting import Weights, check_training_set, fit
+
+
+def spoil_nan(atoms):
+    atoms.calc.results["forces"][0, 0] = np.nan
+
+
+def spoil_species(atoms):
+    atoms.symbols[0] = "Ni"
+
+
+def spoil_forces(atoms):
+    del atoms.calc.results["forces"]
+
+
+def spoil_stress(atoms):
+    del atoms.calc.results["stress"]
+
+
+def spoil_moments(atoms):
+    atoms.calc.results["magmoms"] = atoms.calc.results["magmoms"] * 0 + 7.5
+
+
+def spoil_distance(atoms):
+    atoms.positions[1] = atoms.positions[0]
+
+
+def spoil_force_units(atoms):
+    atoms.calc.results["forces"] = atoms.calc.results["forces"] * 5e4
+
+
+def spoil_stress_units(atoms):
+    atoms.calc.results["stress"] = atoms.calc.results["stress"] * 1602.0 + 300
+
+
+def spoil_energy_units(atoms):
+    atoms.calc.results["energy"] /= 27.211386
+
+
+def spoil_shape(atoms):
+    atoms.calc.results["forces"] = atoms.calc.results["forces"][:-1]
+
+
+def spoil_label(atoms):
+    atoms.calc = None
+    del atoms.arrays["magnetic_forces"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule", "words"),
+    [
+        (spoil_nan, "nan", "forces holds NaN"),
+        (spoil_species, "species", "Ni is not among"),
+        (spoil_forces, "missing", "has no forces"),
+        (spoil_stress, "missing", "has no stress"),
+        (spoil_moments, "moments", "7.500 μB, beyond the magnetic basis"),
+        (spoil_distance, "distance", "coincide"),
+        (spoil_force_units, "units", "suggest another unit"),
+        (spoil_stress_units, "units", "suggest another unit"),
+        (spoil_energy_units, "units", "Ha instead of eV"),
+        (spoil_shape, "shape", "forces of shape"),
+        (spoil_label, "missing", "has no energy"),
+    ],
+)
+def test_one_message_names_the_configuration(potential, training, spoil, rule, words):
+    training[5].info["name"] = "run-7"
+    spoil(training[5])
+    with pytest.raises(InputError, match=r"configuration 5 \(run-7\)") as caught:
+        fit(potential, training)
+    assert words in str(caught.value)
+    assert check_training_set(potential, training).fatal[0].rule == rule
+
+
+def test_a_good_set_has_no_findings(potential, training):
+    assert check_training_set(potential, training).findings == []
+
+
+def test_duplicates_are_named_and_contradictions_are_fatal(potential, training):
+    report = check_training_set(potential, [*training, training[2].copy()])
+    assert report.fatal  # the copy has no label
+    twin = training[2].copy()
+    twin.calc = type(training[2].calc)(twin, **training[2].calc.results)
+    report = check_training_set(potential, [*training, twin])
+    assert not report.fatal
+    assert "configuration 12: the same as configuration 2" in report.warnings
+    twin.calc.results["energy"] += 1.0
+    assert check_training_set(potential, [*training, twin]).fatal[0].rule == "duplicate"
+
+
+def test_what_has_no_weight_may_be_missing(potential, training):
+    spoil_stress(training[0])
+    assert not check_training_set(potential, training, Weights(stress=0)).fatal
+
+
+def test_missing_magnetic_forces_and_short_distances_are_warnings(potential, training):
+    del training[1].arrays["magnetic_forces"]
+    potential.r_min = 3.0
+    report = check_training_set(potential, training)
+    assert not report.fatal
+    assert any("configuration 1: has no magnetic forces" in message for message in report.warnings)
+    assert any("below r_min" in message for message in report.warnings)
+
+
+def test_an_empty_set_is_refused(potential):
+    with pytest.raises(InputError, match="empty"):
+        fit(potential, [])
