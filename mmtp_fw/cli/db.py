@@ -51,6 +51,17 @@ def status(launchpad: LaunchpadOption = None, as_json: JsonOption = False) -> No
         )
 
 
+@app.command("launchpad")
+def private_launchpad(launchpad: LaunchpadOption = None, as_json: JsonOption = False) -> None:
+    """Write a private launchpad file with the password for lpad, rlaunch and qlaunch; print its name."""
+    with open_database(launchpad) as database:
+        path = str(database.launchpad_file())
+    if as_json:
+        print_json({"launchpad_file": path})
+    else:
+        print(path)
+
+
 @app.command()
 def check(launchpad: LaunchpadOption = None, as_json: JsonOption = False) -> None:
     """Mend what crashes left, then look for damage: missing references, contents that changed."""

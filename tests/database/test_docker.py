@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+
+from mmtp_fw.database.launchpad import read_launchpad_file
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -31,19 +35,40 @@ def test_everything_that_is_referred_to_is_declared(compose):
 
 
 def test_database_asks_for_a_password_and_listens_on_loopback_only(compose):
-    mongodb = compose["services"]["mongodb"]
-    assert mongodb["environment"]["MONGO_INITDB_ROOT_PASSWORD_FILE"].startswith("/run/secrets/")
-    assert "--keyFile" in mongodb["command"]
+    assert compose["services"]["mongodb"]["environment"]["MONGO_INITDB_ROOT_USERNAME"]
+    start = (DOCKER / "mongod").read_text()
+    assert "MONGO_INITDB_ROOT_PASSWORD_FILE=" in start
+    assert "--keyFile" in start
     for service in compose["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_image_copies_what_exists_and_its_entry_runs():
+def test_image_copies_what_exists():
     for line in (DOCKER / "Dockerfile").read_text().splitlines():
         if line.startswith("COPY"):
             sources = [word for word in line.split()[1:-1] if not word.startswith("--")]
             assert all((ROOT / source).exists() for source in sources), line
-    assert (DOCKER / "entrypoint").stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.parametrize("script", ["entrypoint", "mongod"])
+def test_scripts_are_sound(script):
+    assert (DOCKER / script).stat().st_mode & stat.S_IXUSR
+    assert subprocess.run(["sh", "-n", DOCKER / script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["worker"], ["db", "launchpad"], ["submit"]])
+def test_entry_calls_commands_that_exist(command):
+    program = [sys.executable, "-c", "from mmtp_fw.cli import main; main()"]
+    mmtp = [*program, "-l", str(DOCKER / "launchpad.yaml"), *command, "--help"]
+    done = subprocess.run(mmtp, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_launchpad_files_of_containers_and_outside_name_the_same_database():
+    inside, outside = (read_launchpad_file(path / "launchpad.yaml") for path in (DOCKER, ROOT))
+    assert {**inside, "host": 0, "mongoclient_kwargs": 0} == {**outside, "host": 0, "mongoclient_kwargs": 0}
+    # Outside nobody can resolve the name by which the replica set knows its only member.
+    assert outside["mongoclient_kwargs"]["directConnection"]
 
 
 def test_no_secret_is_kept():

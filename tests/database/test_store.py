@@ -136,7 +136,7 @@ def campaign(database):
         )  # fmt: skip
         if iteration == 0:
             store.save_md_run(database, "c/000/md", {"step": [0]}, [make_atoms(1)], **fields)
-            origin = {"campaign": "c", "md_run": "c/000/md", "step": 5, "grade": 3.0, "potential": 1}
+            origin = {"campaign": "c", "md_run": 1, "step": 5, "grade": 3.0, "potential": 1}
             keys.append(store.add_configuration(database, make_atoms(1), origin))
     return keys
 
