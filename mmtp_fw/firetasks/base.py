@@ -56,6 +56,10 @@ INTERRUPTED = None
 """What `Work.compute` returns when it stopped because `Context.should_stop` said so."""
 
 
+class ClaimedElsewhereError(Exception):
+    """`Work.compute` found that another action is at the very same calculation: come back later."""
+
+
 class Work(Protocol):
     """The two halves of a task: everything long in `compute`, everything that lasts in `store`."""
 
@@ -114,7 +118,7 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
             return "found done"
         try:
             ended = _compute_and_store(context, claim, work)
-        except LeaseLostError:
+        except (LeaseLostError, ClaimedElsewhereError):
             return "claimed by another"
         except Exception:
             _note_failure(context, claim, traceback.format_exc())

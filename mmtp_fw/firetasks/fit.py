@@ -14,9 +14,9 @@ from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import store
 from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import FitError
-from mmtp_fw.firetasks.base import Context
+from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.potentials import load_potential
-from mmtp_fw.fitting import FitResult, FitSettings, Weights, fit
+from mmtp_fw.fitting import FitSettings, Progress, Weights, fit
 from mmtp_fw.loop.facts import ACCEPTED, seed_of
 from mmtp_fw.potential import Potential
 from mmtp_fw.selection import ActiveSet
@@ -34,18 +34,34 @@ class _Fitted:
     fields: dict[str, Any]
 
 
+class _StoppedError(Exception):
+    """The worker was asked to end in the middle of a fit."""
+
+
 class FitWork:
     """`Work` of a fit action."""
 
-    def compute(self, context: Context) -> _Fitted:
-        """Fit from the parent potential, or from the best of several random starts."""
+    def compute(self, context: Context) -> _Fitted | None:
+        """Fit from the parent potential, or from random starts; stop between two steps when asked."""
         campaign, parent = context.campaign, context.action.params["parent"]
         labels = accepted_labels(context)
         training, validation = split(list(labels), campaign.fit.validation_fraction)
-        training_set = [labels[key] for key in training]
-        starts = _starts(context, campaign, parent)
-        fits = [_fit(start, training_set, [labels[key] for key in validation], campaign) for start in starts]
-        best = min(fits, key=lambda result: result.loss)
+
+        def stop_when_asked(progress: Progress) -> None:
+            if context.should_stop():
+                raise _StoppedError
+
+        try:
+            best = fit(
+                _start(context, campaign, parent),
+                [labels[key] for key in training],
+                Weights(**_weights(campaign)),
+                [labels[key] for key in validation] or None,
+                _settings(context),
+                stop_when_asked,
+            )
+        except _StoppedError:
+            return INTERRUPTED
         if not np.isfinite(best.loss):
             raise FitError(f"the loss is {best.loss}", "look at the labels: `mmtp find`")
         active = ActiveSet.from_configurations(
@@ -60,13 +76,7 @@ class FitWork:
             "weights": _weights(campaign),
             "errors": best.errors,
             "validation_errors": best.validation_errors or {},
-            "fit": {
-                "loss": float(best.loss),
-                "converged": bool(best.converged),
-                "iterations": int(best.iterations),
-                "wall_seconds": float(best.wall_seconds),
-                "message": best.message,
-            },
+            "fit": {k: v for k, v in best.document().items() if k not in ("errors", "validation_errors")},
         }
         return _Fitted(potential.dumps(), parent, list(labels), validation, active.to_bytes(), fields)
 
@@ -87,7 +97,10 @@ class FitWork:
             training_set=training_set,
             **payload.fields,
         )
-        return {"potential": version, "labels": len(payload.calculations), "fit": payload.fields["fit"]}
+        summary = {
+            name: payload.fields["fit"][name] for name in ("loss", "converged", "iterations", "message")
+        }
+        return {"potential": version, "labels": len(payload.calculations), "fit": summary}
 
 
 def accepted_labels(context: Context) -> dict[str, Atoms]:
@@ -114,24 +127,21 @@ def split(keys: Sequence[str], fraction: float) -> tuple[list[str], list[str]]:
     return (training, validation) if training else (list(keys), [])
 
 
-def _starts(context: Context, campaign: Campaign, parent: int | None) -> list[Potential]:
+def _start(context: Context, campaign: Campaign, parent: int | None) -> Potential:
     if parent is not None:
-        return [load_potential(context.database, parent)]
-    form, seed = campaign.potential, seed_of(campaign, context.action.key)
-    return [
-        Potential.from_level(
-            form.level,
-            campaign.system.species,
-            r_min=form.r_min_A,
-            r_cut=form.r_cut_A,
-            radial_size=form.radial_size,
-            max_moment=form.max_moment_muB,
-            magnetic_size=form.magnetic_size,
-            seed=seed + number,
-            symmetrized=form.symmetrized,
-        )
-        for number in range(campaign.fit.starts)
-    ]
+        return load_potential(context.database, parent)
+    form = campaign.potential
+    return Potential.from_level(
+        form.level,
+        campaign.system.species,
+        r_min=form.r_min_A,
+        r_cut=form.r_cut_A,
+        radial_size=form.radial_size,
+        max_moment=form.max_moment_muB,
+        magnetic_size=form.magnetic_size,
+        seed=seed_of(campaign, context.action.key),
+        symmetrized=form.symmetrized,
+    )
 
 
 def _weights(campaign: Campaign) -> dict[str, float]:
@@ -144,8 +154,11 @@ def _weights(campaign: Campaign) -> dict[str, float]:
     }
 
 
-def _fit(
-    start: Potential, training: Sequence[Atoms], validation: Sequence[Atoms], campaign: Campaign
-) -> FitResult:
-    settings = FitSettings(**{"max_iterations": campaign.fit.max_iterations} | campaign.fit.settings)
-    return fit(start, training, Weights(**_weights(campaign)), validation or None, settings)
+def _settings(context: Context) -> FitSettings:
+    section = context.campaign.fit
+    own = {
+        "max_iterations": section.max_iterations,
+        "starts": section.starts,
+        "seed": seed_of(context.campaign, context.action.key),
+    }
+    return FitSettings(**own | section.settings)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pymongo.client_session import ClientSession
 
-from mmtp_fw.database import Database, atoms_codec, store
+from mmtp_fw.database import Claim, Database, atoms_codec, store
 from mmtp_fw.dft import ProtocolSettings, Stage, get_engine, run_protocol
 from mmtp_fw.dft.engine import Engine, settings_hash
 from mmtp_fw.dft.stages import OutcomeStatus
 from mmtp_fw.errors import InputError
-from mmtp_fw.firetasks.base import INTERRUPTED, Context, owner_name
+from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, owner_name
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,17 @@ class LabelWork:
         configuration = str(context.action.params["configuration"])
         engine = get_engine(dft.engine, **dft.settings)
         key = calculation_key(configuration, engine, dft.protocol)
+        # Another campaign may want the same label: the calculation has a claim of its own.
+        lease = context.campaign.workers.lease_seconds
+        claim = Claim.take(context.database, f"calculation/{key}", owner_name(), lease)
+        if claim is None:
+            raise ClaimedElsewhereError(key)
+        with claim:
+            return self._run(context, configuration, key, engine, lambda: context.should_stop() or claim.lost)
+
+    def _run(
+        self, context: Context, configuration: str, key: str, engine: Engine, should_stop: Callable[[], bool]
+    ) -> _Labelled | None:
         known = context.database.calculations.find_one({"_id": key})
         if known is not None and known["status"] in ("accepted", "rejected", "failed"):
             return _Labelled(key, None, _result(key, known["status"], known["reason"], 0))
@@ -51,11 +62,11 @@ class LabelWork:
             outcome = run_protocol(
                 engine,
                 _configuration(context.database, configuration),
-                dft.protocol,
+                context.campaign.dft.protocol,
                 context.directory,
                 finished=stages,
                 on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
-                should_stop=context.should_stop,
+                should_stop=should_stop,
             )
         except InputError as error:  # a structure that this engine refuses is a verdict, not a crash
             verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}

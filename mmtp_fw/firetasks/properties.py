@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from pymongo.client_session import ClientSession
 
+from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import store
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
@@ -17,9 +19,25 @@ from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.reference import reference_trajectory
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.facts import seed_of
-from mmtp_fw.md import MdResult, MdSettings, MdState, run_md
+from mmtp_fw.md import MdSettings, MdState, run_md
+from mmtp_fw.properties import averages_of_trajectories, vibrational_dos
 
+SAMPLE_INTERVAL = 5
+"""Steps between two samples: 10 fs at the default time step resolve all phonons."""
+HIGHEST_FREQUENCY_THZ = 15.0
+"""Where the stored density of states ends."""
 AVERAGED = ("magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV")
+
+
+@dataclass(frozen=True)
+class _Trajectory:
+    """What both sources give: columns and velocities (samples, n, 3) of one trajectory."""
+
+    state: MdState
+    steps: int
+    thermo: Mapping[str, np.ndarray]
+    velocities: np.ndarray
+    message: str = ""
 
 
 class PropertyWork:
@@ -34,15 +52,19 @@ class PropertyWork:
         if params["source"] == "reference" and campaign.dft.engine != "hamiltonian":
             return _static(context, cell)
         run = _reference if params["source"] == "reference" else _mmtp
-        columns: list[Mapping[str, Any]] = []
+        trajectories: list[_Trajectory] = []
         for replica in range(campaign.properties.replicas):
             ended = run(context, cell, replica)
             if ended is INTERRUPTED:
                 return INTERRUPTED
             if ended.state != MdState.COMPLETED:  # an average over what is left would mean nothing
-                return {"outcome": ended.state.value, "message": ended.message, "md_steps": ended.steps_done}
-            columns.append(ended.thermo)
-        return {"outcome": "done"} | averages(columns, campaign.properties.equilibration_steps)
+                return {"outcome": ended.state.value, "message": ended.message, "md_steps": ended.steps}
+            trajectories.append(ended)
+        values = {"outcome": "done", "md_steps": sum(one.steps for one in trajectories)}
+        values |= averages([one.thermo for one in trajectories], campaign.properties.equilibration_steps)
+        if campaign.properties.phonon_dos:
+            values["phonon_dos"] = phonon_dos(trajectories, cell, campaign)
+        return values
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
         """Store the averages; the planner's result repeats those that the summary needs."""
@@ -62,32 +84,45 @@ class PropertyWork:
         return {name: payload[name] for name in kept if name in payload}
 
 
-def averages(columns: Sequence[Mapping[str, Any]], equilibration_steps: int) -> dict[str, Any]:
-    """Return means and standard errors (``<name>_error``, block averages) over trajectories.
+def averages(trajectories: Sequence[Mapping[str, Any]], equilibration_steps: int) -> dict[str, float]:
+    """Return means and standard errors (``<name>_error``) over trajectories.
 
     Parameters
     ----------
-    columns : sequence of mapping of str to array
+    trajectories : sequence of mapping of str to array
         Recorded columns of each trajectory, with ``step``.
     equilibration_steps : int
         Steps left out at the start of each.
     """
-    values: dict[str, Any] = {"md_steps": int(sum(int(c["step"][-1]) for c in columns if len(c["step"])))}
-    for name in AVERAGED:
-        parts = [np.asarray(c[name], float)[np.asarray(c["step"]) > equilibration_steps] for c in columns]
-        blocks = np.concatenate([_blocks(part) for part in parts])
-        values[name] = float(np.mean(np.concatenate(parts)))
-        values[f"{name}_error"] = (
-            float(np.std(blocks, ddof=1) / np.sqrt(len(blocks))) if len(blocks) > 1 else 0.0
+    found = averages_of_trajectories(trajectories, AVERAGED, equilibration_steps)
+    means = {name: one.mean for name, one in found.items()}
+    return means | {f"{name}_error": one.error for name, one in found.items()}
+
+
+def phonon_dos(trajectories: Sequence[_Trajectory], cell: Atoms, campaign: Campaign) -> dict[str, Any] | None:
+    """Return the density of states over all trajectories (THz, 1/THz), total and by species.
+
+    None where the trajectories are too short to hold one.
+    """
+    spectra = []
+    for one in trajectories:
+        late = (
+            np.asarray(one.thermo["step"])[-len(one.velocities) :] > campaign.properties.equilibration_steps
         )
-    return values
+        interval = campaign.md.timestep_fs * SAMPLE_INTERVAL
+        if np.count_nonzero(late) < 16:
+            return None
+        spectra.append(vibrational_dos(one.velocities[late], cell.numbers, interval))
+    shown = spectra[0].frequency_THz <= HIGHEST_FREQUENCY_THZ
+    curves = {name: np.mean([one.species[name] for one in spectra], axis=0) for name in spectra[0].species}
+    return {
+        "frequency_THz": spectra[0].frequency_THz[shown].tolist(),
+        "total": np.mean([one.total for one in spectra], axis=0)[shown].tolist(),
+        "species": {name: curve[shown].tolist() for name, curve in curves.items()},
+    }
 
 
-def _blocks(series: np.ndarray, count: int = 10) -> np.ndarray:
-    return np.array([block.mean() for block in np.array_split(series, count) if len(block)])
-
-
-def _mmtp(context: Context, cell: Atoms, replica: int) -> MdResult | None:
+def _mmtp(context: Context, cell: Atoms, replica: int) -> _Trajectory | None:
     params, section = context.action.params, context.campaign.properties
     settings = MdSettings(
         **{
@@ -97,24 +132,29 @@ def _mmtp(context: Context, cell: Atoms, replica: int) -> MdResult | None:
             "seed": params["seed"] + replica,
         }
         | section.settings
+        | {"sample_interval": SAMPLE_INTERVAL}
     )
     potential = load_potential(context.database, params["potential"])
     run = run_md(potential, None, cell, settings, context.directory, context.should_stop)
-    return INTERRUPTED if run.state == MdState.INTERRUPTED else run
+    if run.state == MdState.INTERRUPTED:
+        return INTERRUPTED
+    velocities = np.array([frame.get_velocities() for frame in run.frames])
+    return _Trajectory(run.state, run.steps_done, run.thermo, velocities, run.message)
 
 
-def _reference(context: Context, cell: Atoms, replica: int) -> MdResult | None:
+def _reference(context: Context, cell: Atoms, replica: int) -> _Trajectory | None:
     params, section = context.action.params, context.campaign.properties
-    thermo = reference_trajectory(
+    run = reference_trajectory(
         HamiltonianCalculator(),
         cell,
         section.temperature_K,
         section.steps,
         context.campaign.md.timestep_fs,
         params["seed"] + replica,
+        interval=SAMPLE_INTERVAL,
         should_stop=context.should_stop,
     )
-    return INTERRUPTED if thermo is None else MdResult(steps_done=section.steps, thermo=thermo)
+    return INTERRUPTED if run is None else _Trajectory(MdState.COMPLETED, section.steps, *run)
 
 
 def _static(context: Context, cell: Atoms) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def reference_trajectory(
     damping_fs: float = 100.0,
     interval: int = 5,
     should_stop: Callable[[], bool] = lambda: False,
-) -> dict[str, np.ndarray] | None:
+) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
     """Run NVT molecular dynamics (Langevin) with any ASE calculator that knows moments.
 
     Parameters
@@ -47,9 +47,11 @@ def reference_trajectory(
 
     Returns
     -------
-    dict of str to ndarray, shape (steps // interval,), or None
+    dict of str to ndarray, shape (steps // interval,)
         step, temperature_K, potential_energy_eV, pressure_GPa (ideal-gas part included) and
-        magnetization_muB_per_atom; None if it was asked to stop.
+        magnetization_muB_per_atom.
+    ndarray, shape (steps // interval, n, 3)
+        Velocities in ASE's unit at the same steps. None instead of both if it was asked to stop.
     """
     atoms = atoms.copy()
     atoms.calc = calculator
@@ -66,11 +68,12 @@ def reference_trajectory(
         fixcm=False,
         rng=random,
     )
-    samples = []
+    samples, velocities = [], []
     for step in range(interval, steps + 1, interval):
         if should_stop():
             return None
         dynamics.run(interval)
+        velocities.append(atoms.get_velocities())
         stress = atoms.get_stress(include_ideal_gas=True, apply_constraint=False)
         samples.append(
             (
@@ -83,4 +86,4 @@ def reference_trajectory(
         )
     columns = np.array(samples, dtype=float).reshape(-1, 5).T
     names = ("step", "temperature_K", "potential_energy_eV", "pressure_GPa", "magnetization_muB_per_atom")
-    return dict(zip(names, columns, strict=True))
+    return dict(zip(names, columns, strict=True)), np.array(velocities)

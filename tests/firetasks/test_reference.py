@@ -18,7 +18,8 @@ def run(**changes):
 
 
 def test_it_is_reproducible_and_holds_its_temperature():
-    one, two = run(), run()
+    (one, velocities), (two, _) = run(), run()
+    assert velocities.shape == (60, 16, 3)
     for name in one:
         assert len(one[name]) == 60
         assert np.array_equal(one[name], two[name])
