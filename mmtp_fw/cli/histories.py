@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from mmtp_fw.cli.output import cell, pairs, table
+from mmtp_fw.cli.output import pairs, table
+from mmtp_fw.report.gather import describe_origin
 
 History = Mapping[str, Any]
 
@@ -21,7 +22,8 @@ def configuration(history: History) -> Iterator[Any]:
             "Formula": f"{document['formula']}, {document['n_atoms']} atoms",
             "Hash": document["_id"],
             "Made": document["created"],
-            **{f"Origin: {name}": value for name, value in history["origin"].items() if name != "md"},
+            "Origin": describe_origin(history["origin"]),
+            "Planned by": history["origin"].get("action"),
         }
     )
     run = history["origin"].get("md")
@@ -103,7 +105,7 @@ def potential(history: History) -> Iterator[Any]:
                 row["grade"],
                 row["lambda_eV_per_muB2"],
                 row["mae_muB"],
-                _origin(row["origin"] or {}),
+                describe_origin(row["origin"] or {}),
             )
             for row in history["labels"]
         ],
@@ -217,12 +219,6 @@ def _properties(items: list[Mapping[str, Any]]) -> Any:
         ],
         title="Properties",
     )
-
-
-def _origin(origin: Mapping[str, Any]) -> str:
-    if "step" in origin:
-        return f"MD step {origin['step']}, grade {cell(origin.get('grade'))}"
-    return str(origin.get("generator", origin.get("action", "–")))
 
 
 def _counts(counts: Mapping[str, int]) -> str:

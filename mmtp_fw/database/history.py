@@ -33,7 +33,7 @@ def configuration(database: Database, which: str) -> dict[str, Any]:
     """
     document = _one(database, "configurations", which, "configuration")
     origin = dict(document["origin"])
-    run = database.md_runs.find_one({"_id": origin["md_run"]}) if origin.get("md_run") else None
+    run = database.md_runs.find_one({"number": origin["md_run"]}) if origin.get("md_run") else None
     if run is not None:
         origin["md"] = {name: run[name] for name in ("number", "iteration", "potential", "params", "state")}
     calculations = list(database.calculations.find({"configuration": document["_id"]}).sort("created", 1))
@@ -108,7 +108,8 @@ def md_run(database: Database, which: str | int) -> dict[str, Any]:
     """
     document = _one(database, "md_runs", str(which), "MD run")
     wanted = {"number": 1, "formula": 1, "origin": 1}
-    chosen = list(database.configurations.find({"origin.md_run": document["_id"]}, wanted).sort("number", 1))
+    origin = {"origin.md_run": document["number"]}
+    chosen = list(database.configurations.find(origin, wanted).sort("number", 1))
     return {"md_run": document, "selected": chosen}
 
 

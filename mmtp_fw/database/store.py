@@ -116,12 +116,18 @@ def finish_calculation(
                 "reason": reason,
                 "rule": verdict.get("rule"),
                 "label": label,
-                "quality": (label or {}).get("quality"),
+                "quality": _quality(label),
                 "finished": datetime.now(UTC),
             }
         },
         session=session,
     )
+
+
+def _quality(label: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what is asked of labels in bulk, beside the label itself."""
+    wanted = ("grade", "mae_muB", "max_deviation_muB", "bias_eV_per_atom")
+    return {name: label.get(name) for name in wanted} if label else None
 
 
 def add_training_set(

@@ -42,7 +42,7 @@ def selection(data: Data) -> Figure | None:
             f"{height:.0f}", (number, height), (0, 2), textcoords="offset points", ha="center", fontsize=9
         )
     left.set(title="Configurations labelled per iteration", xlabel="Iteration", ylabel="Configurations")
-    left.margins(y=0.18)
+    left.set_ylim(0, 1.18 * max(1.0, float(bottom.max())))
     left.legend(loc="upper right")
     total = np.cumsum([row["accepted"] for row in rows])
     right.plot(numbers, total, "o-", color=MMTP)
@@ -86,7 +86,9 @@ def grades(data: Data) -> Figure | None:
             fontsize=8.5,
         )
     axes.set(title="Largest grade of each trajectory", xlabel="Iteration", ylabel="Grade γ", yscale="log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.set_xlim(-0.5, max(run["iteration"] for run in runs) + 0.5)
+    decades = np.log10(max(y.max(), thresholds["gamma_break"]) / min(y.min(), thresholds["gamma_select"]))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.legend(loc="best")
@@ -173,6 +175,9 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
         lower.errorbar(shared, difference, spread, fmt="o", color=INK, ms=4, capsize=2.5)
         limit = 1.25 * max(max(abs(d) + s for d, s in zip(difference, spread, strict=True)), 1e-6)
         lower.set_ylim(-limit, limit)
+    else:
+        lower.set_yticks([])
+        lower.annotate("no volume has both", (0.5, 0.6), xycoords="axes fraction", ha="center", fontsize=9)
     lower.set(xlabel="Lattice parameter (Å)", ylabel="Difference")
     lower.sharex(upper)
     return figure
@@ -199,29 +204,32 @@ def moments(data: Data) -> Figure | None:
     left.legend(markerscale=3)
     limits = data["campaign"]["settings"]["dft"]["protocol"]
     _deviations(middle, labels, limits)
-    values = [label["lambda_eV_per_muB2"] for label in labels if label["lambda_eV_per_muB2"] is not None]
-    series = sorted(set(values))
-    if series:
-        places = range(len(series))
-        for verdict, color, bottom in (("accepted", GOOD, False), ("other", BAD, True)):
-            counts = [_count(labels, value, verdict) for value in series]
-            under = [_count(labels, value, "accepted") for value in series] if bottom else 0
-            if any(counts):
-                right.bar(
-                    places,
-                    counts,
-                    0.6,
-                    bottom=under,
-                    color=color,
-                    label=verdict if verdict == "accepted" else "rejected",
-                )
-        right.set_xticks(places, [f"{value:g}" for value in series])
-        right.margins(y=0.3)
-        right.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.2)
-    right.set(title="λ of each label", xlabel="λ (eV/μB²)", ylabel="Labels")
-    right.grid(axis="x", visible=False)
-    right.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    _strengths(right, labels)
     return figure
+
+
+def _strengths(axes: Axes, labels: Sequence[Data]) -> None:
+    """Draw how many labels were taken at each λ, in at most eight ranges."""
+    verdicts: dict[str, list[float]] = {"accepted": [], "rejected": []}
+    for label in labels:
+        if label["lambda_eV_per_muB2"]:
+            verdict = "accepted" if label["status"] == "accepted" else "rejected"
+            verdicts[verdict].append(label["lambda_eV_per_muB2"])
+    values = verdicts["accepted"] + verdicts["rejected"]
+    if values:
+        edges = np.geomspace(min(values) * 0.9, max(values) * 1.1, min(8, len(set(values))) + 1)
+        shown = {name: found for name, found in verdicts.items() if found}
+        colors = [GOOD if name == "accepted" else BAD for name in shown]
+        axes.hist(list(shown.values()), edges, stacked=True, color=colors, label=list(shown), rwidth=0.9)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
+        axes.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.2)
+    axes.set(title="λ of each label", xlabel="λ (eV/μB²)", ylabel="Labels")
+    axes.grid(axis="x", visible=False)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
 
 
 def _deviations(axes: Axes, labels: Sequence[Data], limits: Data) -> None:
@@ -307,13 +315,6 @@ def _columns(
 
 def _error(item: Data, quantity: str) -> float:
     return float(item.get(f"{quantity}_error") or 0.0)
-
-
-def _count(labels: Sequence[Data], value: float, verdict: str) -> int:
-    return sum(
-        label["lambda_eV_per_muB2"] == value and (label["status"] == "accepted") == (verdict == "accepted")
-        for label in labels
-    )
 
 
 def _source_name(data: Data, name: str) -> str:

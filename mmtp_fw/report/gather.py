@@ -57,6 +57,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
         "failures": _failures(actions),
     }
     data["iterations"] = _iterations(actions, data)
+    data["unusable"] = _unusable(actions)
     data["summary"] = summarize(database, campaign_id) | {
         "iterations": len(data["iterations"]),
         "stop": document.get("stop"),
@@ -123,7 +124,7 @@ def _label(
         "configuration": configuration.get("number"),
         "iteration": action["iteration"],
         "formula": configuration.get("formula"),
-        "origin": _origin(origin),
+        "origin": describe_origin(origin),
         "grade_at_selection": origin.get("grade"),
         "status": result.get("outcome", "open"),
         "reason": result.get("reason") or calculation.get("reason"),
@@ -149,11 +150,27 @@ def _symbols(configuration: Mapping[str, Any]) -> list[str]:
     return [chemical_symbols[number] for number in (configuration.get("atoms") or {}).get("numbers", ())]
 
 
-def _origin(origin: Mapping[str, Any]) -> str:
-    if "md_run" in origin or "step" in origin:
-        where = f"MD step {origin['step']}" if "step" in origin else "MD"
-        return where + (f", potential {origin['potential']}" if "potential" in origin else "")
-    return str(origin.get("generator", "generated"))
+def describe_origin(origin: Mapping[str, Any]) -> str:
+    """Return in a few words where a configuration came from.
+
+    Examples
+    --------
+    >>> describe_origin({"md_run": 7, "step": 40, "potential": 2, "grade": 3.14})
+    'MD run 7, step 40, potential 2, grade 3.1'
+    """
+    if "step" in origin:
+        parts = [f"MD run {origin.get('md_run', '?')}", f"step {origin['step']}"]
+        parts += [f"potential {origin['potential']}"] if "potential" in origin else []
+        parts += [f"grade {origin['grade']:.3g}"] if origin.get("grade") is not None else []
+        return ", ".join(parts)
+    made = origin.get("generator")
+    if isinstance(made, Mapping):
+        return ", ".join(
+            f"{made[name]:g} Å" if name.endswith("_A") else str(made[name])
+            for name in ("structure", "lattice_parameter_A", "magnetic_order")
+            if name in made
+        )
+    return str(made or "generated")
 
 
 def _md_runs(database: Database, campaign_id: str) -> list[dict[str, Any]]:
@@ -201,6 +218,18 @@ def _properties(
             "potential": params.get("potential"),
         }
     return [newest[key] for key in sorted(newest)]
+
+
+def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a line on every average that gave no numbers."""
+    found = []
+    for action in actions:
+        result = action.get("result")
+        if action["kind"] == "property" and result and any(result.get(name) is None for name in QUANTITIES):
+            params = action["params"]
+            reason = result.get("reason") or result.get("state") or result.get("outcome")
+            found.append(f"{params['source']} at {params['lattice_parameter_A']:g} Å: {reason}")
+    return found
 
 
 def _failures(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -57,6 +57,7 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
         "properties": [
             _property(source, a) for source in ("mmtp", "reference") for a in (3.6, 3.65, 3.7, 3.75, 3.8)
         ],
+        "unusable": [],
         "failures": [
             {
                 "action": "fe-pd-sample/001/md/a3.8",

@@ -1,0 +1,143 @@
+"""The page, its figures and the summary, from invented data."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from sample import sample
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.report.figures import FIGURES
+from mmtp_fw.report.gather import describe_origin
+from mmtp_fw.report.page import render
+from mmtp_fw.report.write import write_report
+
+SUMMARY = {
+    "magnetization_mae_muB_per_atom",
+    "pressure_mae_GPa",
+    "labels_accepted",
+    "labels_rejected",
+    "scf_runs",
+    "iterations",
+    "md_steps",
+    "wall_seconds",
+}
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and checks that its tags are balanced."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.open, self.scripts = [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.scripts += tag == "script"
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page():
+    return render(sample())
+
+
+def test_page_needs_nothing_beside_it(page):
+    parsed = Page(page)
+    assert parsed.open == [] and parsed.scripts == 0
+    assert len(parsed.sources) == len(FIGURES) - 1  # the sample has no phonons
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in parsed.sources)
+    assert "http" not in re.sub(r'src="data:[^"]*"', "", page)
+
+
+def test_page_says_what_matters(page):
+    for text in ("fe-pd-sample", "Converged", "0.0061", "0.212", "held out", "46", "tried again"):
+        assert text in page
+    assert "&lt;script&gt;" in page, "what others wrote is escaped"
+    assert "model that plays the electrons" in page
+
+
+def test_same_data_same_files(tmp_path):
+    first = write_report(sample(), tmp_path).read_bytes()
+    assert write_report(sample(), tmp_path).read_bytes() == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "summary.json"]
+
+
+def test_summary_has_its_keys(tmp_path):
+    data = sample()
+    data["summary"]["pressure_mae_GPa"] = float("nan")
+    write_report(data, tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert set(summary) >= SUMMARY
+    assert summary["pressure_mae_GPa"] is None
+
+
+def bare():
+    data = sample(rounds=1)
+    data["campaign"] |= {"finished": None, "stop": None, "explanation": None}
+    for name in ("iterations", "potentials", "labels", "md_runs", "properties", "failures"):
+        data[name] = []
+    data["summary"] = dict.fromkeys(data["summary"], None) | {"wall_seconds": 0.0}
+    return data
+
+
+def half_done():
+    data = sample(rounds=2)
+    for label in data["labels"][-3:]:
+        nothing = dict.fromkeys(
+            ("configuration", "quality", "lambda_eV_per_muB2", "mae_muB", "max_deviation_muB")
+        )
+        label |= {
+            "status": "open",
+            "reason": None,
+            "moments_muB": [],
+            "target_muB": [],
+            "symbols": [],
+            **nothing,
+        }
+    data["potentials"][-1] |= {"errors": {}, "validation_errors": {}}
+    data["md_runs"][-1]["max_grade"] = None
+    return data
+
+
+def one_source():
+    data = sample()
+    data["properties"] = [item for item in data["properties"] if item["source"] == "reference"]
+    data["unusable"] = ["mmtp at 3.6 Å: moments_at_bound"]
+    return data
+
+
+def with_phonons():
+    data = sample()
+    for item in data["properties"]:
+        item["phonon_dos"] = {"frequency_THz": [0.0, 4.0, 8.0], "total": [0.0, 0.2, 0.0]}
+    return data
+
+
+@pytest.mark.parametrize("make", [bare, half_done, one_source, with_phonons])
+def test_unfinished_campaigns_have_a_page(make):
+    data = make()
+    parsed = Page(render(data))
+    assert parsed.open == []
+    assert len(parsed.sources) == sum(function(data) is not None for function in FIGURES.values())
+
+
+def test_bad_directory(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file"):
+        write_report(sample(), tmp_path / "file" / "report")
+
+
+def test_origins():
+    assert describe_origin({"md_run": 7, "step": 40}) == "MD run 7, step 40"
+    made = {"structure": "fcc", "lattice_parameter_A": 3.7, "magnetic_order": "random", "seed": 1}
+    assert describe_origin({"generator": made}) == "fcc, 3.7 Å, random"
+    assert describe_origin({}) == "generated"
