@@ -1,0 +1,61 @@
+"""The manual of ``campaign.yaml``, written from the settings themselves.
+
+``python -m mmtp_fw.campaign.manual > docs/campaign.md`` brings the page up to date; a test compares both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from mmtp_fw.campaign.settings import Campaign
+
+_HEAD = """# `campaign.yaml`
+
+Every key has a default but `name`; a file states what differs. Unknown keys are refused with file, line and what was
+probably meant. `mmtp run --dry-run FILE` checks a file and says what the campaign would cost. The demonstration
+and one campaign per engine: `fireworks_specs/campaigns/`.
+
+Units are part of the names: `_A` Å, `_muB` μB, `_K` K, `_fs` fs, `_eV` eV.
+"""
+
+_TAIL = """## When a campaign ends
+
+It has converged when no trajectory of a round selects anything. Otherwise it ends when a limit of `budget` is
+reached; the report says which. Limits are looked at once per round, after the fit, so that every label that was
+paid for has been used. In every case with a potential the final properties are computed and the report is written.
+
+A campaign's name is its identity in the database: the same file again goes on where it stands, another file under
+the same name is refused. `workers` may differ.
+"""
+
+
+def manual() -> str:
+    """Return the whole page as Markdown."""
+    return "\n".join([_HEAD, *_tables(Campaign, ()), _TAIL])
+
+
+def _tables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    sections: list[tuple[str, type[BaseModel]]] = []
+    rows = ["| Key | Default | Meaning |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            sections.append((name, annotation))
+            continue
+        default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+        meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+        rows.append(f"| `{name}` | {default} | {meaning} |")
+    if len(rows) > 2:
+        yield "\n".join(rows) + "\n"
+    for name, section in sections:
+        title = ".".join([*path, name])
+        first = (section.__doc__ or "").strip().splitlines()[0]
+        yield f"## `{title}`\n\n{first}\n"
+        yield from _tables(section, (*path, name))
+
+
+if __name__ == "__main__":
+    print(manual(), end="")

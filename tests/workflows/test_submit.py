@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from small_campaign import small
+
+from mmtp_fw.database import Database
+from mmtp_fw.errors import InputError
+from mmtp_fw.loop import Facts, plan
+from mmtp_fw.workflows import advance, build, submit_campaign
+from mmtp_fw.workflows.submit import stored_action
+
+
+def test_a_workflow_is_one_small_firework():
+    campaign = small()
+    for action in plan(Facts(campaign)):
+        workflow = build(campaign.name, action)
+        (firework,) = workflow.fws
+        assert firework.spec["_category"] == action.category
+        assert firework.spec["_priority"] == action.priority
+        assert firework.spec["action"] == workflow.metadata["key"] == action.key
+        assert workflow.metadata["campaign"] == "small"
+        assert workflow.metadata["kind"] == action.kind
+        assert workflow.metadata["iteration"] == action.iteration
+        assert workflow.name.startswith(f"small it{action.iteration} {action.kind}")
+        assert len(str(firework.to_dict())) < 2000, "nothing large travels in specs"
+
+
+def test_submitting_and_advancing_again_adds_nothing(database):
+    for _ in range(3):
+        submit_campaign(database, small())
+        advance(database, "small")
+    planned = database.actions.count_documents({})
+    assert planned == len(plan(Facts(small())))
+    assert database.launchpad.fireworks.count_documents({}) == planned
+    assert database.launchpad.workflows.count_documents({}) == planned
+
+
+def test_many_at_once_add_each_action_once(database):
+    submit_campaign(database, small())
+    database.actions.delete_many({})
+    database.launchpad.fireworks.delete_many({})
+    database.launchpad.workflows.delete_many({})
+    barrier = threading.Barrier(8)
+
+    def work():
+        with Database.open() as own:
+            barrier.wait()
+            advance(own, "small")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = {action.key for action in plan(Facts(small()))}
+    keys = [firework["spec"]["action"] for firework in database.launchpad.fireworks.find()]
+    assert sorted(keys) == sorted(expected)
+
+
+def test_two_campaigns_share_a_database(database):
+    submit_campaign(database, small("one"))
+    submit_campaign(database, small("two"))
+    campaigns = set(database.launchpad.fireworks.distinct("spec.campaign"))
+    assert campaigns == {"one", "two"}
+
+
+def test_unknown_names(database):
+    with pytest.raises(InputError, match="no campaign 'nothing'"):
+        advance(database, "nothing")
+    with pytest.raises(InputError, match="no action"):
+        stored_action(database, "nothing/000/fit")
