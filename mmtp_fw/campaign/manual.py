@@ -14,21 +14,22 @@ from mmtp_fw.campaign.settings import Campaign
 
 _HEAD = """# `campaign.yaml`
 
-Every key has a default but `name`; a file states what differs. Unknown keys are refused with file, line and what was
-probably meant. `mmtp run --dry-run FILE` checks a file and says what the campaign would cost. The demonstration
-and one campaign per engine: `fireworks_specs/campaigns/`.
+Every key has a default but `name`; a file states what differs. Unknown keys are refused with file, line and
+what was probably meant. `mmtp run --dry-run FILE` checks a file and says what the campaign would cost. The
+demonstration and one campaign per engine: `fireworks_specs/campaigns/`.
 
 Units are part of the names: `_A` Å, `_muB` μB, `_K` K, `_fs` fs, `_eV` eV.
 """
 
 _TAIL = """## When a campaign ends
 
-It has converged when no trajectory of a round selects anything. Otherwise it ends when a limit of `budget` is
-reached; the report says which. Limits are looked at once per round, after the fit, so that every label that was
-paid for has been used. In every case with a potential the final properties are computed and the report is written.
+It has converged when no trajectory of a round selects anything. Otherwise it ends when a limit of `budget`
+is reached; the report says which. Limits are looked at once per round, after the fit, so that every label
+that was paid for has been used. In every case with a potential the final properties are computed and the
+report is written.
 
-A campaign's name is its identity in the database: the same file again goes on where it stands, another file under
-the same name is refused. `workers` may differ.
+A campaign's name is its identity in the database: the same file again goes on where it stands, another file
+under the same name is refused. `workers` may differ.
 """
 
 
