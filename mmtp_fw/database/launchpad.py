@@ -112,7 +112,8 @@ def read_launchpad_file(path: Path) -> dict[str, Any]:
 def check_reachable(launchpad: LaunchPad) -> None:
     """Raise a `DatabaseError` in one line when the database does not answer."""
     try:
-        with timeout(REACH_SECONDS):
+        patience = launchpad.mongoclient_kwargs.get("serverSelectionTimeoutMS", 1000 * REACH_SECONDS) / 1000
+        with timeout(min(REACH_SECONDS, patience)):
             launchpad.db.command("ping")
             launchpad.fireworks.find_one({}, {"_id": 1})
     except OperationFailure as error:

@@ -33,7 +33,7 @@ from mmtp_fw.errors import DatabaseError
 
 USER = "mmtp"
 REPLICA_SET = "mmtp"
-START_SECONDS = 60.0
+START_SECONDS = 90.0
 _UNAUTHORIZED = 13
 
 
@@ -323,7 +323,10 @@ def _set_up(address: str, password: str, options: dict[str, Any]) -> bool:
         if not client.admin.command("hello").get("isWritablePrimary"):
             with contextlib.suppress(OperationFailure):  # initiated already: an election is under way
                 members = [{"_id": 0, "host": address}]
-                client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+                # It has nobody to wait for when it takes the lead again after a change of its port.
+                quick = {"electionTimeoutMillis": 1000}
+                config = {"_id": REPLICA_SET, "members": members, "settings": quick}
+                client.admin.command("replSetInitiate", config)
             return False
         client.admin.command("createUser", USER, pwd=password, roles=["root"])
         return False

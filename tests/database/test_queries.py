@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.database.test_store import campaign as campaign
-
 from mmtp_fw.database import history, queries
 from mmtp_fw.database.claims import Claim
+from tests.database.test_store import campaign as campaign
 
 ASKED = {
     "campaigns": queries.campaigns,

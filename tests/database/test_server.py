@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -10,11 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from mmtp_fw.database import Database, server
 from mmtp_fw.errors import DatabaseError
@@ -61,7 +64,10 @@ def test_concurrent_starts_find_one_server_that_stop_ends(own_home):
     assert server.connection()["password"] not in " ".join(command)
     assert "127.0.0.1" in command
     assert (own_home / "mongod" / "password").stat().st_mode & 0o777 == 0o600
-    with MongoClient("127.0.0.1", status.port, directConnection=True) as stranger, pytest.raises(Exception):
+    with (
+        MongoClient("127.0.0.1", status.port, directConnection=True) as stranger,
+        pytest.raises(OperationFailure),
+    ):
         stranger.admin.command("listDatabases")
     assert server.stop()
     assert not server.status().running
@@ -76,6 +82,12 @@ def _insert_until_killed(pipe):
             collection.insert_one({"_id": number})
             pipe.send(number)
             number += 1
+
+
+def _hang_up(listener):
+    with contextlib.suppress(OSError):
+        while True:
+            listener.accept()[0].close()
 
 
 def test_a_killed_server_keeps_every_acknowledged_write(own_home):
@@ -100,7 +112,9 @@ def test_a_killed_server_keeps_every_acknowledged_write(own_home):
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(("127.0.0.1", old))
         thief.listen()
+        threading.Thread(target=_hang_up, args=(thief,), daemon=True).start()
         server.start()
+        thief.shutdown(socket.SHUT_RDWR)
     assert server.connection()["port"] != old
     with client() as mongo:
         kept = {document["_id"] for document in mongo.test.kept.find()}
