@@ -188,22 +188,3 @@ def test_backup_round_trip(database, campaign, tmp_path):
     for name, documents in before.items():
         assert list(database.db[name].find().sort("_id", 1)) == documents
     assert check.check(database) == []
-
-
-QUERIES = {
-    "campaigns": {"_id": "c"},
-    "actions": {"campaign": "c", "kind": "label"},
-    "calculations": {"configuration": "x"},
-    "configurations": {"number": 3},
-    "potentials": {"training_set": {"$in": ["x"]}},
-    "training_sets": {"calculations": {"$in": ["x"]}},
-    "md_runs": {"campaign": "c", "iteration": 1},
-    "properties": {"campaign": "c"},
-    "claims": {"_id": {"$gte": "c/", "$lt": "c0"}},
-}
-
-
-@pytest.mark.parametrize("collection", QUERIES)
-def test_queries_use_an_index(database, collection):
-    plan = database.db[collection].find(QUERIES[collection]).explain()["queryPlanner"]["winningPlan"]
-    assert "COLLSCAN" not in str(plan)
