@@ -1,4 +1,4 @@
-"""A small campaign through the command alone, in processes of its own."""
+"""A small campaign through the command alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ import pytest
 from ruamel.yaml import YAML
 from small_campaign import SMALL
 
+from mmtp_fw.cli import main
+
 MMTP = [sys.executable, "-c", "from mmtp_fw.cli import main; main()"]
 
 
-def call(place, *arguments, ok=True):
-    done = subprocess.run([*MMTP, *arguments], cwd=place, capture_output=True, text=True, timeout=400)
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return done.stdout if ok else done.stderr
+@pytest.fixture
+def call(place, capsys, monkeypatch):
+    """Run a command here, which saves starting Python; return what it prints."""
+    monkeypatch.chdir(place)
+
+    def run(*arguments, ok=True):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert (ended.value.code == 0) == ok, out + err
+        return out if ok else err
+
+    return run
 
 
 @pytest.fixture
@@ -45,52 +56,52 @@ def interrupted(place) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(started.args, started.returncode, "".join(lines) + rest)
 
 
-def test_a_campaign_by_command(place):
+def test_a_campaign_by_command(place, call):
     stopped = interrupted(place)
     assert stopped.returncode == 130
     assert "`mmtp run c.yaml` goes on" in stopped.stdout
     assert "Traceback" not in stopped.stdout
 
-    out = call(place, "run", "c.yaml")
+    out = call("run", "c.yaml")
     page = place / "report" / "index.html"
     assert out.strip().splitlines()[-1] == str(page)
     summary = json.loads((place / "report" / "summary.json").read_text())
     assert summary["labels_accepted"] >= 4 and summary["iterations"] >= 1
 
-    status = json.loads(call(place, "status", "small", "--json"))
+    status = json.loads(call("status", "small", "--json"))
     assert status["complete"] and status["labels"]["accepted"] == summary["labels_accepted"]
-    assert "small" in call(place, "status")
+    assert "small" in call("status")
 
     version = status["potential"]["version"]
-    history = json.loads(call(place, "show", "potential", str(version), "--json"))
+    history = json.loads(call("show", "potential", str(version), "--json"))
     number = history["labels"][0]["configuration"]
-    shown = json.loads(call(place, "show", "configuration", str(number), "--json"))
+    shown = json.loads(call("show", "configuration", str(number), "--json"))
     assert version in [item["_id"] for item in shown["potentials"]]
     assert shown["calculations"][0]["stages"]
-    assert json.loads(call(place, "find", "--status", "accepted", "--json"))
+    assert json.loads(call("find", "--status", "accepted", "--json"))
     for what in (["potential", str(version)], ["configuration", str(number)], ["md", "1"], ["campaign"]):
-        assert "small" in call(place, "show", *what)
+        assert "small" in call("show", *what)
 
-    call(place, "export", "potential", str(version), "p.mmtp")
+    call("export", "potential", str(version), "p.mmtp")
     for name in ("set.xyz", "set.cfg"):
-        call(place, "export", "training-set", str(version), name)
-        found = call(place, "potential", "evaluate", "p.mmtp", name, "--species", "Fe,Pd", "--json")
+        call("export", "training-set", str(version), name)
+        found = call("potential", "evaluate", "p.mmtp", name, "--species", "Fe,Pd", "--json")
         assert len(json.loads(found)) == len(history["labels"])
-    assert "0 problems" in call(place, "db", "check")
-    call(place, "db", "backup", "all.bak")
-    assert "exists" in call(place, "db", "backup", "all.bak", ok=False)
-    assert "is not empty" in call(place, "db", "restore", "all.bak", ok=False)
+    assert "0 problems" in call("db", "check")
+    call("db", "backup", "all.bak")
+    assert "exists" in call("db", "backup", "all.bak", ok=False)
+    assert "is not empty" in call("db", "restore", "all.bak", ok=False)
 
 
-def test_unknown_things(place):
+def test_unknown_things(call):
     for arguments in (["status", "x"], ["report", "x"], ["show", "md", "99"], ["show", "potential", "one"]):
-        assert call(place, *arguments, ok=False).startswith("mmtp: ")
+        assert call(*arguments, ok=False).startswith("mmtp: ")
 
 
-def test_a_changed_campaign_is_refused(place):
-    call(place, "submit", "c.yaml")
+def test_a_changed_campaign_is_refused(place, call):
+    call("submit", "c.yaml")
     (place / "c.yaml").write_text((place / "c.yaml").read_text().replace("seed: 3", "seed: 4"))
-    assert "seed" in call(place, "submit", "c.yaml", ok=False)
+    assert "seed" in call("submit", "c.yaml", ok=False)
 
 
 def test_a_worker_ends_when_asked(place):
