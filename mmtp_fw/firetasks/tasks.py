@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from fireworks import FWAction
+from fireworks import FWAction, LaunchPad
 from fireworks.core.firework import FiretaskBase
 from fireworks.utilities.fw_utilities import explicit_serialize
 
@@ -23,6 +23,9 @@ from mmtp_fw.firetasks.select import SelectWork
 from mmtp_fw.workflows.mend import mend
 from mmtp_fw.workflows.submit import submit_campaign
 
+# A worker runs thousands of tasks: one connection serves them all.
+_DATABASES: dict[LaunchPad | None, Database] = {}
+
 
 class _Task(FiretaskBase):
     """Base: opens the database that the Firework came from (``_add_launchpad_and_fw_id`` in its spec)."""
@@ -30,7 +33,10 @@ class _Task(FiretaskBase):
     def database(self) -> Database:
         """Return the database of the worker's LaunchPad, or FireWorks' own default."""
         launchpad = getattr(self, "launchpad", None)
-        return Database.open() if launchpad is None else Database.from_launchpad(launchpad)
+        if launchpad not in _DATABASES:
+            opened = Database.open() if launchpad is None else Database.from_launchpad(launchpad)
+            _DATABASES[launchpad] = opened
+        return _DATABASES[launchpad]
 
 
 class _ActionTask(_Task):
