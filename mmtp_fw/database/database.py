@@ -12,7 +12,13 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from mmtp_fw.database.indexes import digest, ensure_indexes
-from mmtp_fw.database.launchpad import address, make_launchpad, open_launchpad, write_launchpad_file
+from mmtp_fw.database.launchpad import (
+    address,
+    make_launchpad,
+    open_launchpad,
+    without_password_in_repr,
+    write_launchpad_file,
+)
 from mmtp_fw.database.records import SCHEMA_VERSION
 from mmtp_fw.errors import DatabaseError
 
@@ -75,7 +81,7 @@ class Database:
                 for name in ("host", "port", "name", "username", "password", "authsource", "uri_mode")
             }
             launchpad = make_launchpad(settings | {"mongoclient_kwargs": launchpad.mongoclient_kwargs})
-        return cls(launchpad)
+        return cls(without_password_in_repr(launchpad))
 
     def launchpad_file(self) -> Path:
         """Write a private launchpad file for FireWorks' own commands on this database."""

@@ -37,6 +37,15 @@ class SafeLaunchPad(LaunchPad):
     __str__ = __repr__
 
 
+def without_password_in_repr(launchpad: LaunchPad) -> SafeLaunchPad:
+    """Return the same LaunchPad, on the same connection, as one whose representation has no password."""
+    if isinstance(launchpad, SafeLaunchPad):
+        return launchpad
+    safe = SafeLaunchPad.__new__(SafeLaunchPad)
+    safe.__dict__.update(launchpad.__dict__)
+    return safe
+
+
 def address(launchpad: LaunchPad) -> str:
     """Return where a LaunchPad's database is, without user and password."""
     host = str(launchpad.host)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
+from fireworks import LaunchPad
 
 from mmtp_fw.database import Database
 from mmtp_fw.database.launchpad import make_launchpad, open_launchpad, read_launchpad_file
@@ -43,6 +45,20 @@ def test_password_is_in_no_representation(database):
         assert password not in repr(thing) + str(thing)
 
 
+def test_password_of_a_running_fireworks_launchpad_is_hidden_too(database):
+    stock = LaunchPad.from_file(str(database.launchpad_file()))
+    assert stock.password in repr(stock)  # FireWorks' own way
+    with Database.from_launchpad(stock) as opened:
+        assert stock.password not in repr(opened.launchpad) + str(opened.launchpad) + repr(opened)
+        assert opened.launchpad.connection is stock.connection
+
+
+def test_private_file_is_private_and_outside_the_repository(database):
+    path = database.launchpad_file()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert ROOT not in path.parents
+
+
 def test_unreachable_database_is_one_line(tmp_path):
     (tmp_path / "l.yaml").write_text(
         "host: 127.0.0.1\nport: 9\nname: x\nmongoclient_kwargs: {serverSelectionTimeoutMS: 300}\n"
@@ -56,8 +72,10 @@ def test_wrong_password_is_one_line(database):
     settings = {"host": lp.host, "port": lp.port, "name": lp.name, "authsource": "admin"}
     from mmtp_fw.database.launchpad import check_reachable
 
-    with pytest.raises(DatabaseError, match="refuses"):
-        check_reachable(make_launchpad(settings | {"username": "mmtp", "password": "wrong"}))
+    wrong = "sword" + "fish"
+    with pytest.raises(DatabaseError, match="refuses") as caught:
+        check_reachable(make_launchpad(settings | {"username": "mmtp", "password": wrong}))
+    assert wrong not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("text", ["", "host: [", "- a\n"])
