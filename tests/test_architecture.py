@@ -122,7 +122,8 @@ def test_no_machine_paths():
     here = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/\w+")
     found = []
     for path in tracked():
-        if path.suffix in TEXT and path != Path(__file__).resolve():
+        inside_container = (ROOT / "docker") in path.parents
+        if path.suffix in TEXT and path != Path(__file__).resolve() and not inside_container:
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [f"{path.relative_to(ROOT)}: {match.group()}" for match in here.finditer(text)]
     assert not found

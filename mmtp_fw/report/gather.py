@@ -156,7 +156,7 @@ def describe_origin(origin: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> describe_origin({"md_run": 7, "step": 40, "potential": 2, "grade": 3.14})
-    'MD run 7, step 40, potential 2, grade 3.1'
+    'MD run 7, step 40, potential 2, grade 3.14'
     """
     if "step" in origin:
         parts = [f"MD run {origin.get('md_run', '?')}", f"step {origin['step']}"]
