@@ -114,7 +114,9 @@ def energy_gradient(
     """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, the leading axis the sites, or of length 1."""
     if fast_kernels():
         zero = np.zeros((len(system), 3))
-        return _fast_gradient(form, system, moments, 1.0, zero, np.zeros((3, 3)), zero[:, 0].copy(), per_site)[1:]
+        return _fast_gradient(
+            form, system, moments, 1.0, zero, np.zeros((3, 3)), zero[:, 0].copy(), per_site
+        )[1:]
     from mmtp_fw.potential import kernels
 
     rows = len(system) if per_site else 1

@@ -109,6 +109,7 @@ class _Parser:
         self.lines = enumerate(text.splitlines(), start=1)
         self.values: dict[str, str] = {}
         self.where: dict[str, int] = {}
+        self.names: dict[str, str] = {}  # as the file calls them
         self.radial: list[list[float]] = []
 
     def fail(self, message: str, line: int | None = None, hint: str = "") -> InputError:
@@ -133,10 +134,11 @@ class _Parser:
             if not equals:
                 raise self.fail(f"expected 'key = value', found '{line[:40]}'", number)
             section = _SECTIONS.get(key, section)
+            key_in_file = key
             if key in _GROUPED and section:
                 key = section[_GROUPED[key]]
             key = _RADIAL_KEYS.get(key, _MAGNETIC_KEYS.get(key, key))
-            self.values[key], self.where[key] = value, number
+            self.values[key], self.where[key], self.names[key] = value, number, key_in_file
         return self._assemble()
 
     def _radial_coefficients(self) -> None:
@@ -170,7 +172,7 @@ class _Parser:
     def _integer(self, key: str) -> int:
         text = self._value(key)
         if not text.isdigit():
-            raise self.fail(f"{key}: '{text[:40]}' is not a whole number", self.where[key])
+            raise self.fail(f"{self.names[key]}: '{text[:40]}' is not a whole number", self.where[key])
         return int(text)
 
     def _float(self, key: str) -> float:
@@ -178,9 +180,9 @@ class _Parser:
         try:
             value = float(text)
         except ValueError as error:
-            raise self.fail(f"{key}: '{text[:40]}' is not a number", self.where[key]) from error
+            raise self.fail(f"{self.names[key]}: '{text[:40]}' is not a number", self.where[key]) from error
         if not np.isfinite(value):
-            raise self.fail(f"{key} is not finite", self.where[key])
+            raise self.fail(f"{self.names[key]} is not finite", self.where[key])
         return value
 
     def _rows(self, key: str, n: int) -> np.ndarray:

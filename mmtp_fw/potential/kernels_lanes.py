@@ -29,7 +29,7 @@ MASK = 0x1FFFFFFF  # LAMMPS keeps bond flags in the upper bits of its neighbour 
 _S = len(SIZES)
 _T = _S + len(TABLES)
 
-View = namedtuple(  # noqa: PYI024
+View = namedtuple(
     "View",
     [
         "C", "K", "R", "M", "padded", "top", "n_sums", "n_traces", "n_times", "n_scalars", "n_coefficients",

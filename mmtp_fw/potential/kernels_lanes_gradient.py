@@ -24,9 +24,9 @@ from mmtp_fw.potential.kernels_lanes import (
 from mmtp_fw.potential.lanes import W, at, load, spread, square_root, store, totals
 
 # Changes: of positions (n, 3), the cell (9) and moments (n), and the factor a.
-Changes = namedtuple("Changes", ["u", "strain", "h", "a"])  # noqa: PYI024
+Changes = namedtuple("Changes", ["u", "strain", "h", "a"])
 # Gradients, in the layout of `Packed`; `row` numbers per site (0: one row for all).
-Gradients = namedtuple("Gradients", ["xi", "constants", "c", "row"])  # noqa: PYI024
+Gradients = namedtuple("Gradients", ["xi", "constants", "c", "row"])
 
 
 @jit

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
-from scipy.optimize import minimize
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System, moments_of
@@ -123,6 +122,8 @@ def relax_system(
         eV/μB.
     max_steps : int
     """
+    from scipy.optimize import minimize  # takes longer to import than everything else here
+
     low, high = potential.min_moment, potential.max_moment
 
     def energy_and_slope(m: np.ndarray) -> tuple[float, np.ndarray]:

@@ -9,13 +9,16 @@ SYMMETRIZED = "mmtp_fw-symmetrized"
 
 
 def make_tag(species: Sequence[str], symmetrized: bool) -> str:
-    """Return the tag, for example ``species=Fe,Pd;mmtp_fw-symmetrized``."""
-    parts = [] if all(name.isdigit() for name in species) else ["species=" + ",".join(species)]
+    """Return the tag, for example ``species:Fe,Pd;mmtp_fw-symmetrized``.
+
+    No spaces and no equals signs: MLIP reads one word, and motep splits lines there.
+    """
+    parts = [] if all(name.isdigit() for name in species) else ["species:" + ",".join(species)]
     return ";".join(parts + [SYMMETRIZED] * symmetrized)
 
 
 def parse_tag(tag: str) -> tuple[list[str] | None, bool]:
     """Return the species' names, if the tag has them, and whether the potential is symmetrized."""
     parts = tag.split(";")
-    names = next((part[8:].split(",") for part in parts if re.fullmatch(r"species=[\w,]+", part)), None)
+    names = next((part[8:].split(",") for part in parts if re.fullmatch(r"species[:=][\w,]+", part)), None)
     return names, SYMMETRIZED in parts
