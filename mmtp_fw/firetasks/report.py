@@ -75,7 +75,8 @@ def _errors(
     for params, result in properties:
         if result["outcome"] == "done":
             found[params["source"]][params["lattice_parameter_A"]] = result
-    shared = sorted(set(found["mmtp"]) & set(found["reference"]) & set(found["mmtp"] if volumes is None else volumes))
+    wanted = set(found["mmtp"] if volumes is None else volumes)
+    shared = sorted(set(found["mmtp"]) & set(found["reference"]) & wanted)
     names = {
         "magnetization_muB_per_atom": "magnetization_mae_muB_per_atom",
         "pressure_GPa": "pressure_mae_GPa",
