@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from pymongo.client_session import ClientSession
 
-from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import store
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.potentials import load_potential
-from mmtp_fw.firetasks.reference import reference_trajectory
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.facts import seed_of
 from mmtp_fw.md import MdSettings, MdState, run_md
-from mmtp_fw.properties import averages_of_trajectories, vibrational_dos
+from mmtp_fw.properties import (
+    SampledTrajectory,
+    phonon_dos,
+    reference_trajectory,
+    thermal_averages,
+)
 
 SAMPLE_INTERVAL = 5
 """Steps between two samples: 10 fs at the default time step resolve all phonons."""
-HIGHEST_FREQUENCY_THZ = 15.0
-"""Where the stored density of states ends."""
-AVERAGED = ("magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV")
-
-
-@dataclass(frozen=True)
-class _Trajectory:
-    """What both sources give: columns and velocities (samples, n, 3) of one trajectory."""
-
-    state: MdState
-    steps: int
-    thermo: Mapping[str, np.ndarray]
-    velocities: np.ndarray
-    message: str = ""
 
 
 class PropertyWork:
@@ -52,7 +40,7 @@ class PropertyWork:
         if params["source"] == "reference" and campaign.dft.engine != "hamiltonian":
             return _static(context, cell)
         run = _reference if params["source"] == "reference" else _mmtp
-        trajectories: list[_Trajectory] = []
+        trajectories: list[SampledTrajectory] = []
         for replica in range(campaign.properties.replicas):
             ended = run(context, cell, replica)
             if ended is INTERRUPTED:
@@ -60,10 +48,14 @@ class PropertyWork:
             if ended.state != MdState.COMPLETED:  # an average over what is left would mean nothing
                 return {"outcome": ended.state.value, "message": ended.message, "md_steps": ended.steps}
             trajectories.append(ended)
+        section = campaign.properties
         values = {"outcome": "done", "md_steps": sum(one.steps for one in trajectories)}
-        values |= averages([one.thermo for one in trajectories], campaign.properties.equilibration_steps)
-        if campaign.properties.phonon_dos:
-            values["phonon_dos"] = phonon_dos(trajectories, cell, campaign)
+        values |= thermal_averages(trajectories, section.equilibration_steps)
+        if section.phonon_dos:
+            interval = campaign.md.timestep_fs * SAMPLE_INTERVAL
+            values["phonon_dos"] = phonon_dos(
+                trajectories, cell.numbers, interval, section.equilibration_steps
+            )
         return values
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
@@ -84,45 +76,7 @@ class PropertyWork:
         return {name: payload[name] for name in kept if name in payload}
 
 
-def averages(trajectories: Sequence[Mapping[str, Any]], equilibration_steps: int) -> dict[str, float]:
-    """Return means and standard errors (``<name>_error``) over trajectories.
-
-    Parameters
-    ----------
-    trajectories : sequence of mapping of str to array
-        Recorded columns of each trajectory, with ``step``.
-    equilibration_steps : int
-        Steps left out at the start of each.
-    """
-    found = averages_of_trajectories(trajectories, AVERAGED, equilibration_steps)
-    means = {name: one.mean for name, one in found.items()}
-    return means | {f"{name}_error": one.error for name, one in found.items()}
-
-
-def phonon_dos(trajectories: Sequence[_Trajectory], cell: Atoms, campaign: Campaign) -> dict[str, Any] | None:
-    """Return the density of states over all trajectories (THz, 1/THz), total and by species.
-
-    None where the trajectories are too short to hold one.
-    """
-    spectra = []
-    for one in trajectories:
-        late = (
-            np.asarray(one.thermo["step"])[-len(one.velocities) :] > campaign.properties.equilibration_steps
-        )
-        interval = campaign.md.timestep_fs * SAMPLE_INTERVAL
-        if np.count_nonzero(late) < 16:
-            return None
-        spectra.append(vibrational_dos(one.velocities[late], cell.numbers, interval))
-    shown = spectra[0].frequency_THz <= HIGHEST_FREQUENCY_THZ
-    curves = {name: np.mean([one.species[name] for one in spectra], axis=0) for name in spectra[0].species}
-    return {
-        "frequency_THz": spectra[0].frequency_THz[shown].tolist(),
-        "total": np.mean([one.total for one in spectra], axis=0)[shown].tolist(),
-        "species": {name: curve[shown].tolist() for name, curve in curves.items()},
-    }
-
-
-def _mmtp(context: Context, cell: Atoms, replica: int) -> _Trajectory | None:
+def _mmtp(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | None:
     params, section = context.action.params, context.campaign.properties
     settings = MdSettings(
         **{
@@ -139,10 +93,10 @@ def _mmtp(context: Context, cell: Atoms, replica: int) -> _Trajectory | None:
     if run.state == MdState.INTERRUPTED:
         return INTERRUPTED
     velocities = np.array([frame.get_velocities() for frame in run.frames])
-    return _Trajectory(run.state, run.steps_done, run.thermo, velocities, run.message)
+    return SampledTrajectory(run.state, run.steps_done, run.thermo, velocities, run.message)
 
 
-def _reference(context: Context, cell: Atoms, replica: int) -> _Trajectory | None:
+def _reference(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | None:
     params, section = context.action.params, context.campaign.properties
     run = reference_trajectory(
         HamiltonianCalculator(),
@@ -154,7 +108,7 @@ def _reference(context: Context, cell: Atoms, replica: int) -> _Trajectory | Non
         interval=SAMPLE_INTERVAL,
         should_stop=context.should_stop,
     )
-    return INTERRUPTED if run is None else _Trajectory(MdState.COMPLETED, section.steps, *run)
+    return INTERRUPTED if run is None else SampledTrajectory(MdState.COMPLETED, section.steps, *run)
 
 
 def _static(context: Context, cell: Atoms) -> dict[str, Any]:

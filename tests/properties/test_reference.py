@@ -5,8 +5,8 @@ import pytest
 
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
-from mmtp_fw.firetasks.reference import reference_trajectory
 from mmtp_fw.firetasks.start import starting_cell
+from mmtp_fw.properties.reference import reference_trajectory
 
 CAMPAIGN = Campaign.model_validate({"name": "c", "system": {"supercell": [2, 2, 1]}})
 
