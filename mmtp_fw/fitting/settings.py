@@ -65,9 +65,9 @@ class FitSettings:
     seed: int = 0
     start: Literal["auto", "given", "random"] = "auto"
     fallback_factor: float = 4.0
-    damping: float = 1e-2
+    damping: float = 3e-3
     metric_interval: int = 50
-    probes_per_parameter: float = 2.0
+    probes_per_parameter: float = 6.0
     threads: int | None = None
     checkpoint: str | Path | None = None
     checkpoint_interval: int = 10

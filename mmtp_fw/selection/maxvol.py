@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from scipy.linalg import lapack, solve_triangular
 
 from mmtp_fw.errors import InputError
 
@@ -98,9 +97,7 @@ class SquareSet:
         matrix = np.array(matrix, dtype=np.float64)
         sign, log_volume = np.linalg.slogdet(matrix)
         if sign == 0 or not np.isfinite(log_volume):
-            raise InputError(
-                "the rows of the active set depend on one another", "start it with SquareSet.diagonal"
-            )
+            raise InputError("the rows of the active set depend on one another", "start it with SquareSet.diagonal")
         return cls(matrix, np.linalg.inv(matrix), np.array(labels, dtype=np.int64), float(log_volume))
 
     @classmethod
@@ -209,8 +206,11 @@ def _exchange(
     return chosen, count
 
 
-def pivot_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose p of n rows by Gaussian elimination with row pivoting: a good start for MaxVol.
+def greedy_rows(rows: np.ndarray) -> np.ndarray:
+    """Choose p of n rows one after another, each (nearly) the farthest from the span of those before.
+
+    The start decides how large the volume becomes in the end. In blocks: the rows that stick out most are
+    orthogonalised among themselves, and what is left of all rows follows by matrix products.
 
     Parameters
     ----------
@@ -219,26 +219,53 @@ def pivot_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    chosen : ndarray of int64, shape (p,)
-    coefficients : ndarray, shape (n, p)
-        Of all rows in the chosen ones.
+    ndarray of int64, shape (p,)
+
+    Raises
+    ------
+    InputError
+        For rows without full rank.
     """
     n, p = rows.shape
-    factors, pivots, info = lapack.dgetrf(np.asfortranarray(rows))
-    if info > 0:
-        raise InputError("rows without full rank", "add diagonal rows first")
-    order = np.arange(n)
-    for k, pivot in enumerate(pivots):
-        order[k], order[pivot] = order[pivot], order[k]
-    top = factors[:p]
-    # rows[order] = L·U, so the coefficients in the first p of them are L·L_top⁻¹.
-    lower = solve_triangular(
-        top, factors[p:].T, trans="T", lower=True, unit_diagonal=True, check_finite=False
-    ).T
-    coefficients = np.empty((n, p))
-    coefficients[order[:p]] = np.eye(p)
-    coefficients[order[p:]] = lower
-    return order[:p].astype(np.int64), coefficients
+    rest = np.array(rows, dtype=np.float64)
+    chosen: list[int] = []
+    smallest = 1e-13 * np.sqrt(np.einsum("ij,ij->i", rest, rest).max(initial=0.0))
+    while len(chosen) < p:
+        squares = np.einsum("ij,ij->i", rest, rest)
+        count = min(8 * _BLOCK, n)
+        pool = np.argpartition(squares, n - count)[n - count :]
+        # Without some patience towards rows outside the pool, the last of a block would be poor choices.
+        outside = np.sqrt(squares[pool].min()) if count < n else 0.0
+        places, basis = _orthogonalise(rest[pool], min(_BLOCK, p - len(chosen)), max(smallest, 0.5 * outside))
+        if len(places) == 0:
+            raise InputError("rows without full rank", "add diagonal rows first")
+        chosen += [int(pool[k]) for k in places]
+        for _ in range(2):
+            rest -= (rest @ basis.T) @ basis
+        rest[chosen] = 0.0
+    return np.array(chosen, dtype=np.int64)
+
+
+def _orthogonalise(pool: np.ndarray, limit: int, smallest: float) -> tuple[list[int], np.ndarray]:
+    """Return up to `limit` places in the pool, the farthest first, and their orthonormal basis (k, p)."""
+    rest = pool.copy()
+    places: list[int] = []
+    basis: list[np.ndarray] = []
+    while len(places) < limit:
+        lengths = np.sqrt(np.einsum("ij,ij->i", rest, rest))
+        best = int(np.argmax(lengths))
+        if lengths[best] <= smallest and (places or lengths[best] == 0.0):
+            break
+        vector = rest[best] / lengths[best]
+        if basis:
+            known = np.array(basis)
+            vector -= (known @ vector) @ known
+            vector /= np.linalg.norm(vector)
+        places.append(best)
+        basis.append(vector)
+        rest -= np.outer(rest @ vector, vector)
+        rest[best] = 0.0
+    return places, np.array(basis)
 
 
 def maxvol(rows: np.ndarray, tolerance: float = DEFAULT_TOLERANCE, floor: float = 0.0) -> SquareSet:
@@ -273,6 +300,7 @@ def maxvol(rows: np.ndarray, tolerance: float = DEFAULT_TOLERANCE, floor: float 
         labels = np.concatenate([labels, np.full(p, -1)])
     elif n < p:
         raise InputError(f"{n} rows can't span {p} dimensions", "give more rows, or a floor")
-    chosen, coefficients = pivot_rows(rows)
+    chosen = greedy_rows(rows)
+    coefficients = np.linalg.solve(rows[chosen].T, rows.T).T.copy()
     chosen, _, _ = _improve(rows, chosen, coefficients, tolerance, 1_000_000)
     return SquareSet.from_matrix(rows[chosen], labels[chosen])
