@@ -132,9 +132,7 @@ def kernel() -> Any:
         return cfunc(signature, nopython=True)(_entry)
 
 
-def _entry(
-    params, inum, nall, ilist, numneigh, firstneigh, x, kind, m, f, gm, eatom, vatom, gamma, out, flags
-):
+def _entry(params, inum, nall, ilist, numneigh, firstneigh, x, kind, m, f, gm, eatom, vatom, gamma, out, flags):
     head = as_integers(address(params))
     longest = 1
     for s in range(inum):

@@ -114,9 +114,7 @@ def energy_gradient(
     """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, the leading axis the sites, or of length 1."""
     if fast_kernels():
         zero = np.zeros((len(system), 3))
-        return _fast_gradient(
-            form, system, moments, 1.0, zero, np.zeros((3, 3)), zero[:, 0].copy(), per_site
-        )[1:]
+        return _fast_gradient(form, system, moments, 1.0, zero, np.zeros((3, 3)), zero[:, 0].copy(), per_site)[1:]
     from mmtp_fw.potential import kernels
 
     rows = len(system) if per_site else 1
@@ -182,7 +180,7 @@ def directional_gradient_plain(
     strain: np.ndarray,
     h: np.ndarray,
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """The plain kernels' `directional_gradient`."""
+    """Do as `directional_gradient`, by the plain kernels."""
     from mmtp_fw.potential import kernels_tangent
 
     d_xi, d_constants, d_c = np.zeros_like(form.xi), np.zeros_like(form.constants), np.zeros_like(form.c)

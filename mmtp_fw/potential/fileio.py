@@ -200,9 +200,7 @@ class _Parser:
         n_moments, n_scalars = self._integer("alpha_moments_count"), self._integer("alpha_scalar_moments")
         scalars = np.array(self._floats(self._value("alpha_moment_mapping"), None), dtype=np.int32)
         if len(scalars) != n_scalars:
-            raise self.fail(
-                f"alpha_moment_mapping has {len(scalars)} entries, alpha_scalar_moments says {n_scalars}"
-            )
+            raise self.fail(f"alpha_moment_mapping has {len(scalars)} entries, alpha_scalar_moments says {n_scalars}")
         if len(basic) == 0 or len(basic) > n_moments:
             raise self.fail("alpha_index_basic does not fit alpha_moments_count")
         indices = np.concatenate([times[:, [0, 1, 3]].ravel(), scalars])
@@ -223,9 +221,7 @@ class _Parser:
         m = max(1, magnetic)
         if {len(row) for row in self.radial} != {size * m * m}:
             lengths = sorted({len(row) for row in self.radial})
-            raise self.fail(
-                f"rows of radial_coeffs have {lengths} numbers, the basis sizes ask for {size * m * m}"
-            )
+            raise self.fail(f"rows of radial_coeffs have {lengths} numbers, the basis sizes ask for {size * m * m}")
         tables = self._tables()
         constants = np.array(self._floats(self._value("species_coeffs"), None))
         xi = np.array(self._floats(self._value("moment_coeffs"), None))

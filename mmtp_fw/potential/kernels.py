@@ -233,9 +233,7 @@ def evaluate(
         start = first[i]
         chebyshev(moments[i], m_min, m_max, psi, dpsi)
         contract_centre(c[types[i]], psi, dpsi, d, di)
-        radial_functions(
-            n, vectors[start:], near_types, near_moments, d, di, r_min, r_cut, m_min, m_max, work
-        )
+        radial_functions(n, vectors[start:], near_types, near_moments, d, di, r_min, r_cut, m_min, m_max, work)
         moments_of_site(n, work, basic, value, top)
         products(times, value)
         energy = constants[types[i]]

@@ -66,8 +66,7 @@ def _binary(symbol: Any, method: str) -> None:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         values = [
-            value if kind == lanes else _broadcast(builder, value)
-            for value, kind in zip(args, sig.args, strict=True)
+            value if kind == lanes else _broadcast(builder, value) for value, kind in zip(args, sig.args, strict=True)
         ]
         return getattr(builder, method)(*values, flags=_FLAGS)
 

@@ -66,7 +66,7 @@ class Potential:
             species = names or [str(i) for i in range(file.species_count)]
         if len(species) != file.species_count or len(set(species)) != len(species):
             raise InputError(
-                f"{len(species)} species names ({', '.join(species)}) for a potential of {file.species_count}",
+                f"{len(species)} names ({', '.join(species)}) for {file.species_count} species of the potential",
                 "give one name per species, each once",
             )
         self.species = list(species)
@@ -229,8 +229,8 @@ class Potential:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        kind = "symmetrized " if self.symmetrized else ""
-        return f"<{kind}Potential level {self.level} of {'-'.join(self.species)}, {self.n_parameters} parameters>"
+        kind, names = "symmetrized " if self.symmetrized else "", "-".join(self.species)
+        return f"<{kind}Potential level {self.level} of {names}, {self.n_parameters} parameters>"
 
     # Parameters -------------------------------------------------------------------------------------------
 
@@ -292,8 +292,7 @@ class Potential:
         """Check the symmetry's condition and choose the kernels' tables."""
         if self.symmetrized and not np.isclose(self.min_moment, -self.max_moment, rtol=1e-12):
             raise InputError(
-                f"a symmetrized potential needs a symmetric magnetic range, not "
-                f"[{self.min_moment}, {self.max_moment}]"
+                f"a symmetrized potential needs a symmetric magnetic range, not [{self.min_moment}, {self.max_moment}]"
             )
         self._tables = self.tables.doubled() if self.symmetrized else self.tables
         self._form = None
@@ -310,9 +309,7 @@ class Potential:
         """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`."""
         return System.from_atoms(atoms, self.species, self.r_cut)
 
-    def evaluate(
-        self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None
-    ) -> Evaluation:
+    def evaluate(self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None) -> Evaluation:
         """Evaluate energy, forces, stress and magnetic forces.
 
         Parameters
@@ -401,9 +398,7 @@ class Potential:
         )
         return value, self._gather_gradient(*gradients)
 
-    def relax_moments(
-        self, atoms: Atoms, start: np.ndarray | None = None, tolerance: float = 1e-4
-    ) -> RelaxedMoments:
+    def relax_moments(self, atoms: Atoms, start: np.ndarray | None = None, tolerance: float = 1e-4) -> RelaxedMoments:
         """Minimise the energy over the moments within their range; see `mmtp_fw.potential.moments`."""
         from mmtp_fw.potential.moments import relax_moments
 
@@ -430,14 +425,10 @@ class Potential:
         return moments
 
     def _warnings(self, system: System, moments: np.ndarray) -> tuple[str, ...]:
-        found = []
+        found: list[str] = []
         outside = (moments < self.min_moment - 1e-9) | (moments > self.max_moment + 1e-9)
         if self.magnetic and outside.any():
-            found.append(
-                f"{int(outside.sum())} moments lie outside [{self.min_moment:g}, {self.max_moment:g}] μB"
-            )
-        if len(system.vectors):
-            closest = float(np.sqrt((system.vectors**2).sum(axis=1).min()))
-            if closest < self.r_min:
-                found.append(f"a distance of {closest:.3f} Å lies below r_min = {self.r_min:g} Å")
+            found.append(f"{int(outside.sum())} moments lie outside [{self.min_moment:g}, {self.max_moment:g}] μB")
+        if system.closest < self.r_min:
+            found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {self.r_min:g} Å")
         return tuple(found)

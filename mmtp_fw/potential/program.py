@@ -146,9 +146,7 @@ TABLES = ("ranks", "low", "high", "sums", "summed", "traces", "times", "scalars"
 NUMBERS = ("ranges", "c", "xi", "constants", "weights", "factors")
 
 
-def pack(
-    tables: Tables, c: np.ndarray, xi: np.ndarray, constants: np.ndarray, ranges: tuple[float, ...]
-) -> Packed:
+def pack(tables: Tables, c: np.ndarray, xi: np.ndarray, constants: np.ndarray, ranges: tuple[float, ...]) -> Packed:
     """Pack a potential for the kernels.
 
     Parameters

@@ -34,9 +34,7 @@ def list_addresses(first, neighbors):
 
 
 @jit
-def evaluate(
-    packed_integers, packed_doubles, types, first, neighbors, vectors, moments, flags, energies, f, gm, out
-):
+def evaluate(packed_integers, packed_doubles, types, first, neighbors, vectors, moments, flags, energies, f, gm, out):
     """Evaluate a configuration; energies (n,), f (n, 3) and gm (n,) must be zero. Returns OK or an error."""
     n = len(types)
     v = view(pointer(packed_integers), pointer(packed_doubles))
@@ -76,6 +74,4 @@ def gradient(
     out[OUT_CLOSEST] = v.ranges[1] ** 2
     changes = Changes(pointer(u), pointer(strain), pointer(h), a)
     gradients = Gradients(pointer(d_xi), pointer(d_constants), pointer(d_c), int(per_site))
-    return run_gradient(
-        v, q, pointer(out), changes, gradients, n, longest, pointer(doubles), pointer(integers)
-    )
+    return run_gradient(v, q, pointer(out), changes, gradients, n, longest, pointer(doubles), pointer(integers))

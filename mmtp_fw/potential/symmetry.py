@@ -56,9 +56,7 @@ def fold_file(file: PotentialFile) -> PotentialFile:
             f"the potential is tagged '{SYMMETRIZED}' but its halves are not each other's reversal",
             "remove the tag to evaluate it as written",
         )
-    return replace(
-        file, radial_coefficients=c[:, :, :K].copy(), tables=half, moment_coefficients=2.0 * xi[:n]
-    )
+    return replace(file, radial_coefficients=c[:, :, :K].copy(), tables=half, moment_coefficients=2.0 * xi[:n])
 
 
 def half_tables(tables: Tables) -> Tables | None:
@@ -77,7 +75,5 @@ def half_tables(tables: Tables) -> Tables | None:
         double = half.doubled()
     except (IndexError, ValueError):
         return None
-    same = all(
-        np.array_equal(getattr(double, name), getattr(tables, name)) for name in ("basic", "times", "scalars")
-    )
+    same = all(np.array_equal(getattr(double, name), getattr(tables, name)) for name in ("basic", "times", "scalars"))
     return half if same and double.n_moments == tables.n_moments else None

@@ -79,6 +79,8 @@ class System:
         r_j − r_i of the neighbour's nearest image or any further one within the cut-off (Å).
     volume : float
         Å³; 0 without a cell.
+    closest : float
+        Shortest distance, Å; infinite without neighbours.
     """
 
     types: np.ndarray
@@ -86,6 +88,7 @@ class System:
     neighbors: np.ndarray
     vectors: np.ndarray
     volume: float
+    closest: float
 
     def __len__(self) -> int:
         return len(self.types)
@@ -111,32 +114,31 @@ class System:
         positions, cell = atoms.get_positions(), np.array(atoms.get_cell())
         if not (np.all(np.isfinite(positions)) and np.all(np.isfinite(cell))):
             raise InputError("a position or the cell is not finite")
-        volume = abs(np.linalg.det(cell)) if cell.any() else 0.0
-        i, j, vectors = _pairs(positions, cell, atoms.pbc, r_cut)
-        distances = np.linalg.norm(vectors, axis=1)
-        if len(distances) and distances.min() < 1e-6:
-            pair = int(np.argmin(distances))
-            raise InputError(f"atoms {i[pair]} and {j[pair]} coincide", "remove one of them")
-        first = np.zeros(len(atoms) + 1, dtype=np.int64)
-        np.cumsum(np.bincount(i, minlength=len(atoms)), out=first[1:])
-        return cls(types, first, j.astype(np.int32), np.ascontiguousarray(vectors), float(volume))
+        volume = abs(float(np.linalg.det(cell))) if cell.any() else 0.0
+        first, neighbors, vectors, closest = _lists(positions, cell, atoms.pbc, r_cut)
+        return cls(types, first, neighbors, vectors, volume, closest)
 
 
-def _pairs(
+def _lists(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, r_cut: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (i, j, r_j − r_i) sorted by i, of all pairs within the cut-off."""
-    from vesin import NeighborList
-
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return first, neighbors, vectors and the shortest distance of all pairs within the cut-off."""
     if len(positions) == 0:
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, empty, np.zeros((0, 3))
+        return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros((0, 3)), np.inf
     if np.any(pbc) and abs(np.linalg.det(cell)) < 1e-9:
         if np.all(pbc):
             raise InputError("the cell is periodic and has no volume", "give three independent cell vectors")
         from ase.geometry import complete_cell
 
         cell = np.array(complete_cell(cell))
-    neighbor_list = NeighborList(cutoff=r_cut, full_list=True, sorted=True, n_threads=1)
-    i, j, vectors = neighbor_list.compute(positions, cell, [bool(p) for p in pbc], quantities="ijD")
-    return i.astype(np.int64), j.astype(np.int64), vectors
+    from vesin import NeighborList
+
+    from mmtp_fw.potential.lists import compress
+
+    # vesin's own sorting and copying take as long as finding the pairs.
+    pairs = NeighborList(cutoff=r_cut, full_list=True, sorted=False, n_threads=1)
+    i, j, vectors = pairs.compute(positions, cell, [bool(p) for p in pbc], quantities="ijD", copy=False)
+    first, neighbors, sorted_vectors, closest, square = compress(len(positions), i, j, vectors)
+    if square < 1e-12:
+        raise InputError(f"atoms {i[closest]} and {j[closest]} coincide", "remove one of them")
+    return first, neighbors, sorted_vectors, float(np.sqrt(square))

@@ -244,10 +244,7 @@ def _canonical(state: State) -> State:
     best: State | None = None
     # Only relabellings that sort the nodes by what doesn't depend on labels can be the least.
     groups = [
-        list(g)
-        for _, g in itertools.groupby(
-            sorted(range(n), key=lambda u: ranks[u][:3]), key=lambda u: ranks[u][:3]
-        )
+        list(g) for _, g in itertools.groupby(sorted(range(n), key=lambda u: ranks[u][:3]), key=lambda u: ranks[u][:3])
     ]
     for parts in itertools.product(*(itertools.permutations(g) for g in groups)):
         order = [u for part in parts for u in part]

@@ -60,9 +60,7 @@ class MomentTracker:
         low, high = self.potential.min_moment, self.potential.max_moment
         before = self.evaluations
         last = self._history[-1]
-        predicted = (
-            last + np.clip(last - self._history[0], -STEP_CAP, STEP_CAP) if len(self._history) > 1 else last
-        )
+        predicted = last + np.clip(last - self._history[0], -STEP_CAP, STEP_CAP) if len(self._history) > 1 else last
         m = np.clip(predicted, low, high)
         result = self._evaluate(system, m)
         for _ in range(MAX_STEPS):

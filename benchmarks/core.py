@@ -1,0 +1,168 @@
+"""Time the core against motep: levels × species × sizes, one thread, interleaved, medians.
+
+    python benchmarks/core.py [--levels 8 12 16 20] [--atoms 16 128] [--repeats 9] [--markdown]
+
+Energies of all engines are compared first. Times are µs per atom. "kernel" is ours without the neighbour list,
+"evaluate" is `Potential.evaluate` with it; motep's figures are its calculation with its own (cached or new)
+list. The floor is the counted number of multiply-adds of this algorithm at the measured peak of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+
+from mmtp_fw.potential import Potential, engine
+from mmtp_fw.potential.jit import jit
+from mmtp_fw.potential.program import compile_tables
+
+
+def configuration(n: int, species: list[str]) -> Atoms:
+    """Return a distorted bcc crystal of n = 2 k³ atoms with random moments."""
+    size = round((n / 2) ** (1 / 3))
+    atoms = bulk("Fe", "bcc", 2.87, cubic=True) * (size, size, size)
+    atoms.rattle(0.05, seed=1)
+    rng = np.random.default_rng(0)
+    atoms.set_chemical_symbols([species[k] for k in rng.integers(len(species), size=len(atoms))])
+    atoms.set_initial_magnetic_moments(rng.uniform(-2, 2, len(atoms)))
+    return atoms
+
+
+def multiply_adds(pot: Potential, neighbours: float) -> float:
+    """Count the multiply-adds per atom of an evaluation: pairs, then products there and back."""
+    form = pot.form
+    program = compile_tables(form.tables, form.c.shape[2])
+    C, _, K, R, M, _ = form.c.shape
+    rank = int(program.ranks.max())
+    monomials = (rank + 1) * (rank + 2) * (rank + 3) // 6
+    radial = 3 * K * R * M + 4 * K * M + 5 * R + 20
+    pairs = radial + 2 * monomials + len(program.summed) + len(program.sources) + 6 * K + 30
+    atom = 2 * C * K * R * M * M + 2 * len(program.traces) + 3 * len(program.times) + len(program.scalars)
+    return neighbours * pairs + atom
+
+
+def peak_multiply_adds() -> float:
+    """Measure how many multiply-adds per second one core does on its vectors."""
+    from mmtp_fw.potential.lanes import W, spread, total
+
+    @jit
+    def spin(n, x):
+        a = b = c = d = e = f = g = h = spread(x)
+        i = j = spread(0.5)
+        for _ in range(n):
+            a = a * x + i
+            b = b * x + i
+            c = c * x + i
+            d = d * x + i
+            e = e * x + j
+            f = f * x + j
+            g = g * x + j
+            h = h * x + j
+        return total(a + b + c + d + e + f + g + h)
+
+    spin(10, 0.999)
+    n, best = 2_000_000, 0.0
+    for _ in range(5):
+        start = time.perf_counter()
+        spin(n, 0.999)
+        best = max(best, 8 * W * n / (time.perf_counter() - start))
+    return best
+
+
+def motep_engine(pot: Potential, atoms: Atoms, name: str) -> Callable[[], float]:
+    """Return a function that evaluates with a motep engine and returns the energy."""
+    from motep.calculator import make_mtp_engine
+    from motep.io.mlip.mtp import read_mmtp
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "pot.mmtp"
+        pot.write(path, "motep")
+        data = read_mmtp(str(path))
+    data.species = np.array(sorted(set(atoms.numbers.tolist())))
+    calculation = make_mtp_engine(name, magnetic=True)(data, mode="run")
+    return lambda: calculation.calculate(atoms)["energy"]
+
+
+def functions(pot: Potential, atoms: Atoms) -> dict[str, Callable[[], float]]:
+    """Return what is timed, by name."""
+    moments = atoms.get_initial_magnetic_moments()
+    system, form = pot.system(atoms), pot.form
+    rng = np.random.default_rng(1)
+    n = len(atoms)
+    changes = 1.0, rng.normal(size=(n, 3)), rng.normal(size=(3, 3)), rng.normal(size=n)
+
+    def loss_gradient() -> float:
+        engine.evaluate(form, system, moments)
+        engine.directional_gradient(form, system, moments, *changes)
+        return float("nan")
+
+    return {
+        "kernel": lambda: float(engine.evaluate(form, system, moments)[0].sum()),
+        "E and T": lambda: float(engine.evaluate(form, system, moments, forces=False)[0].sum()),
+        "evaluate": lambda: pot.evaluate(atoms).energy,
+        "loss gradient": loss_gradient,
+        "motep C": motep_engine(pot, atoms, "cext"),
+        "motep numba": motep_engine(pot, atoms, "numba"),
+    }
+
+
+def measure(todo: dict[str, Callable[[], float]], n: int, repeats: int) -> dict[str, float]:
+    """Return medians in µs per atom of interleaved runs."""
+    times: dict[str, list[float]] = {name: [] for name in todo}
+    for _ in range(repeats):
+        for name, function in todo.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) / n * 1e6 for name, values in times.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--levels", type=int, nargs="+", default=[8, 12, 16, 20])
+    parser.add_argument("--atoms", type=int, nargs="+", default=[16, 128])
+    parser.add_argument("--repeats", type=int, default=9)
+    arguments = parser.parse_args()
+    peak = peak_multiply_adds()
+    print(f"peak of one core: {2e-9 * peak:.1f} Gflop/s in multiply-adds\n")
+    names = ["kernel", "E and T", "evaluate", "loss gradient", "motep C", "motep numba"]
+    print(
+        "| level, species, magnetic size, atoms | " + " | ".join(names) + " | ratio kernel | ratio evaluate | floor |"
+    )
+    print("|---" * (len(names) + 4) + "|")
+    for level in arguments.levels:
+        for species, magnetic, symmetrized in (
+            (["Fe"], 2, False), (["Fe", "Pd"], 2, False), (["Fe", "Pd"], 4, False), (["Fe", "Pd"], 2, True),
+        ):  # fmt: skip
+            for n in arguments.atoms:
+                pot = Potential.from_level(level, species, magnetic_size=magnetic, seed=1, symmetrized=symmetrized)
+                atoms = configuration(n, species)
+                todo = functions(pot, atoms)
+                energies = {name: function() for name, function in todo.items()}
+                for name, energy in energies.items():
+                    reference = energies["kernel"]
+                    assert np.isnan(energy) or abs(energy - reference) < 1e-7 * max(1, abs(reference)), name
+                t = measure(todo, len(atoms), arguments.repeats)
+                system = pot.system(atoms)
+                floor = multiply_adds(pot, len(system.vectors) / len(system)) / peak * 1e6
+                best = min(t["motep C"], t["motep numba"])
+                label = f"{level}, {len(species)}, {magnetic}{' sym' if symmetrized else ''}, {len(atoms)}"
+                cells = [f"{t[name]:.{1 if t[name] > 20 else 2}f}" for name in names]
+                print(
+                    f"| {label} | {' | '.join(cells)} | {best / t['kernel']:.0f} | {best / t['evaluate']:.0f} "
+                    f"| {floor:.2f} ({100 * floor / t['kernel']:.0f} %) |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
