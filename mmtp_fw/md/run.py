@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 20.0
 """Time that a trajectory gets to end cleanly before it is killed."""
+START_SECONDS = 120.0
+"""Time beyond its wall time that it gets for starting, compiling and writing before it counts as frozen."""
+
+_CHILD = "import sys, pathlib; from mmtp_fw.md.driver import main; main(pathlib.Path(sys.argv[1]))"
 
 
 def run_md(
@@ -51,12 +55,14 @@ def run_md(
     Returns
     -------
     MdResult
-        However it ended, everything up to there; a child process that dies gives CRASHED.
+        However it ended, everything up to there; a child process that dies, or that is still there long
+        after its wall time, gives CRASHED.
 
     Raises
     ------
     InputError
-        A cell without volume; all moments zero though they are to be relaxed.
+        A cell without volume; an element that the potential does not know; parameters that are not numbers;
+        all moments zero though they are to be relaxed, or fixed ones outside the potential's range.
     """
     _check(potential, atoms, settings)
     directory = Path(directory).absolute()
@@ -74,14 +80,14 @@ def run_md(
     started = time.monotonic()
     with (directory / "md.log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "mmtp_fw.md.driver", str(directory)],
+            [sys.executable, "-c", _CHILD, str(directory)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=directory,
         )
-        code = _wait(child, directory, should_stop)
-    result = _collect(directory, code)
+        code, why = _wait(child, directory, should_stop, settings.wall_seconds)
+    result = _collect(directory, code, why)
     result.wall_seconds = time.monotonic() - started
     for name in (driver.TASK, driver.RESULT, driver.STOP):
         (directory / name).unlink(missing_ok=True)
@@ -91,33 +97,65 @@ def run_md(
 def _check(potential: Potential, atoms: Atoms, settings: MdSettings) -> None:
     if atoms.cell.rank < 3:
         raise InputError("MD needs a cell of three vectors", "put a molecule or cluster into a large box")
-    if potential.magnetic and settings.relax_interval and not np.any(atoms.get_initial_magnetic_moments()):
+    unknown = sorted(set(atoms.get_chemical_symbols()) - set(potential.species))
+    if unknown:
+        raise InputError(
+            f"the potential knows {', '.join(potential.species)}, not {', '.join(unknown)}",
+            "train or choose a potential that covers them",
+        )
+    if not np.all(np.isfinite(potential.parameters)):
+        raise InputError("a parameter of the potential is not a finite number", "repeat the fit")
+    if potential.magnetic:
+        _check_moments(potential, atoms.get_initial_magnetic_moments(), settings)
+
+
+def _check_moments(potential: Potential, moments: np.ndarray, settings: MdSettings) -> None:
+    if settings.relax_interval and not np.any(moments):
         raise InputError(
             "all initial magnetic moments are zero, where the energy is always stationary",
             "set_initial_magnetic_moments to a collinear pattern",
         )
+    low, high = potential.min_moment, potential.max_moment
+    if not settings.relax_interval and np.any((moments < low) | (moments > high)):
+        raise InputError(
+            f"fixed magnetic moments outside the potential's range of {low:g} to {high:g} μB",
+            "a potential means nothing there; train one with a larger max_moment",
+        )
 
 
-def _wait(child: subprocess.Popen[bytes], directory: Path, should_stop: Callable[[], bool] | None) -> int:
+def _wait(
+    child: subprocess.Popen[bytes],
+    directory: Path,
+    should_stop: Callable[[], bool] | None,
+    wall_seconds: float,
+) -> tuple[int, str]:
+    """Watch the child to its end; return its exit code and why it was killed, if it was."""
     asked: float | None = None
+    why = ""
+    started = time.monotonic()
     try:
         while True:
             try:
-                return child.wait(timeout=0.2)
+                return child.wait(timeout=0.2), why
             except subprocess.TimeoutExpired:
                 pass
+            # The child keeps its own wall time; one that is here so much later no longer runs.
+            if 0 < wall_seconds < time.monotonic() - started - START_SECONDS:
+                child.kill()
+                why = f"killed, for it no longer answered {START_SECONDS:g} s after its wall time"
             if asked is None and should_stop is not None and should_stop():
                 (directory / driver.STOP).touch()
                 asked = time.monotonic()
             if asked is not None and time.monotonic() - asked > STOP_SECONDS:
                 child.kill()
+                why = f"killed, for it did not end within {STOP_SECONDS:g} s of being asked to"
     except BaseException:
         child.kill()
         child.wait()
         raise
 
 
-def _collect(directory: Path, code: int) -> MdResult:
+def _collect(directory: Path, code: int, why: str) -> MdResult:
     complete, result = False, MdResult()
     path = directory / driver.RESULT
     if path.exists():
@@ -125,5 +163,6 @@ def _collect(directory: Path, code: int) -> MdResult:
     if not complete:
         lines = (directory / "md.log").read_text(errors="replace").strip().splitlines()
         result.state = MdState.CRASHED
-        result.message = f"exit code {code}: {lines[-1][:300] if lines else 'no message'}"
+        why = why or (lines[-1][:300] if lines else "no message")
+        result.message = f"exit code {code}: {why}"
     return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -255,3 +257,29 @@ def test_run_md_refuses_what_cannot_run(potential, tmp_path):
         run_md(potential, None, atoms, MdSettings(), tmp_path)
     with pytest.raises(InputError, match="three vectors"):
         run_md(potential, None, Atoms("Fe"), MdSettings(), tmp_path)
+    other = cell("cubic")
+    other.symbols[0] = "Ni"
+    with pytest.raises(InputError, match="not Ni"):
+        run_md(potential, None, other, MdSettings(), tmp_path)
+    outside = cell("cubic")
+    outside.set_initial_magnetic_moments(np.full(16, 2.0 * potential.max_moment))
+    with pytest.raises(InputError, match="range"):
+        run_md(potential, None, outside, MdSettings(relax_interval=0), tmp_path)
+
+
+def test_run_md_kills_a_process_that_no_longer_answers(potential, tmp_path, monkeypatch):
+    import psutil
+
+    monkeypatch.setattr("mmtp_fw.md.run.START_SECONDS", 1.0)
+
+    def freeze_child():
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # killed since
+                if "mmtp_fw.md.driver" in " ".join(child.cmdline()):
+                    child.suspend()
+        return False
+
+    settings = MdSettings(steps=10**6, relax_interval=0, wall_seconds=0.5)
+    result = run_md(potential, None, cell("cubic"), settings, tmp_path, freeze_child)
+    assert result.state is MdState.CRASHED
+    assert "no longer answered" in result.message
