@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from mmtp_fw.potential.evaluation import Evaluation
+from mmtp_fw.potential.flips import FlipResult, flip_energies, metropolis_flips
 from mmtp_fw.potential.moments import RelaxedMoments
 from mmtp_fw.potential.potential import Potential
 from mmtp_fw.potential.system import System, moments_of
 from mmtp_fw.potential.tracking import MomentTracker
 
-__all__ = ["Evaluation", "MomentTracker", "Potential", "RelaxedMoments", "System", "moments_of"]
+__all__ = [
+    "Evaluation",
+    "FlipResult",
+    "MomentTracker",
+    "Potential",
+    "RelaxedMoments",
+    "System",
+    "flip_energies",
+    "metropolis_flips",
+    "moments_of",
+]
