@@ -24,7 +24,9 @@ from numba import cfunc, types
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.jit import jit
-from mmtp_fw.potential.kernels_lanes import (
+from mmtp_fw.potential.kernels_lanes import run, scratch_doubles, scratch_integers
+from mmtp_fw.potential.lanes import address, as_integers, at, pointer
+from mmtp_fw.potential.lanes_layout import (
     COINCIDENT,
     FORCES,
     NOT_FINITE,
@@ -39,12 +41,8 @@ from mmtp_fw.potential.kernels_lanes import (
     UNKNOWN_TYPE,
     Lists,
     Results,
-    run,
-    scratch_doubles,
-    scratch_integers,
     view,
 )
-from mmtp_fw.potential.lanes import address, as_integers, at, pointer
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.potential import Potential
@@ -54,7 +52,7 @@ __all__ = [
     "OUT_SIZE", "OUT_VIRIAL", "SITE_ENERGIES", "SITE_VIRIALS", "UNKNOWN_TYPE", "kernel", "pack", "repack",
 ]  # fmt: skip
 
-# What the function returns besides the codes of `kernels_lanes`: the scratch is too small for a list.
+# What the function returns besides the codes of `lanes_layout`: the scratch is too small for a list.
 LISTS_TOO_LONG = 4
 # Head of `params`: longest list it has scratch for, number of types, then where its parts begin: integers,
 # doubles, type map, scratch of doubles, scratch of integers.

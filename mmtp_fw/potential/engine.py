@@ -17,7 +17,7 @@ from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System
 from mmtp_fw.potential.tables import Tables
 
-# What the kernels' error codes mean (`kernels_lanes`).
+# What the kernels' error codes mean (`lanes_layout`).
 _ERRORS = {1: "an atom has no species in the potential", 2: "a position or a moment is not finite",
            3: "two atoms coincide"}  # fmt: skip
 _fast: bool | None = None
@@ -83,9 +83,9 @@ def evaluate(
     if n == 0:
         return energies, f, np.zeros(6), dm
     if fast_kernels():
-        from mmtp_fw.potential import kernels_lanes, run_lanes
+        from mmtp_fw.potential import lanes_layout, run_lanes
 
-        out = np.zeros(kernels_lanes.OUT_SIZE)
+        out = np.zeros(lanes_layout.OUT_SIZE)
         try:
             code = run_lanes.evaluate(
                 *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
@@ -140,12 +140,12 @@ def _fast_gradient(
     form: Form, system: System, moments: np.ndarray, a: float, u: np.ndarray, strain: np.ndarray, h: np.ndarray,
     per_site: bool,
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    from mmtp_fw.potential import kernels_lanes, run_lanes
+    from mmtp_fw.potential import lanes_layout, run_lanes
     from mmtp_fw.potential.program import disarrange
 
     rows = len(system) if per_site else 1
     d_xi, d_constants = np.zeros((rows, len(form.xi))), np.zeros((rows, len(form.constants)))
-    d_c, out = np.zeros((rows, arranged_size(form))), np.zeros(kernels_lanes.OUT_SIZE)
+    d_c, out = np.zeros((rows, arranged_size(form))), np.zeros(lanes_layout.OUT_SIZE)
     code = run_lanes.gradient(
         *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
         a, u, strain, h, per_site, d_xi, d_constants, d_c, out,

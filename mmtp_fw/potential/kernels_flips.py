@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from mmtp_fw.potential.jit import jit
-from mmtp_fw.potential.kernels_lanes import (
+from mmtp_fw.potential.kernels_lanes import run, scratch_doubles, scratch_integers
+from mmtp_fw.potential.lanes import pointer
+from mmtp_fw.potential.lanes_layout import (
     OUT_CLOSEST,
     OUT_SIZE,
     SITE_ENERGIES,
     Lists,
     Results,
-    run,
-    scratch_doubles,
-    scratch_integers,
     view,
 )
-from mmtp_fw.potential.lanes import pointer
 from mmtp_fw.potential.run_lanes import list_addresses
 
 

@@ -10,18 +10,10 @@ from __future__ import annotations
 from collections import namedtuple
 
 from mmtp_fw.potential.jit import jit
-from mmtp_fw.potential.kernels_lanes import (
-    OK,
-    UNKNOWN_TYPE,
-    centre_basis,
-    chebyshev_lanes,
-    contract,
-    gather,
-    group_limit,
-    monomial_count,
-    monomials,
-)
 from mmtp_fw.potential.lanes import W, at, load, spread, square_root, store, totals
+from mmtp_fw.potential.lanes_layout import OK, UNKNOWN_TYPE, group_limit, monomial_count
+from mmtp_fw.potential.lanes_pairs import centre_basis, chebyshev_lanes, contract, gather, monomials
+from mmtp_fw.potential.lanes_products import products_tangent, products_tangent_adjoint, scalars_tangent
 
 # Changes: of positions (n, 3), the cell (9) and moments (n), and the factor a.
 Changes = namedtuple("Changes", ["u", "strain", "h", "a"])
@@ -171,75 +163,6 @@ def accumulate_tangent(v, pairs, mono, mono_t, sums, sums_t):
             to = (here + k) * W
             store(sums, to, load(sums, to) + s * g)
             store(sums_t, to, load(sums_t, to) + s_t * g + s * load(mono_t, k * W))
-
-
-@jit
-def products_tangent(v, value, tangent):
-    """Complete traces and products of W atoms with their tangents."""
-    for row in range(0, 4 * v.n_traces, 4):
-        to = v.traces[row] * W
-        a = v.traces[row + 1] * W
-        b = v.traces[row + 2] * W
-        c = v.traces[row + 3] * W
-        store(value, to, load(value, a) + load(value, b) + load(value, c))
-        store(tangent, to, load(tangent, a) + load(tangent, b) + load(tangent, c))
-    times = v.times
-    row = 0
-    while row < v.n_times:
-        target = times[3 * row + 2]
-        s = spread(0.0)
-        s_t = spread(0.0)
-        while row < v.n_times and times[3 * row + 2] == target:
-            i = times[3 * row] * W
-            j = times[3 * row + 1] * W
-            a = load(value, i) * v.weights[row]
-            b = load(value, j)
-            s += a * b
-            s_t += a * load(tangent, j) + load(tangent, i) * v.weights[row] * b
-            row += 1
-        store(value, target * W, s)
-        store(tangent, target * W, s_t)
-
-
-@jit
-def scalars_tangent(v, value, tangent, a, on_value, on_tangent, d_xi, stride, used):
-    """Return Σ ξ (a B + B_t) of W atoms; add a B + B_t of lane l to d_xi[l·stride:] and start the adjoints."""
-    for k in range(v.n_moments):
-        store(on_value, k * W, spread(0.0))
-        store(on_tangent, k * W, spread(0.0))
-    result = spread(0.0)
-    for s in range(v.n_scalars):
-        k = v.scalars[s] * W
-        b = load(value, k) * a + load(tangent, k)
-        result += b * v.xi[s]
-        store(on_value, k, load(on_value, k) + a * v.xi[s])
-        store(on_tangent, k, load(on_tangent, k) + v.xi[s])
-        for lane in range(used):
-            d_xi[lane * stride + s] += value[k + lane] * a + tangent[k + lane]
-    return result
-
-
-@jit
-def products_tangent_adjoint(v, value, tangent, on_value, on_tangent):
-    """Send the adjoints of values and tangents of W atoms down through products and traces."""
-    times = v.times
-    for row in range(v.n_times - 1, -1, -1):
-        i = times[3 * row] * W
-        j = times[3 * row + 1] * W
-        k = times[3 * row + 2] * W
-        a = load(on_value, k) * v.weights[row]
-        b = load(on_tangent, k) * v.weights[row]
-        store(on_tangent, i, load(on_tangent, i) + b * load(value, j))
-        store(on_tangent, j, load(on_tangent, j) + b * load(value, i))
-        store(on_value, i, load(on_value, i) + a * load(value, j) + b * load(tangent, j))
-        store(on_value, j, load(on_value, j) + a * load(value, i) + b * load(tangent, i))
-    for row in range(4 * v.n_traces - 4, -1, -4):
-        a = load(on_value, v.traces[row] * W)
-        b = load(on_tangent, v.traces[row] * W)
-        for k in range(1, 4):
-            to = v.traces[row + k] * W
-            store(on_value, to, load(on_value, to) + a)
-            store(on_tangent, to, load(on_tangent, to) + b)
 
 
 @jit

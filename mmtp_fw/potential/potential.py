@@ -13,12 +13,14 @@ from ase import Atoms
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import engine
 from mmtp_fw.potential import tables as alpha
+from mmtp_fw.potential.checks import checked_moments, extrapolations
 from mmtp_fw.potential.engine import Form
 from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.fileio import Dialect, PotentialFile, format_potential, parse_potential, read_potential
 from mmtp_fw.potential.symmetry import expand_coefficients, fold_file, fold_gradients
 from mmtp_fw.potential.system import System, moments_of
 from mmtp_fw.potential.tag import make_tag, parse_tag
+from mmtp_fw.potential.templates import random_file
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.calculator import MmtpCalculator
@@ -145,22 +147,7 @@ class Potential:
         InputError
             For values that make no potential.
         """
-        if not (r_cut > r_min >= 0):
-            raise InputError(f"r_min {r_min} and r_cut {r_cut} are no range", "0 <= r_min < r_cut (Å)")
-        if radial_size < 1 or magnetic_size < 0 or not max_moment > 0 or len(species) == 0:
-            raise InputError(
-                "radial_size must be at least 1, magnetic_size at least 0, max_moment positive, "
-                "and one species at least named"
-            )
-        tables = alpha.generate(level)
-        rng = np.random.default_rng(seed)
-        C, K, m = len(species), tables.radial_count, max(1, magnetic_size)
-        # Sizes that give forces of order eV/Å whatever the level: f_μ of order 1 per shell of neighbours.
-        c = rng.normal(size=(C, C, K, radial_size, m, m)) / ((r_cut - r_min) ** 2 * np.sqrt(radial_size) * m)
-        xi = 0.1 * rng.normal(size=len(tables.scalars)) / np.sqrt(len(tables.scalars))
-        file = PotentialFile(
-            1.0, C, "", r_min, r_cut, -max_moment, max_moment, magnetic_size, c, tables, np.zeros(C), xi
-        )
+        file = random_file(level, species, r_min, r_cut, radial_size, max_moment, magnetic_size, seed)
         potential = cls(file, species)
         potential.symmetrized = magnetic_size > 0 if symmetrized is None else symmetrized
         potential._level = level
@@ -192,19 +179,10 @@ class Potential:
         """
         form = self.form
         file = PotentialFile(
-            self.scaling,
-            len(self.species),
-            make_tag(self.species, self.symmetrized),
-            self.r_min,
-            self.r_cut,
-            self.min_moment,
-            self.max_moment,
-            self.magnetic_size,
-            form.c / self.scaling,
-            form.tables,
-            form.constants,
-            form.xi,
-        )
+            self.scaling, len(self.species), make_tag(self.species, self.symmetrized), self.r_min, self.r_cut,
+            self.min_moment, self.max_moment, self.magnetic_size, form.c / self.scaling, form.tables,
+            form.constants, form.xi,
+        )  # fmt: skip
         return format_potential(file, dialect)
 
     def write(self, path: str | Path, dialect: Dialect = "spin-mlip") -> None:
@@ -331,11 +309,11 @@ class Potential:
 
     def evaluate_system(self, system: System, moments: np.ndarray) -> Evaluation:
         """Evaluate a configuration given as arrays; see `evaluate`."""
-        moments = self._checked(moments, len(system))
+        moments = checked_moments(moments, len(system))
         energies, forces, virial, dm = engine.evaluate(self.form, system, moments)
         stress = virial / system.volume if system.volume > 0 else np.zeros(6)
         return Evaluation(
-            float(energies.sum()), energies, forces, stress, -dm, moments, self._warnings(system, moments)
+            float(energies.sum()), energies, forces, stress, -dm, moments, extrapolations(self, system, moments)
         )
 
     def energy_parameter_gradient(
@@ -355,7 +333,7 @@ class Potential:
             if isinstance(atoms, System):
                 raise InputError("moments are needed with a System")
             moments = moments_of(atoms)
-        moments = self._checked(moments, len(system))
+        moments = checked_moments(moments, len(system))
         gradient = self._gather_gradient(*engine.energy_gradient(self.form, system, moments, per_site))
         return gradient if per_site else gradient[0]
 
@@ -394,7 +372,7 @@ class Potential:
         e = np.zeros((3, 3)) if strain is None else np.ascontiguousarray(strain, dtype=float)
         h = np.zeros(n) if moment_changes is None else np.ascontiguousarray(moment_changes, dtype=float)
         value, *gradients = engine.directional_gradient(
-            self.form, system, self._checked(moments, n), float(energy), u, e, h
+            self.form, system, checked_moments(moments, n), float(energy), u, e, h
         )
         return value, self._gather_gradient(*gradients)
 
@@ -415,20 +393,3 @@ class Potential:
         from mmtp_fw.potential.calculator import MmtpCalculator
 
         return MmtpCalculator(self, relax_moments)
-
-    def _checked(self, moments: np.ndarray, n: int) -> np.ndarray:
-        moments = np.ascontiguousarray(moments, dtype=np.float64)
-        if moments.shape != (n,):
-            raise InputError(f"moments of shape {moments.shape} for {n} atoms", "one signed scalar per atom")
-        if not np.all(np.isfinite(moments)):
-            raise InputError(f"the moment of atom {int(np.argmin(np.isfinite(moments)))} is not finite")
-        return moments
-
-    def _warnings(self, system: System, moments: np.ndarray) -> tuple[str, ...]:
-        found: list[str] = []
-        outside = (moments < self.min_moment - 1e-9) | (moments > self.max_moment + 1e-9)
-        if self.magnetic and outside.any():
-            found.append(f"{int(outside.sum())} moments lie outside [{self.min_moment:g}, {self.max_moment:g}] μB")
-        if system.closest < self.r_min:
-            found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {self.r_min:g} Å")
-        return tuple(found)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from mmtp_fw.potential.jit import jit
-from mmtp_fw.potential.kernels_lanes import (
+from mmtp_fw.potential.kernels_lanes import run, scratch_doubles, scratch_integers
+from mmtp_fw.potential.kernels_lanes_gradient import Changes, Gradients, gradient_doubles, run_gradient
+from mmtp_fw.potential.lanes import address, at, pointer
+from mmtp_fw.potential.lanes_layout import (
     OUT_CLOSEST,
     SITE_ENERGIES,
     Lists,
     Results,
-    run,
-    scratch_doubles,
-    scratch_integers,
     view,
 )
-from mmtp_fw.potential.kernels_lanes_gradient import Changes, Gradients, gradient_doubles, run_gradient
-from mmtp_fw.potential.lanes import address, at, pointer
 
 
 @jit

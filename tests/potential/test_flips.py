@@ -6,7 +6,6 @@ import pytest
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential
 from mmtp_fw.potential.flips import BOLTZMANN, flip_energies, metropolis_flips
-
 from tests.potential.conftest import random_atoms
 
 POT = Potential.from_level(8, ["Fe", "Pd"], magnetic_size=3, seed=1, r_cut=4.0)

@@ -1,0 +1,41 @@
+"""What an evaluation refuses, and what it reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.potential.system import System
+
+if TYPE_CHECKING:
+    from mmtp_fw.potential.potential import Potential
+
+
+def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
+    """Return moments as a contiguous array of shape (n,).
+
+    Raises
+    ------
+    InputError
+        Another shape, or a moment that is not finite.
+    """
+    moments = np.ascontiguousarray(moments, dtype=np.float64)
+    if moments.shape != (n,):
+        raise InputError(f"moments of shape {moments.shape} for {n} atoms", "one signed scalar per atom")
+    if not np.all(np.isfinite(moments)):
+        raise InputError(f"the moment of atom {int(np.argmin(np.isfinite(moments)))} is not finite")
+    return moments
+
+
+def extrapolations(potential: Potential, system: System, moments: np.ndarray) -> tuple[str, ...]:
+    """Return in words where an evaluation leaves the ranges of the potential."""
+    found: list[str] = []
+    low, high = potential.min_moment, potential.max_moment
+    outside = (moments < low - 1e-9) | (moments > high + 1e-9)
+    if potential.magnetic and outside.any():
+        found.append(f"{int(outside.sum())} moments lie outside [{low:g}, {high:g}] μB")
+    if system.closest < potential.r_min:
+        found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {potential.r_min:g} Å")
+    return tuple(found)
