@@ -28,6 +28,8 @@ class MdSettings(BaseModel):
         Largest magnetic force after a relaxation (eV/μB).
     grade_interval : int
         Steps between two looks at the extrapolation grade.
+    candidate_interval : int
+        Fewest steps between two saved configurations: neighbours in time hardly differ.
     gamma_select, gamma_break : float
         Grade above which configurations are saved, and above which the trajectory stops.
     max_candidates : int
@@ -49,7 +51,8 @@ class MdSettings(BaseModel):
     seed: int = Field(default=1, ge=0)
     relax_interval: int = Field(default=1, ge=0)
     relax_tolerance: float = Field(default=1e-4, gt=0)
-    grade_interval: int = Field(default=5, ge=1)
+    grade_interval: int = Field(default=1, ge=1)
+    candidate_interval: int = Field(default=5, ge=1)
     gamma_select: float = Field(default=2.0, gt=0)
     gamma_break: float = Field(default=10.0, gt=0)
     max_candidates: int = Field(default=200, ge=1)

@@ -83,6 +83,7 @@ class _Run:
         self.settings, self.active_set, self.model = settings, active_set, model
         self.result = MdResult()
         self.rows: list[list[float]] = []
+        self.next_candidate = 0
         self.lammps = LammpsRun(
             atoms,
             model,
@@ -144,9 +145,11 @@ class _Run:
         snapshot = self.lammps.snapshot()
         grade = float(self.active_set.grade(snapshot))
         result.max_grade = max(result.max_grade, grade)
-        if grade > s.gamma_select or result.state is MdState.MOMENTS_AT_BOUND:
+        ends = result.state is MdState.MOMENTS_AT_BOUND or grade > s.gamma_break
+        if ends or (grade > s.gamma_select and step >= self.next_candidate):
             snapshot.info.update(step=step, grade=grade)
             result.candidates.append(snapshot)
+            self.next_candidate = step + s.candidate_interval
         if result.state is not MdState.COMPLETED:
             return grade
         if grade > s.gamma_break:

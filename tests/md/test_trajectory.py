@@ -142,6 +142,15 @@ def test_candidates_are_saved_above_one_threshold_and_the_run_stops_above_the_ot
     assert len(result.thermo["step"]) == 3
 
 
+def test_grade_is_looked_at_every_step_and_neighbours_in_time_are_not_both_saved():
+    atoms = cell("cubic")
+    grades = Grades([0.5, 0.5, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 11.0])
+    result = trajectory(Springs(atoms.get_positions()), atoms, MdSettings(steps=100), grades)
+    assert result.state is MdState.EXTRAPOLATED
+    assert result.steps_done == 8
+    assert [a.info["step"] for a in result.candidates] == [2, 7, 8]
+
+
 def test_enough_candidates_end_the_run():
     atoms = cell("cubic")
     settings = MdSettings(steps=100, grade_interval=5, max_candidates=4)
