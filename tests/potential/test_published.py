@@ -49,8 +49,6 @@ def test_motep_evaluates_our_files_alike(level, n_species, magnetic_size, symmet
     from motep.calculator import MMTP
     from motep.io.mlip.mtp import read_mmtp
 
-    if symmetrized and level > 12:
-        pytest.skip("motep takes long over doubled tables of high levels")
     species = ["Fe", "Pd", "Al"][:n_species]
     pot = Potential.from_level(
         level, species, magnetic_size=magnetic_size, seed=level, r_cut=4.5, symmetrized=symmetrized
