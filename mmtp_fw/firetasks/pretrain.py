@@ -8,8 +8,8 @@ from typing import Any
 from ase import Atoms
 from pymongo.client_session import ClientSession
 
-from mmtp_fw.database import store
 from mmtp_fw.firetasks.base import Context
+from mmtp_fw.firetasks.configurations import store_configurations
 from mmtp_fw.loop.facts import seed_of
 from mmtp_fw.structures import generate
 
@@ -36,13 +36,4 @@ class PretrainWork:
 
     def store(self, context: Context, payload: list[Atoms], session: ClientSession) -> Mapping[str, Any]:
         """Store each configuration once."""
-        hashes = [
-            store.add_configuration(
-                context.database,
-                atoms,
-                origin={"campaign": context.campaign.name, "action": context.action.key, **atoms.info},
-                session=session,
-            )
-            for atoms in payload
-        ]
-        return {"configurations": list(dict.fromkeys(hashes))}
+        return store_configurations(context, payload, session)

@@ -10,6 +10,7 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import atoms_codec, store
 from mmtp_fw.firetasks.base import Context
+from mmtp_fw.firetasks.configurations import store_configurations
 from mmtp_fw.firetasks.potentials import load_active_set
 
 
@@ -29,16 +30,7 @@ class SelectWork:
 
     def store(self, context: Context, payload: list[Atoms], session: ClientSession) -> Mapping[str, Any]:
         """Make configurations of what was selected."""
-        hashes = [
-            store.add_configuration(
-                context.database,
-                atoms,
-                origin={"campaign": context.campaign.name, "action": context.action.key, **atoms.info},
-                session=session,
-            )
-            for atoms in payload
-        ]
-        return {"configurations": list(dict.fromkeys(hashes))}
+        return store_configurations(context, payload, session)
 
     def _candidates(self, context: Context) -> list[Atoms]:
         """Return the candidates of the round that never went to DFT in this campaign."""
