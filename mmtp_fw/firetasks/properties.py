@@ -16,11 +16,10 @@ from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.facts import seed_of
-from mmtp_fw.md import MdSettings, MdState, run_md
+from mmtp_fw.md import CalculatorModel, MdResult, MdSettings, MdState, run_md, trajectory
 from mmtp_fw.properties import (
     SampledTrajectory,
     phonon_dos,
-    reference_trajectory,
     thermal_averages,
 )
 
@@ -53,9 +52,7 @@ class PropertyWork:
         values |= thermal_averages(trajectories, section.equilibration_steps)
         if section.phonon_dos:
             interval = campaign.md.timestep_fs * SAMPLE_INTERVAL
-            values["phonon_dos"] = phonon_dos(
-                trajectories, cell.numbers, interval, section.equilibration_steps
-            )
+            values["phonon_dos"] = phonon_dos(trajectories, cell.numbers, interval, section.equilibration_steps)
         return values
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
@@ -77,38 +74,36 @@ class PropertyWork:
 
 
 def _mmtp(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | None:
-    params, section = context.action.params, context.campaign.properties
-    settings = MdSettings(
+    potential = load_potential(context.database, context.action.params["potential"])
+    settings = _settings(context, replica)
+    return _sampled(run_md(potential, None, cell, settings, context.directory, context.should_stop))
+
+
+def _reference(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | None:
+    # The same integrator and thermostat as the potential's: a spectrum shows the thermostat's friction, too.
+    model = CalculatorModel(HamiltonianCalculator(), cell.get_initial_magnetic_moments())
+    return _sampled(trajectory(model, cell, _settings(context, replica), should_stop=context.should_stop))
+
+
+def _settings(context: Context, replica: int) -> MdSettings:
+    section = context.campaign.properties
+    return MdSettings(
         **{
             "temperature_K": section.temperature_K,
             "steps": section.steps,
             "timestep_fs": context.campaign.md.timestep_fs,
-            "seed": params["seed"] + replica,
+            "seed": context.action.params["seed"] + replica,
         }
         | section.settings
         | {"sample_interval": SAMPLE_INTERVAL}
     )
-    potential = load_potential(context.database, params["potential"])
-    run = run_md(potential, None, cell, settings, context.directory, context.should_stop)
+
+
+def _sampled(run: MdResult) -> SampledTrajectory | None:
     if run.state == MdState.INTERRUPTED:
         return INTERRUPTED
     velocities = np.array([frame.get_velocities() for frame in run.frames])
     return SampledTrajectory(run.state, run.steps_done, run.thermo, velocities, run.message)
-
-
-def _reference(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | None:
-    params, section = context.action.params, context.campaign.properties
-    run = reference_trajectory(
-        HamiltonianCalculator(),
-        cell,
-        section.temperature_K,
-        section.steps,
-        context.campaign.md.timestep_fs,
-        params["seed"] + replica,
-        interval=SAMPLE_INTERVAL,
-        should_stop=context.should_stop,
-    )
-    return INTERRUPTED if run is None else SampledTrajectory(MdState.COMPLETED, section.steps, *run)
 
 
 def _static(context: Context, cell: Atoms) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mmtp_fw.properties.averages import Average, average, averages_of_trajectories
 from mmtp_fw.properties.comparison import Comparison, compare, spectral_overlap
 from mmtp_fw.properties.phonons import PhononDos, vibrational_dos
-from mmtp_fw.properties.reference import reference_trajectory
 from mmtp_fw.properties.thermal import SampledTrajectory, phonon_dos, thermal_averages
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "averages_of_trajectories",
     "compare",
     "phonon_dos",
-    "reference_trajectory",
     "spectral_overlap",
     "thermal_averages",
     "vibrational_dos",
