@@ -142,7 +142,14 @@ class FitSettings(Section):
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=0.5, description="Fraction of labels kept from training, for validation"
     )
-    starts: Count = Field(default=1, description="Random starts of the first fit; the best is kept")
+    starts: Count = Field(
+        default=1, description="Random starts of the first fit, one Firework each; the best goes on"
+    )
+    ensemble: Count = Field(
+        default=5,
+        description="Potentials fitted to the final training set from different starts, one Firework each; "
+        "their spread is the uncertainty",
+    )
     settings: dict[str, Any] = Field(
         default={}, description="Further settings of the fit, by the names of mmtp_fw.fitting"
     )
@@ -174,8 +181,10 @@ class MdSection(Section):
     replicas: Count = Field(
         default=1, description="Trajectories per lattice parameter, temperature and order"
     )
-    magnetic_orders: list[Literal["ferromagnetic", "random"]] = Field(
-        default=["ferromagnetic"], min_length=1, description="Moments that trajectories start with"
+    magnetic_orders: list[Literal["ferromagnetic", "antiferromagnetic", "random"]] = Field(
+        default=["ferromagnetic"],
+        min_length=1,
+        description="Moments that trajectories start with: all up, planes that alternate, or random signs",
     )
     settings: dict[str, Any] = Field(
         default={}, description="Further settings of mmtp_fw.md, by their names there"

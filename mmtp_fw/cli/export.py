@@ -1,4 +1,4 @@
-"""`mmtp export`: potentials and training sets as files for other programs."""
+"""`mmtp export`: potentials, training sets and trajectories as files for other programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmtp_fw.errors import InputError
 if TYPE_CHECKING:
     from mmtp_fw.database import Database
 
-app = typer.Typer(help="Write potentials and training sets as files.", no_args_is_help=True)
+app = typer.Typer(help="Write potentials, training sets and trajectories as files.", no_args_is_help=True)
 
 VersionArgument = Annotated[str, typer.Argument(help="Version of the potential, a whole number.")]
 
@@ -61,6 +61,26 @@ def training_set(
     labels = [Label.model_validate(item).to_atoms() for item in documents]
     write_configurations(path, labels, formats[path.suffix], document["species"] or None)
     _tell(path, f"{len(labels)} labels", as_json)
+
+
+@app.command()
+def trajectory(
+    run: Annotated[str, typer.Argument(help="Number or key of the MD run, as `mmtp show campaign` gives it.")],
+    path: Annotated[Path, typer.Argument(help="File to write: .xyz (extended XYZ), which ASE and OVITO read.")],
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the sampled frames of an MD run with moments and velocities."""
+    from ase.io import write
+
+    from mmtp_fw.database import history, store
+
+    if path.suffix not in (".xyz", ".extxyz"):
+        raise InputError(f"{path}: unknown kind of file", "end it with .xyz or .extxyz")
+    with open_database(launchpad) as database:
+        frames = store.frames_of(database, history.md_run(database, run)["md_run"]["_id"])
+    write(path, frames, format="extxyz")
+    _tell(path, f"{len(frames)} frames", as_json)
 
 
 def _labels(database: Database, training_set: str | None) -> list[dict[str, Any]]:

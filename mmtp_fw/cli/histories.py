@@ -85,6 +85,7 @@ def potential(history: History) -> Iterator[Any]:
             "Made": document["created"],
             "Descends from": ", ".join(map(str, history["parents"])) or None,
             "Children": ", ".join(map(str, history["children"])) or None,
+            "Ensemble": _ensemble(history),
             "Labels": len(history["labels"]),
             "Against parent": f"{len(history['added'])} added, {len(history['removed'])} removed",
             **{
@@ -115,12 +116,19 @@ def potential(history: History) -> Iterator[Any]:
     yield _properties(history["properties"])
 
 
+def _ensemble(history: History) -> str | None:
+    of = history["potential"].get("member_of")
+    if of is not None:
+        return f"a member of that of potential {of}"
+    return ", ".join(map(str, history["members"])) or None
+
+
 def md_run(history: History) -> Iterator[Any]:
     """Yield what is printed of `mmtp_fw.database.history.md_run`."""
     run = history["md_run"]
     yield _title(f"MD run {run['number']}")
     wanted = ("campaign", "iteration", "potential", "state", "message", "steps", "max_grade", "n_candidates")
-    wanted += ("wall_seconds", "host", "created")
+    wanted += ("continues", "wall_seconds", "host", "created")
     facts = {name.replace("_", " "): run.get(name) for name in wanted}
     yield pairs(facts | {f"set: {name}": value for name, value in run["params"].items()})
     yield table(

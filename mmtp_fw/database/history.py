@@ -57,7 +57,8 @@ def potential(database: Database, which: str | int) -> dict[str, Any]:
     -------
     dict
         potential (the document), parents (versions back to the first), added and removed (labels against the
-        parent), labels (summary of each, see `queries.labels`), md_runs (made with it), children, properties.
+        parent), labels (summary of each, see `queries.labels`), md_runs (made with it), children, members (of its ensemble),
+        properties.
 
     Raises
     ------
@@ -94,6 +95,7 @@ def potential(database: Database, which: str | int) -> dict[str, Any]:
         "labels": _labels(database, own),
         "md_runs": list(database.md_runs.find({"potential": number}, wanted).sort("number", 1)),
         "children": [d["_id"] for d in database.potentials.find({"parent": number}, {"_id": 1})],
+        "members": [d["_id"] for d in database.potentials.find({"member_of": number}, {"_id": 1})],
         "properties": list(database.properties.find({"potential": number}).sort("_id", 1)),
     }
 

@@ -31,6 +31,7 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("action", ASCENDING)], unique=True, partialFilterExpression={"action": {"$type": "string"}}
         ),
         IndexModel([("parent", ASCENDING)]),
+        IndexModel([("member_of", ASCENDING)]),
     ],
     "training_sets": [IndexModel([("calculations", ASCENDING)])],
     "md_runs": [

@@ -190,7 +190,8 @@ def _campaign(database: Database, campaign: str) -> dict[str, Any]:
 
 def _potentials(database: Database, campaign: str) -> list[dict[str, Any]]:
     wanted = {"iteration": 1, "errors": 1, "validation_errors": 1, "fit": 1, "parent": 1, "training_set": 1}
-    return list(database.potentials.find({"campaign": campaign}, wanted).sort("_id", 1))
+    versions = {"campaign": campaign, "role": {"$ne": "member"}}
+    return list(database.potentials.find(versions, wanted).sort("_id", 1))
 
 
 def _counts(actions: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

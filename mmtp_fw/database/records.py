@@ -135,6 +135,10 @@ class PotentialDocument(Document):
     iteration : int or None
     action : str or None
         Key of the action that made it.
+    role : str
+        "version": molecular dynamics may run with it; "member": of the ensemble that measures uncertainty.
+    member_of : int or None
+        The version whose training set and ensemble it shares.
     parent : int or None
     level : int or None
     species : list of str
@@ -152,6 +156,8 @@ class PotentialDocument(Document):
     campaign: str | None = None
     iteration: int | None = None
     action: str | None = None
+    role: str = "version"
+    member_of: int | None = None
     parent: int | None = None
     level: int | None = None
     species: list[str] = Field(default_factory=list)
@@ -188,7 +194,9 @@ class MdRunDocument(Document):
         Blob of the saved configurations.
     n_candidates : int
     trajectory : str or None
-        Blob of the trajectory.
+        Blob of the sampled frames, the last step at the end; see `mmtp_fw.database.trajectories`.
+    continues : str or None
+        Key of the run whose last step it started from.
     host : str
     """
 
@@ -206,11 +214,19 @@ class MdRunDocument(Document):
     candidates: str | None = None
     n_candidates: int = 0
     trajectory: str | None = None
+    continues: str | None = None
     host: str = ""
 
 
 class PropertyDocument(Document):
-    """Averages at one lattice parameter; its id is the key of its action."""
+    """Averages at one lattice parameter; its id is the key of its action.
+
+    Attributes
+    ----------
+    campaign, iteration, source, potential, params, values
+    trajectory : str or None
+        Blob of some frames after equilibration; see `mmtp_fw.database.trajectories`.
+    """
 
     campaign: str
     iteration: int
@@ -218,6 +234,7 @@ class PropertyDocument(Document):
     potential: int | None = None
     params: dict[str, Any]
     values: dict[str, Any]
+    trajectory: str | None = None
 
 
 class ClaimDocument(Document):

@@ -16,7 +16,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from mmtp_fw.database import atoms_codec, blobs
+from mmtp_fw.database import atoms_codec, blobs, trajectories
 from mmtp_fw.database.records import (
     CalculationDocument,
     ConfigurationDocument,
@@ -26,6 +26,7 @@ from mmtp_fw.database.records import (
     PropertyDocument,
     TrainingSetDocument,
 )
+from mmtp_fw.errors import DatabaseError
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -236,10 +237,37 @@ def candidates_of(database: Database, key: str) -> list[Atoms]:
     return [atoms_codec.from_document(item) for item in blobs.get_json(database, document["candidates"])]
 
 
-def save_property(database: Database, key: str, session: ClientSession | None = None, **fields: Any) -> None:
-    """Store averages under their action's key, once; `fields` are those of `PropertyDocument`."""
+def frames_of(database: Database, key: str) -> list[Atoms]:
+    """Return the sampled frames of the trajectory of that key, an MD run's or a property's.
+
+    Raises
+    ------
+    DatabaseError
+        There is no such trajectory, or it kept no frames.
+    """
+    document = database.md_runs.find_one({"_id": key}, {"trajectory": 1})
+    document = document or database.properties.find_one({"_id": key}, {"trajectory": 1})
+    if document is None or not document.get("trajectory"):
+        raise DatabaseError(f"no frames of a trajectory '{key}' in this database", "`mmtp find` lists what is there")
+    return trajectories.unpack(blobs.get(database, document["trajectory"]))
+
+
+def last_frame(database: Database, key: str) -> Atoms:
+    """Return the configuration that the trajectory of that key ended with; see `frames_of`."""
+    return frames_of(database, key)[-1]
+
+
+def save_property(
+    database: Database,
+    key: str,
+    frames: Sequence[Atoms] = (),
+    session: ClientSession | None = None,
+    **fields: Any,
+) -> None:
+    """Store averages and some frames under their action's key, once; `fields` are those of `PropertyDocument`."""
     if database.properties.find_one({"_id": key}, {"_id": 1}, session=session) is None:
-        document = PropertyDocument(_id=key, **_plain(fields))
+        blob = blobs.put(database, trajectories.pack(frames), "trajectory") if frames else None
+        document = PropertyDocument(_id=key, trajectory=blob, **_plain(fields))
         _insert_once(database.properties, document, session)
 
 

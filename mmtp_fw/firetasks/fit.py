@@ -18,6 +18,7 @@ from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.fitting import FitSettings, Progress, Weights, fit
 from mmtp_fw.loop.facts import ACCEPTED, seed_of
+from mmtp_fw.loop.fits import VERSION
 from mmtp_fw.potential import Potential
 from mmtp_fw.selection import ActiveSet
 
@@ -30,7 +31,7 @@ class _Fitted:
     parent: int | None
     calculations: list[str]
     validation: list[str]
-    active_set: bytes
+    active_set: bytes | None
     fields: dict[str, Any]
 
 
@@ -64,11 +65,15 @@ class FitWork:
             return INTERRUPTED
         if not np.isfinite(best.loss):
             raise FitError(f"the loss is {best.loss}", "look at the labels: `mmtp find`")
-        active = ActiveSet.from_configurations(
-            best.potential, list(labels.values()), mode=campaign.selection.mode
-        )
         potential = best.potential
+        role, active = context.action.params.get("role", VERSION), None
+        if role == VERSION:  # the others never drive a trajectory
+            active = ActiveSet.from_configurations(
+                potential, list(labels.values()), mode=campaign.selection.mode
+            ).to_bytes()
         fields = {
+            "role": role,
+            "member_of": context.action.params.get("of"),
             "content_hash": potential.content_hash,
             "level": campaign.potential.level,
             "species": potential.species,
@@ -78,7 +83,7 @@ class FitWork:
             "validation_errors": best.validation_errors or {},
             "fit": {k: v for k, v in best.document().items() if k not in ("errors", "validation_errors")},
         }
-        return _Fitted(potential.dumps(), parent, list(labels), validation, active.to_bytes(), fields)
+        return _Fitted(potential.dumps(), parent, list(labels), validation, active, fields)
 
     def store(self, context: Context, payload: _Fitted, session: ClientSession) -> Mapping[str, Any]:
         """Store training set and potential."""
@@ -158,7 +163,6 @@ def _settings(context: Context) -> FitSettings:
     section = context.campaign.fit
     own = {
         "max_iterations": section.max_iterations,
-        "starts": section.starts,
         "seed": seed_of(context.campaign, context.action.key),
     }
     return FitSettings(**own | section.settings)

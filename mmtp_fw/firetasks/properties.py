@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,10 @@ from mmtp_fw.properties import (
 
 SAMPLE_INTERVAL = 5
 """Steps between two samples: 10 fs at the default time step resolve all phonons."""
+
+
+KEPT_FRAMES = 32
+"""Frames kept of an average, for what is asked of it later."""
 
 
 class PropertyWork:
@@ -53,7 +57,7 @@ class PropertyWork:
         if section.phonon_dos:
             interval = campaign.md.timestep_fs * SAMPLE_INTERVAL
             values["phonon_dos"] = phonon_dos(trajectories, cell.numbers, interval, section.equilibration_steps)
-        return values
+        return values | {"frames": _some_frames(trajectories, section.equilibration_steps)}
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
         """Store the averages; the planner's result repeats those that the summary needs."""
@@ -67,7 +71,8 @@ class PropertyWork:
             source=action.params["source"],
             potential=action.params["potential"],
             params=dict(action.params),
-            values=payload,
+            frames=payload.get("frames", ()),
+            values={name: value for name, value in payload.items() if name != "frames"},
         )
         kept = ("outcome", "message", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
         return {name: payload[name] for name in kept if name in payload}
@@ -103,7 +108,13 @@ def _sampled(run: MdResult) -> SampledTrajectory | None:
     if run.state == MdState.INTERRUPTED:
         return INTERRUPTED
     velocities = np.array([frame.get_velocities() for frame in run.frames])
-    return SampledTrajectory(run.state, run.steps_done, run.thermo, velocities, run.message)
+    return SampledTrajectory(run.state, run.steps_done, run.thermo, velocities, run.message, run.frames)
+
+
+def _some_frames(trajectories: Sequence[SampledTrajectory], equilibration_steps: int) -> list[Atoms]:
+    """Return at most `KEPT_FRAMES` frames after equilibration, evenly over all trajectories."""
+    late = [atoms for one in trajectories for atoms in one.frames if atoms.info["step"] > equilibration_steps]
+    return late[:: max(1, -(-len(late) // KEPT_FRAMES))]
 
 
 def _static(context: Context, cell: Atoms) -> dict[str, Any]:

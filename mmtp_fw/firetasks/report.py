@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from pymongo.client_session import ClientSession
 
-from mmtp_fw.database import Database
+from mmtp_fw.database import Database, store
 from mmtp_fw.firetasks.base import Context
+from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.loop.facts import ACCEPTED, FAILED
+from mmtp_fw.properties import ensemble_spread
 
 
 class ReportWork:
@@ -22,6 +24,7 @@ class ReportWork:
         summary = summarize(context.database, context.campaign.name)
         summary["stop"], summary["potential"] = params["stop"], params["potential"]
         summary["iterations"] = context.action.iteration + 1
+        summary["ensemble"] = uncertainties(context)
         return summary
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
@@ -32,6 +35,25 @@ class ReportWork:
             session=session,
         )
         return {"summary": payload}
+
+
+def uncertainties(context: Context) -> list[dict[str, float]]:
+    """Return the ensemble's spread at every lattice parameter, see `mmtp_fw.properties.ensemble_spread`.
+
+    Empty without a second member.
+    """
+    database, version = context.database, context.action.params["potential"]
+    found = database.potentials.find({"campaign": context.campaign.name, "member_of": version}, {"_id": 1})
+    versions = [version, *sorted(document["_id"] for document in found)]
+    if version is None or len(versions) < 2:
+        return []
+    ensemble = [load_potential(database, member) for member in versions]
+    own = {"campaign": context.campaign.name, "potential": version, "source": "mmtp", "trajectory": {"$ne": None}}
+    spreads = []
+    for document in database.properties.find(own, {"params": 1}):
+        spread = ensemble_spread(ensemble, store.frames_of(database, document["_id"]))
+        spreads.append({"lattice_parameter_A": document["params"]["lattice_parameter_A"], **spread})
+    return sorted(spreads, key=lambda row: row["lattice_parameter_A"])
 
 
 def summarize(database: Database, campaign_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from ase import Atoms
 
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.structures import crystal
+from mmtp_fw.structures.magnetic_orders import MagneticOrder, target_moments
 
 
 def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, seed: int) -> Atoms:
@@ -19,7 +20,7 @@ def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, se
     lattice_parameter_A : float
         Lattice parameter in Å.
     order : str
-        "ferromagnetic", or "random" signs of the typical moments.
+        "ferromagnetic", "antiferromagnetic" planes along a cubic axis, or "random" signs of the typical moments.
     seed : int
         Decides which site is which species, and the signs.
 
@@ -31,8 +32,11 @@ def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, se
     system = campaign.system
     random = np.random.default_rng(seed)
     cell = crystal(system.structure, lattice_parameter_A, system.supercell, system.composition, random)
-    moments = np.array([system.typical_moments_muB[symbol] for symbol in cell.symbols])
+    cell.info["supercell"] = tuple(system.supercell)
+    named: MagneticOrder = "antiferromagnetic" if order == "antiferromagnetic" else "ferromagnetic"
+    moments = target_moments(cell, named, system.typical_moments_muB, 0.0, 0.0, random)
     if order == "random":
         moments *= random.choice([-1.0, 1.0], len(cell))
     cell.set_initial_magnetic_moments(moments)
+    del cell.info["supercell"]
     return cell

@@ -56,7 +56,7 @@ def estimate(campaign: Campaign) -> Cost:
         From the case that the first potential selects nothing, to the case that the budget is spent.
     """
     system, budget, properties = campaign.system, campaign.budget, campaign.properties
-    basis = {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2}[system.structure]
+    basis = {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2, "sc": 1}[system.structure]
     atoms = basis * system.supercell[0] * system.supercell[1] * system.supercell[2]
     first = campaign.pretraining.structures
     rounds = min(
@@ -93,5 +93,5 @@ def _hours(campaign: Campaign, atoms: int, labels: int, scf_runs: int, steps: in
     seconds = scf_runs * _SCF_SECONDS[campaign.dft.engine]
     seconds += steps * atoms * _STEP_SECONDS_PER_ATOM["mmtp"]
     seconds += references * campaign.properties.steps * atoms * _STEP_SECONDS_PER_ATOM["reference"]
-    seconds += labels * _FIT_SECONDS_PER_LABEL
+    seconds += labels * _FIT_SECONDS_PER_LABEL * (1 + campaign.fit.ensemble)
     return seconds / 3600.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -40,6 +41,17 @@ CATEGORIES: Mapping[Kind, Category] = {
     Kind.SELECT: Category.LIGHT,
     Kind.PROPERTY: Category.MD,
     Kind.REPORT: Category.LIGHT,
+}
+
+# What keeps others waiting goes first.
+PRIORITIES: Mapping[Kind, int] = {
+    Kind.PRETRAIN: 60,
+    Kind.FIT: 60,
+    Kind.SELECT: 60,
+    Kind.LABEL: 50,
+    Kind.MD: 40,
+    Kind.PROPERTY: 30,
+    Kind.REPORT: 60,
 }
 
 ACCEPTED = "accepted"
@@ -102,6 +114,8 @@ class Fact:
         Self-consistent calculations that were spent.
     md_steps : int
         Molecular dynamics steps that were done.
+    loss : float
+        Loss that a fit reached; infinite where it isn't known.
     """
 
     key: str
@@ -113,6 +127,7 @@ class Fact:
     candidates: int = 0
     scf_runs: int = 0
     md_steps: int = 0
+    loss: float = math.inf
 
     @property
     def failed(self) -> bool:
@@ -132,6 +147,7 @@ class Fact:
             candidates=int(result.get("candidates", 0)),
             scf_runs=int(result.get("scf_runs", 0)),
             md_steps=int(result.get("md_steps", 0)),
+            loss=float(result.get("fit", {}).get("loss", math.inf)),
         )
 
 
@@ -157,6 +173,20 @@ class Facts:
         """Return the key of an action of this campaign."""
         parts = [self.campaign.name, f"{iteration:03d}", kind.value, subject]
         return "/".join(part for part in parts if part)
+
+    def action(
+        self,
+        iteration: int,
+        kind: Kind,
+        subject: str = "",
+        params: Mapping[str, Any] | None = None,
+        after: tuple[str, ...] = (),
+        priority: int | None = None,
+    ) -> Action:
+        """Return an action of this campaign with its key, category and priority."""
+        key = self.key(iteration, kind, subject)
+        priority = PRIORITIES[kind] if priority is None else priority
+        return Action(key, kind, CATEGORIES[kind], iteration, params or {}, after, priority)
 
     def of_kind(self, kind: Kind) -> Iterator[Fact]:
         """Iterate over the finished actions of a kind, by key."""

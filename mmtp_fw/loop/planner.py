@@ -11,22 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from mmtp_fw.loop.facts import ACCEPTED, CATEGORIES, Action, Fact, Facts, Kind, seed_of
-from mmtp_fw.loop.stop import StopReason, all_completed, budget_stop, labels_until
+from mmtp_fw.loop.facts import ACCEPTED, Action, Fact, Facts, Kind, seed_of
+from mmtp_fw.loop.fits import best_of, fits_of_round, members
+from mmtp_fw.loop.stop import StopReason, budget_stop, labels_until
+from mmtp_fw.loop.trajectories import chains, parts_of
 
-# What keeps others waiting goes first; the reference waits for nothing and fills idle workers.
-PRIORITIES = {
-    Kind.PRETRAIN: 60,
-    Kind.FIT: 60,
-    Kind.SELECT: 60,
-    Kind.LABEL: 50,
-    Kind.MD: 40,
-    Kind.PROPERTY: 30,
-    Kind.REPORT: 60,
-}
 REFERENCE_PRIORITY = 10
+"""The reference waits for nothing and fills idle workers."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ def due(facts: Facts) -> list[Action]:
 
 def locate(facts: Facts) -> Position:
     """Walk through the finished rounds to where the campaign stands."""
-    pretrain = _action(facts, 0, Kind.PRETRAIN)
+    pretrain = facts.action(0, Kind.PRETRAIN)
     start = facts.finished.get(pretrain.key)
     if start is None:
         return Position(0, Kind.PRETRAIN, (pretrain,))
@@ -130,13 +122,14 @@ def _learn(
     accepted = sum(facts.finished[label.key].outcome == ACCEPTED for label in labels)
     if accepted:
         after = tuple(label.key for label in labels)
-        fit = _action(facts, iteration, Kind.FIT, params={"parent": potential}, after=after)
-        fact = facts.finished.get(fit.key)
-        if fact is None:
-            return Position(iteration, Kind.FIT, (fit,), potential)
-        if fact.failed or fact.potential is None:
+        fits = fits_of_round(facts, iteration, potential, after)
+        open_fits = _unfinished(facts, fits)
+        if open_fits:
+            return Position(iteration, Kind.FIT, open_fits, potential)
+        best = best_of([facts.finished[fit.key] for fit in fits])
+        if best is None:
             return _final(facts, iteration, potential, StopReason.FIT_FAILED)
-        potential = fact.potential
+        potential = best
     if potential is None:
         return _final(facts, iteration, None, StopReason.NO_LABELS)
     return accepted, potential
@@ -153,14 +146,15 @@ def _explore(
         selected_before = any(fact.configurations for fact in _round(facts, iteration - 1, Kind.SELECT))
         reason = StopReason.STALLED if selected_before else StopReason.MD_BROKEN
         return _final(facts, iteration, potential, reason)
-    trajectories = list(_trajectories(facts, iteration, potential))
-    open_runs = _unfinished(facts, trajectories)
+    trajectories = chains(facts, iteration, potential)
+    open_runs = tuple(chain.due for chain in trajectories if chain.due is not None)
     if open_runs:
         return Position(iteration, Kind.MD, open_runs, potential)
-    runs = [facts.finished[action.key] for action in trajectories]
+    runs = parts_of(trajectories)
+    completed = all(chain.completed for chain in trajectories)
     keys = tuple(run.key for run in runs)
     if not any(run.candidates for run in runs):
-        if all_completed(runs):
+        if completed:
             return _final(facts, iteration, potential, StopReason.CONVERGED)
         return (), keys[0]
     select = _selection(facts, iteration, potential, keys)
@@ -169,7 +163,7 @@ def _explore(
         return Position(iteration, Kind.SELECT, (select,), potential)
     if fact.failed:
         return _final(facts, iteration, potential, StopReason.SELECTION_FAILED)
-    if not fact.configurations and all_completed(runs):
+    if not fact.configurations and completed:
         return _final(facts, iteration, potential, StopReason.CONVERGED)
     return fact.configurations, fact.key
 
@@ -178,12 +172,15 @@ def _final(facts: Facts, iteration: int, potential: int | None, stop: StopReason
     """Properties with the last potential, then the report."""
     properties: list[Action] = []
     if potential is not None:
-        properties = [*_properties(facts, iteration, potential), *_references(facts)]
+        properties = [
+            *_properties(facts, iteration, potential),
+            *_references(facts),
+            *members(facts, iteration, potential),
+        ]
         missing = _unfinished(facts, properties)
         if missing:
             return Position(iteration, Kind.PROPERTY, missing, potential, stop)
-    report = _action(
-        facts,
+    report = facts.action(
         iteration,
         Kind.REPORT,
         params={"stop": stop.value, "potential": potential},
@@ -192,54 +189,23 @@ def _final(facts: Facts, iteration: int, potential: int | None, stop: StopReason
     return Position(iteration, Kind.REPORT, _unfinished(facts, [report]), potential, stop)
 
 
-def _action(
-    facts: Facts,
-    iteration: int,
-    kind: Kind,
-    subject: str = "",
-    params: dict[str, Any] | None = None,
-    after: tuple[str, ...] = (),
-) -> Action:
-    key = facts.key(iteration, kind, subject)
-    return Action(key, kind, CATEGORIES[kind], iteration, params or {}, after, PRIORITIES[kind])
-
-
 def _label(facts: Facts, iteration: int, configuration: str, source: str) -> Action:
     params = {"configuration": configuration}
-    return _action(facts, iteration, Kind.LABEL, configuration, params, (source,))
-
-
-def _trajectories(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
-    md = facts.campaign.md
-    for a in facts.campaign.system.lattice_parameters_A:
-        for temperature in md.temperatures_K:
-            for order in md.magnetic_orders:
-                for replica in range(md.replicas):
-                    subject = f"a{a:g}-T{temperature:g}-{order}-{replica}"
-                    key = facts.key(iteration, Kind.MD, subject)
-                    params = {
-                        "lattice_parameter_A": a,
-                        "temperature_K": temperature,
-                        "magnetic_order": order,
-                        "replica": replica,
-                        "potential": potential,
-                        "seed": seed_of(facts.campaign, key),
-                    }
-                    yield _action(facts, iteration, Kind.MD, subject, params)
+    return facts.action(iteration, Kind.LABEL, configuration, params, (source,))
 
 
 def _selection(facts: Facts, iteration: int, potential: int, runs: tuple[str, ...]) -> Action:
     campaign = facts.campaign
     left = campaign.budget.max_labels - len(labels_until(facts, iteration))
     params = {"potential": potential, "max_count": min(campaign.selection.max_per_iteration, left)}
-    return _action(facts, iteration, Kind.SELECT, params=params, after=runs)
+    return facts.action(iteration, Kind.SELECT, params=params, after=runs)
 
 
 def _properties(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
     for a in facts.campaign.system.all_lattice_parameters_A:
         subject = f"mmtp-a{a:g}"
         params = {"source": "mmtp", "lattice_parameter_A": a, "potential": potential}
-        yield _action(facts, iteration, Kind.PROPERTY, subject, params | _seed(facts, subject))
+        yield facts.action(iteration, Kind.PROPERTY, subject, params | _seed(facts, subject))
 
 
 def _references(facts: Facts) -> Iterator[Action]:
@@ -249,7 +215,7 @@ def _references(facts: Facts) -> Iterator[Action]:
     for a in facts.campaign.system.all_lattice_parameters_A:
         subject = f"reference-a{a:g}"
         params = {"source": "reference", "lattice_parameter_A": a, "potential": None}
-        action = _action(facts, 0, Kind.PROPERTY, subject, params | _seed(facts, subject))
+        action = facts.action(0, Kind.PROPERTY, subject, params | _seed(facts, subject))
         yield replace(action, priority=REFERENCE_PRIORITY)
 
 

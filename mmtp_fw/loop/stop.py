@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 
-from mmtp_fw.loop.facts import ACCEPTED, COMPLETED, Fact, Facts, Kind
+from mmtp_fw.loop.facts import ACCEPTED, Fact, Facts, Kind
 
 FAILURES_COUNT_FROM = 10
 """Labels from which on the fraction of failures is looked at."""
@@ -71,8 +70,3 @@ def budget_stop(facts: Facts, iteration: int) -> StopReason | None:
     if sum(label.scf_runs for label in labels) >= budget.max_scf_runs:
         return StopReason.SCF_RUNS
     return None
-
-
-def all_completed(runs: Sequence[Fact]) -> bool:
-    """Return whether every MD run went to its last step."""
-    return all(run.outcome == COMPLETED for run in runs)

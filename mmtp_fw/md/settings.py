@@ -92,7 +92,9 @@ class MdResult:
         Columns step, temperature_K, potential_energy_eV, total_energy_eV, pressure_GPa,
         magnetization_muB_per_atom, grade.
     frames : list of Atoms
-        Sampled configurations with moments and velocities.
+        Sampled configurations with moments and velocities; info has step.
+    last : Atoms or None
+        The configuration that a continuation starts from.
     moment_evaluations : float
         Mean evaluations of the potential per step.
     wall_seconds : float
@@ -106,6 +108,7 @@ class MdResult:
     candidates: list[Atoms] = field(default_factory=list)
     thermo: dict[str, np.ndarray] = field(default_factory=dict)
     frames: list[Atoms] = field(default_factory=list)
+    last: Atoms | None = None
     moment_evaluations: float = 1.0
     wall_seconds: float = 0.0
     message: str = ""

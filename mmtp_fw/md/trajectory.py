@@ -108,12 +108,15 @@ class _Run:
             self.lammps.advance(steps)
             result.steps_done += steps
             self._look(result.steps_done)
-            if result.state is MdState.COMPLETED and should_stop is not None and should_stop():
+            goes_on = result.state is MdState.COMPLETED and result.steps_done < s.steps
+            if goes_on and should_stop is not None and should_stop():
                 self._end(MdState.INTERRUPTED, "asked to stop")
-            elif result.state is MdState.COMPLETED and 0 < s.wall_seconds < time.monotonic() - started:
+            elif goes_on and 0 < s.wall_seconds < time.monotonic() - started:
                 self._end(MdState.WALL_TIME, f"wall time of {s.wall_seconds:g} s is over")
             if on_progress is not None and result.steps_done % s.sample_interval == 0:
                 on_progress(self.finish())
+        if not result.frames or result.frames[-1].info["step"] != result.steps_done:
+            result.frames.append(self.snapshot())
 
     def _end(self, state: MdState, message: str) -> None:
         self.result.state, self.result.message = state, message
@@ -137,17 +140,17 @@ class _Run:
         if step % s.sample_interval == 0:
             magnetization = float(state.moments.mean())
             self.rows.append([float(step), *thermo.values(), magnetization, grade])
-            result.frames.append(self.lammps.snapshot())
+            result.frames.append(self.snapshot())
 
     def _grade(self, step: int) -> float:
         s, result = self.settings, self.result
         assert self.active_set is not None
-        snapshot = self.lammps.snapshot()
+        snapshot = self.snapshot()
         grade = float(self.active_set.grade(snapshot))
         result.max_grade = max(result.max_grade, grade)
         ends = result.state is MdState.MOMENTS_AT_BOUND or grade > s.gamma_break
         if ends or (grade > s.gamma_select and step >= self.next_candidate):
-            snapshot.info.update(step=step, grade=grade)
+            snapshot.info["grade"] = grade
             result.candidates.append(snapshot)
             self.next_candidate = step + s.candidate_interval
         if result.state is not MdState.COMPLETED:
@@ -158,9 +161,16 @@ class _Run:
             self._end(MdState.TOO_MANY_CANDIDATES, f"step {step}: {s.max_candidates} candidates")
         return grade
 
+    def snapshot(self) -> Atoms:
+        """Return the configuration of the step just made."""
+        atoms = self.lammps.snapshot()
+        atoms.info["step"] = self.result.steps_done
+        return atoms
+
     def finish(self) -> MdResult:
         """Bring the records into the result."""
         table = np.array(self.rows).reshape(-1, len(COLUMNS))
+        self.result.last = self.result.frames[-1] if self.result.frames else None
         self.result.thermo = {name: table[:, k] for k, name in enumerate(COLUMNS)}
         if isinstance(self.model, PotentialModel) and self.model.tracker.steps:
             self.result.moment_evaluations = self.model.tracker.evaluations / self.model.tracker.steps

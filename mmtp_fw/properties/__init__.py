@@ -6,6 +6,7 @@ from mmtp_fw.properties.averages import Average, average, averages_of_trajectori
 from mmtp_fw.properties.comparison import Comparison, compare, spectral_overlap
 from mmtp_fw.properties.phonons import PhononDos, vibrational_dos
 from mmtp_fw.properties.thermal import SampledTrajectory, phonon_dos, thermal_averages
+from mmtp_fw.properties.uncertainty import ensemble_spread
 
 __all__ = [
     "Average",
@@ -15,6 +16,7 @@ __all__ = [
     "average",
     "averages_of_trajectories",
     "compare",
+    "ensemble_spread",
     "phonon_dos",
     "spectral_overlap",
     "thermal_averages",

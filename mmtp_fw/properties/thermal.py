@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
 from mmtp_fw.md import MdState
 from mmtp_fw.properties.averages import averages_of_trajectories
@@ -31,6 +32,8 @@ class SampledTrajectory:
     velocities : ndarray, shape (samples or fewer, n, 3)
         Of the last samples, in one unit.
     message : str
+    frames : sequence of Atoms
+        The samples themselves, the first the start.
     """
 
     state: MdState
@@ -38,6 +41,7 @@ class SampledTrajectory:
     thermo: Mapping[str, np.ndarray]
     velocities: np.ndarray
     message: str = ""
+    frames: Sequence[Atoms] = ()
 
 
 def thermal_averages(trajectories: Sequence[SampledTrajectory], equilibration_steps: int) -> dict[str, float]:

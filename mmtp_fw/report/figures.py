@@ -98,7 +98,7 @@ def grades(data: Data) -> Figure | None:
 
 def errors(data: Data) -> Figure | None:
     """RMSE of every potential on its training and validation labels."""
-    potentials = [item for item in data["potentials"] if item["errors"]]
+    potentials = [item for item in data["potentials"] if item["errors"] and item["role"] == "version"]
     if not potentials:
         return None
     figure, axes = panels(2, 2, (8.4, 5.2))

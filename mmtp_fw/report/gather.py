@@ -10,6 +10,10 @@ from ase.data import chemical_symbols
 from mmtp_fw.database import Database
 from mmtp_fw.errors import InputError
 from mmtp_fw.firetasks.report import summarize
+from mmtp_fw.loop.facts import Fact
+from mmtp_fw.loop.fits import MEMBER, best_of
+from mmtp_fw.loop.gather import gather
+from mmtp_fw.loop.planner import locate
 from mmtp_fw.loop.stop import EXPLANATIONS, StopReason
 
 QUANTITIES = ("magnetization_muB_per_atom", "pressure_GPa")
@@ -61,7 +65,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     data["summary"] = summarize(database, campaign_id) | {
         "iterations": len(data["iterations"]),
         "stop": document.get("stop"),
-        "potential": data["potentials"][-1]["version"] if data["potentials"] else None,
+        "potential": locate(gather(database, campaign_id)).potential,
         "campaign": campaign_id,
     }
     return data
@@ -83,6 +87,7 @@ def _potentials(database: Database, campaign_id: str) -> list[dict[str, Any]]:
             {
                 "version": document["_id"],
                 "iteration": document.get("iteration"),
+                "role": document.get("role", "version"),
                 "parent": document.get("parent"),
                 "level": document.get("level"),
                 "n_parameters": document.get("n_parameters"),
@@ -203,6 +208,8 @@ def _properties(
     """Return the averages of the newest round of each source and volume."""
     asked = [action for action in actions if action["kind"] == "property" and action.get("result")]
     values = _by_id(database.properties.find({"_id": {"$in": [action["_id"] for action in asked]}}))
+    summary = next((a["result"]["summary"] for a in actions if a["kind"] == "report" and a.get("result")), {})
+    spreads = {row["lattice_parameter_A"]: row for row in summary.get("ensemble", ())}
     newest: dict[tuple[str, float], dict[str, Any]] = {}
     for action in sorted(asked, key=lambda item: int(item["iteration"])):
         params, result = action["params"], action["result"]
@@ -216,6 +223,7 @@ def _properties(
             "lattice_parameter_A": a,
             "held_out": a in held_out,
             "potential": params.get("potential"),
+            "spread": spreads.get(a, {}) if params["source"] == "mmtp" else {},
         }
     return [newest[key] for key in sorted(newest)]
 
@@ -250,6 +258,11 @@ def _failures(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _iterations(actions: Iterable[Mapping[str, Any]], data: Mapping[str, Any]) -> list[dict[str, Any]]:
     rounds: dict[int, dict[str, Any]] = {}
+    fits = [
+        Fact.from_result(action["_id"], action["kind"], action["iteration"], action["result"])
+        for action in actions
+        if action["kind"] == "fit" and action.get("result") and action["params"].get("role") != MEMBER
+    ]
     for action in actions:
         if action["kind"] in ("property", "report"):
             continue
@@ -259,8 +272,6 @@ def _iterations(actions: Iterable[Mapping[str, Any]], data: Mapping[str, Any]) -
             row["generated"] = len(result.get("configurations", ()))
         elif action["kind"] == "select":
             row["selected"] = len(result.get("configurations", ()))
-        elif action["kind"] == "fit":
-            row["potential"] = result.get("potential")
         elif action["kind"] == "label":
             row[result.get("outcome", "open")] = row.get(result.get("outcome", "open"), 0) + 1
             row["scf_runs"] += result.get("scf_runs", 0)
@@ -269,6 +280,8 @@ def _iterations(actions: Iterable[Mapping[str, Any]], data: Mapping[str, Any]) -
             row["md_completed"] += result.get("outcome") == "completed"
             row["md_steps"] += result.get("md_steps", 0)
             row["candidates"] += result.get("candidates", 0)
+    for number, row in rounds.items():
+        row["potential"] = best_of([fit for fit in fits if fit.iteration == number])
     for run in data["md_runs"]:
         row = rounds.get(run["iteration"])
         if row is not None and run["max_grade"] is not None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import ase.io
 import pytest
 from ruamel.yaml import YAML
 from small_campaign import SMALL
@@ -87,6 +88,11 @@ def test_a_campaign_by_command(place, call):
         call("export", "training-set", str(version), name)
         found = call("potential", "evaluate", "p.mmtp", name, "--species", "Fe,Pd", "--json")
         assert len(json.loads(found)) == len(history["labels"])
+    assert len(history["members"]) == 4, "the ensemble is the version and four more"
+    call("export", "trajectory", "1", "run.xyz")
+    frames = ase.io.read(place / "run.xyz", ":")
+    assert len(frames) >= 1 and frames[0].get_initial_magnetic_moments().any()
+    assert "run.pdf" in call("export", "trajectory", "1", "run.pdf", ok=False)
     assert "0 problems" in call("db", "check")
     call("db", "backup", "all.bak")
     assert "exists" in call("db", "backup", "all.bak", ok=False)

@@ -35,6 +35,7 @@ COMMANDS = (
     "export",
     "export potential",
     "export training-set",
+    "export trajectory",
     "potential",
     "potential fit",
     "potential evaluate",

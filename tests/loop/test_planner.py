@@ -107,7 +107,57 @@ def test_md_uses_the_newest_potential_and_held_out_volumes_are_never_explored():
 def test_one_bad_configuration_stops_nothing():
     world, position = end(changed(Kind.LABEL, lambda a: a.params["configuration"] == "p1", outcome="failed"))
     assert position.stop == StopReason.CONVERGED
-    assert world.count(Kind.FIT) == 3
+    assert world.count(Kind.FIT) == 3 + 4, "one per round and four more members of the ensemble"
+
+
+def test_random_starts_are_fireworks_of_their_own_and_the_best_goes_on():
+    def answer(action):
+        if action.kind == Kind.FIT and action.iteration == 0:
+            k = int(action.key[-1])
+            return {"potential": 10 + k, "fit": {"loss": [3.0, 1.0, 2.0][k]}} if k else {"outcome": "failed"}
+        return usual(action)
+
+    world, _ = end(answer, fit={"starts": 3, "ensemble": 1})
+    fits = [action for _, actions in world.history for action in actions if action.kind == Kind.FIT]
+    assert [fit.key for fit in fits[:3]] == [f"c/000/fit/start-{k}" for k in range(3)]
+    assert fits[3].params["parent"] == 11, "the smallest loss of those that did not fail"
+    assert len(fits) == 3 + 2
+
+
+def test_members_of_the_ensemble_share_the_last_version_and_never_drive_md():
+    world, position = end(usual, fit={"ensemble": 3})
+    actions = [action for _, actions in world.history for action in actions]
+    members = [action for action in actions if action.params.get("role") == "member"]
+    assert [member.key for member in members] == ["c/002/fit/member-1", "c/002/fit/member-2"]
+    assert {member.params["of"] for member in members} == {position.potential}
+    report = next(action for action in actions if action.kind == Kind.REPORT)
+    assert {member.key for member in members} <= set(report.after)
+
+
+def test_a_trajectory_cut_off_by_its_wall_time_goes_on_where_it_stopped():
+    def answer(action):
+        if action.kind == Kind.MD and action.iteration == 2 and action.params["lattice_parameter_A"] == 3.7:
+            done = min(400, action.params["steps"])
+            left = action.params["steps"] - done
+            return {"outcome": "wall_time" if left else "completed", "md_steps": done, "md_run": 1}
+        return usual(action)
+
+    world, position = end(answer)
+    assert position.stop == StopReason.CONVERGED
+    parts = [a for _, actions in world.history for a in actions if a.kind == Kind.MD and "part" in a.params]
+    first = "c/002/md/a3.7-T300-ferromagnetic-0"
+    assert [(a.key, a.params["steps"], a.params["continues"]) for a in parts] == [
+        (f"{first}-part1", 600, first),
+        (f"{first}-part2", 200, f"{first}-part1"),
+    ]
+    assert all(part.params["potential"] == position.potential for part in parts)
+
+
+def test_a_trajectory_that_never_moves_is_given_up():
+    answer = changed(Kind.MD, lambda a: a.iteration >= 1, outcome="wall_time", candidates=0)
+    world, position = end(answer)
+    assert position.stop == StopReason.MD_BROKEN
+    assert sum(fact.iteration == 1 for fact in world.facts.of_kind(Kind.MD)) == 2 * 3, "two volumes, three parts"
 
 
 def test_no_accepted_label_ends_with_a_report_and_no_properties():

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.properties import average, averages_of_trajectories, compare, spectral_overlap, vibrational_dos
+from mmtp_fw.potential import Potential
+from mmtp_fw.properties import (
+    average,
+    averages_of_trajectories,
+    compare,
+    ensemble_spread,
+    spectral_overlap,
+    vibrational_dos,
+)
 
 
 def test_error_of_a_correlated_series_is_that_of_its_mean():
@@ -61,3 +70,28 @@ def test_overlap_is_one_for_equal_and_zero_for_disjoint_spectra():
     one, other = np.exp(-((grid - 3) ** 2)), np.where(grid > 8, 1.0, 0.0)
     assert spectral_overlap(grid, one, 5 * one) == pytest.approx(1.0)
     assert spectral_overlap(grid, one, other) < 1e-4
+
+
+def test_spread_of_an_ensemble():
+    atoms = bulk("Fe", cubic=True)
+    atoms.rattle(0.05, seed=2)
+    atoms.set_initial_magnetic_moments([1.0, 1.0])
+    member = Potential.from_level(4, ["Fe"], r_min=1.5, r_cut=4.0, max_moment=3.0, magnetic_size=3, seed=5)
+    same = ensemble_spread([member, member], [atoms])
+    assert same == dict.fromkeys(same, 0.0)
+    other = Potential.loads(member.dumps())
+    other.parameters = 1.01 * member.parameters
+    spread = ensemble_spread([member, other], [atoms])
+    energies, forces = [], []
+    for one in (member, other):
+        result = one.evaluate(atoms, moments=one.relax_moments(atoms).moments)
+        energies.append(result.energy / len(atoms))
+        forces.append(result.forces)
+    assert spread["energy_eV_per_atom"] == pytest.approx(abs(energies[0] - energies[1]) / np.sqrt(2))
+    differences = (forces[0] - forces[1]) / np.sqrt(2)
+    assert spread["forces_eV_per_A"] == pytest.approx(np.sqrt(np.mean(differences**2)))
+
+
+def test_one_potential_has_no_spread():
+    with pytest.raises(InputError, match="two potentials"):
+        ensemble_spread([], [])

@@ -143,6 +143,7 @@ def _potential(k: int) -> dict[str, Any]:
         "version": k + 1,
         "iteration": k,
         "parent": k or None,
+        "role": "version",
         "level": 8,
         "n_parameters": 297,
         "training": 22 + 8 * k,
@@ -165,6 +166,7 @@ def _property(source: str, a: float) -> dict[str, Any]:
         "magnetization_muB_per_atom_error": 0.004,
         "pressure_GPa": 55 * (3.73 - a) / 0.13 * 0.2 + 20 * shift,
         "pressure_GPa_error": 0.08,
+        "spread": {"magnetization_muB_per_atom": 0.002, "pressure_GPa": 0.05} if source == "mmtp" else {},
         "md_steps": 2000,
         "outcome": "done",
     }

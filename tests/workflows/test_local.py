@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,11 +10,12 @@ import sys
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
-from small_campaign import check_finished, labels_of, small
+from small_campaign import SMALL, check_finished, labels_of, small
 
-from mmtp_fw.database import Database
+from mmtp_fw.database import Database, store
 from mmtp_fw.loop.facts import Kind
 from mmtp_fw.workflows.local import LocalRun
 from mmtp_fw.workflows.submit import submit_campaign
@@ -56,6 +58,31 @@ def test_a_campaign_end_to_end(database, tmp_path):
     assert {n: c for n, c in after.items() if n != "suspicions"} == {
         n: c for n, c in before.items() if n != "suspicions"
     }
+
+
+def test_trajectories_go_on_after_their_wall_time(database, tmp_path):
+    intervals = {"sample_interval": 10, "grade_interval": 10}
+    run(
+        database,
+        tmp_path,
+        "parts",
+        system=SMALL["system"] | {"lattice_parameters_A": [3.72], "held_out_lattice_parameters_A": []},
+        fit={"max_iterations": 30, "ensemble": 1},
+        selection={"gamma_select": 1e8, "gamma_break": 1e9},
+        md={"steps": 30, "settings": {"wall_seconds": 1e-3, "relax_interval": 0} | intervals},
+    )
+    check_finished(database, "parts")
+    parts = list(database.md_runs.find().sort("number", 1))
+    assert [part["state"] for part in parts] == ["wall_time", "wall_time", "completed"]
+    assert [part["steps"] for part in parts] == [10, 10, 10]
+    assert [part["continues"] for part in parts] == [None, parts[0]["_id"], parts[1]["_id"]]
+    for one, other in itertools.pairwise(parts):
+        end, start = store.frames_of(database, one["_id"])[-1], store.frames_of(database, other["_id"])[0]
+        assert np.allclose(end.get_scaled_positions(), start.get_scaled_positions(), atol=1e-12)
+        assert np.allclose(end.get_velocities(), start.get_velocities(), rtol=1e-6)
+        assert np.allclose(
+            end.get_initial_magnetic_moments(), start.get_initial_magnetic_moments(), atol=1e-3
+        )
 
 
 def test_killed_workers_change_nothing(database, tmp_path):
