@@ -35,7 +35,8 @@ POTCAR = """ PAW_PBE {symbol} 01Jan2000
    RDEP   =    2.442    radius for radial grids
    RDEPT  =    1.890    core radius for aug-charge
  END of PSCTR-controll parameters
- A stand-in without any pseudopotential in it.
+ local part: a stand-in without any pseudopotential in it
+  0.10000000E+01  0.20000000E+01  0.30000000E+01
  End of Dataset
 """
 
