@@ -86,10 +86,8 @@ def summary_line(state: dict[str, Any]) -> str:
     if state["complete"]:
         parts.append("finished")
     else:
-        parts.append(
-            state["phase"]
-            + (f" ({state['due'][state['phase']]} open)" if state["due"].get(state["phase"]) else "")
-        )
+        open_kinds = sorted(state["due"].items(), key=lambda item: item[0] != state["phase"])
+        parts.append(", ".join(f"{kind} ({count} open)" for kind, count in open_kinds) or state["phase"])
     parts.append(
         f"labels {labels['accepted']} accepted"
         + (f", {labels['rejected']} rejected" if labels["rejected"] else "")

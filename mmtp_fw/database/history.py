@@ -57,8 +57,8 @@ def potential(database: Database, which: str | int) -> dict[str, Any]:
     -------
     dict
         potential (the document), parents (versions back to the first), added and removed (labels against the
-        parent), labels (summary of each, see `queries.labels`), md_runs (made with it), children, members (of its ensemble),
-        properties.
+        parent), labels (summary of each, see `queries.labels`), md_runs (made with it),
+        children, members (of its ensemble), properties.
 
     Raises
     ------

@@ -67,6 +67,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
         "stop": document.get("stop"),
         "potential": locate(gather(database, campaign_id)).potential,
         "campaign": campaign_id,
+        "ensemble": _ensemble(actions),
     }
     return data
 
@@ -208,8 +209,7 @@ def _properties(
     """Return the averages of the newest round of each source and volume."""
     asked = [action for action in actions if action["kind"] == "property" and action.get("result")]
     values = _by_id(database.properties.find({"_id": {"$in": [action["_id"] for action in asked]}}))
-    summary = next((a["result"]["summary"] for a in actions if a["kind"] == "report" and a.get("result")), {})
-    spreads = {row["lattice_parameter_A"]: row for row in summary.get("ensemble", ())}
+    spreads = {row["lattice_parameter_A"]: row for row in _ensemble(actions)}
     newest: dict[tuple[str, float], dict[str, Any]] = {}
     for action in sorted(asked, key=lambda item: int(item["iteration"])):
         params, result = action["params"], action["result"]
@@ -226,6 +226,12 @@ def _properties(
             "spread": spreads.get(a, {}) if params["source"] == "mmtp" else {},
         }
     return [newest[key] for key in sorted(newest)]
+
+
+def _ensemble(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Return the ensemble's spread by lattice parameter, which the report action computed."""
+    results = [action["result"] for action in actions if action["kind"] == "report" and action.get("result")]
+    return list(results[0].get("summary", {}).get("ensemble", ())) if results else []
 
 
 def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:
