@@ -42,7 +42,7 @@ def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) ->
     for potential in potentials:
         rows, per_frame = [], []
         for atoms in frames:
-            relaxed = potential.relax_moments(atoms)
+            relaxed = potential.relax_moments(atoms, start=atoms.get_initial_magnetic_moments())
             result = potential.evaluate(atoms, moments=relaxed.moments)
             pressure = -float(np.mean(result.stress[:3])) / units.GPa
             rows.append([relaxed.moments.mean(), pressure, result.energy / len(atoms)])
