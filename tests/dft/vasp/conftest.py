@@ -49,21 +49,32 @@ def potcar_text(species: str, symbol: str | None = None) -> str:
     )
 
 
-@pytest.fixture
-def potcars(tmp_path, monkeypatch) -> Path:
-    """A POTCAR library of Fe (plain) and Pd (gzipped), named by PMG_VASP_PSP_DIR."""
-    library = tmp_path / "potcars"
+@pytest.fixture(scope="session")
+def library(tmp_path_factory) -> Path:
+    """A POTCAR library of Fe (plain) and Pd (gzipped)."""
+    library = tmp_path_factory.mktemp("potcars")
     folder = library / "POT_GGA_PAW_PBE_54"
     (folder / "Fe").mkdir(parents=True)
     (folder / "Fe" / "POTCAR").write_text(potcar_text("Fe"))
     with gzip.open(folder / "POTCAR.Pd.gz", "wt") as file:
         file.write(potcar_text("Pd"))
+    return library
+
+
+@pytest.fixture
+def potcars(library, monkeypatch) -> Path:
+    """The library, named by PMG_VASP_PSP_DIR."""
     monkeypatch.setenv("PMG_VASP_PSP_DIR", str(library))
     monkeypatch.delenv("MMTP_VASP_COMMAND", raising=False)
     return library
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command() -> str:
-    """The command line that starts the stand-in with the interpreter of the tests."""
+    """Return the command line that starts the stand-in with the interpreter of the tests."""
     return shlex.join([sys.executable, str(STANDIN)])
+
+
+def pytest_configure(config):
+    # The POTCARs here are invented, so pymatgen cannot know them.
+    config.addinivalue_line("filterwarnings", "ignore:POTCAR data with symbol")
