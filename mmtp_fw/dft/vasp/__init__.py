@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmtp_fw.dft.vasp.engine import VaspEngine
 from mmtp_fw.dft.vasp.settings import VaspSettings
 
-__all__ = ["VaspSettings"]
+__all__ = ["VaspEngine", "VaspSettings"]

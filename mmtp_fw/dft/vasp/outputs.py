@@ -20,6 +20,10 @@ _TITLE = re.compile(r"^\s*magnetization \(([xyz])\)\s*$")
 _SAME_ENERGY = 1e-6
 
 
+class IncompleteOutputError(EngineError):
+    """VASP's files are missing, empty or cut off: it did not come to its end."""
+
+
 @dataclass(frozen=True)
 class VaspOutput:
     """What one calculation found, in the order of POSCAR.
@@ -81,19 +85,21 @@ def read_output(directory: Path, n: int, constrained: bool) -> VaspOutput:
 
     Raises
     ------
+    IncompleteOutputError
+        A file is missing or cut off.
     EngineError
-        A file is missing, cut off, of another number of ions, or of another run than the others.
+        One of another number of ions, or of another run than the others.
     """
     outcar = _text(directory / "OUTCAR")
     if FINISHED not in outcar:
-        raise EngineError(f"{directory / 'OUTCAR'} is cut off: VASP did not come to its end", "was it killed?")
+        raise IncompleteOutputError(f"{directory / 'OUTCAR'} is cut off", "VASP did not come to its end: killed?")
     oszicar = parse_oszicar(_text(directory / "OSZICAR"), n)
     free, forces, stress = _vasprun(directory / "vasprun.xml", n)
     final = moments_table(outcar, n)
     if final is None:
         raise EngineError(f"{directory / 'OUTCAR'} has no table 'magnetization (z)' of {n} ions", "LORBIT = 11?")
     if constrained and oszicar.smoothed is None:
-        raise EngineError(f"{directory / 'OSZICAR'} has no table MW_int/M_int of {n} ions")
+        raise IncompleteOutputError(f"{directory / 'OSZICAR'} has no table MW_int/M_int of {n} ions")
     _same_run(directory, free, oszicar)
     message = "" if _CONVERGED.search(outcar) else f"not converged in {oszicar.steps} electronic steps"
     numbers = [free, oszicar.penalty_eV, forces, final]
@@ -163,9 +169,9 @@ def _vasprun(path: Path, n: int) -> tuple[float, np.ndarray, np.ndarray | None]:
         free = float(last["e_fr_energy"])
         forces = np.array(last["forces"], dtype=float)
     except XMLSyntaxError as error:
-        raise EngineError(f"{path} is cut off: {error}", "was VASP killed?") from error
+        raise IncompleteOutputError(f"{path} is cut off: {error}", "was VASP killed?") from error
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise EngineError(f"{path} has no complete ionic step: {type(error).__name__}: {error}") from error
+        raise IncompleteOutputError(f"{path} has no complete ionic step: {type(error).__name__}: {error}") from error
     if forces.shape != (n, 3):
         raise EngineError(f"{path} has forces on {len(forces)} ions, asked were {n}")
     stress = None
@@ -179,7 +185,7 @@ def _vasprun(path: Path, n: int) -> tuple[float, np.ndarray, np.ndarray | None]:
 def _same_run(directory: Path, free: float, oszicar: Oszicar) -> None:
     printed = oszicar.free_energy_eV
     if printed is None:
-        raise EngineError(f"{directory / 'OSZICAR'} has no line 'F=': VASP did not come to its end")
+        raise IncompleteOutputError(f"{directory / 'OSZICAR'} has no line 'F=': VASP did not come to its end")
     if np.isfinite(free) and np.isfinite(printed) and abs(free - printed) > _SAME_ENERGY * max(1.0, abs(free)):
         raise EngineError(f"{directory}: vasprun.xml says F = {free:.6f} eV, OSZICAR {printed:.6f}", "of one run?")
 
@@ -188,7 +194,7 @@ def _text(path: Path) -> str:
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError as error:
-        raise EngineError(f"VASP wrote no {path}") from error
+        raise IncompleteOutputError(f"VASP wrote no {path}") from error
     if not text.strip():
-        raise EngineError(f"{path} is empty: VASP ended at once", "see vasp.out beside it")
+        raise IncompleteOutputError(f"{path} is empty: VASP ended at once", "see vasp.out beside it")
     return text

@@ -16,7 +16,7 @@ Environment:
   - ``edddav``: not with ALGO = All and a fresh start
   - ``flipped``: the first moment has the wrong sign, unless started afresh from MAGMOM
   - ``nan``: forces are NaN, unless started afresh
-  - ``killed``, ``truncated``, ``wrong_ions``, ``segfault``, ``hang`` (deaf to STOPCAR): always
+  - ``flipped_always``, ``killed``, ``truncated``, ``wrong_ions``, ``segfault``, ``hang`` (deaf to STOPCAR): always
 
 - ``VASP_STANDIN_STEP_SECONDS``: how long an electronic step takes.
 - ``VASP_STANDIN_JUMP_SCALE``: `jump_limit_scale` of the Hamiltonian.
@@ -33,9 +33,6 @@ from pathlib import Path
 
 import numpy as np
 import standin_files as files
-
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest
-from mmtp_fw.dft.hamiltonian import MAX_STEPS, HamiltonianEngine
 
 
 def main() -> int:
@@ -123,6 +120,10 @@ def wanted_failures(incar: dict[str, str]) -> set[str]:
 
 
 def compute(incar: dict[str, str], failures: set[str]) -> files.State:
+    # Here, since it takes a second: who fails at once shall not wait for it.
+    from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest
+    from mmtp_fw.dft.hamiltonian import MAX_STEPS, HamiltonianEngine
+
     atoms = files.read_poscar()
     Path(".standin-restart").unlink(missing_ok=True)
     engine = HamiltonianEngine(float(os.environ.get("VASP_STANDIN_JUMP_SCALE", "1")))
@@ -140,7 +141,7 @@ def compute(incar: dict[str, str], failures: set[str]) -> files.State:
         Path(".standin-restart").write_text(json.dumps(found.restart))
     final, smooth, plain = (np.array(found.moments[key]) for key in (FINAL, SMOOTHED, UNSMOOTHED))
     converged, forces, penalty = found.converged and "no_convergence" not in failures, found.forces, found.penalty_eV
-    if "flipped" in failures:
+    if failures & {"flipped", "flipped_always"}:
         final[0], smooth[0], plain[0] = -final[0], -smooth[0], -plain[0]
         penalty = 0.0 if strength is None else float(strength * np.sum((smooth - constraint) ** 2))
     if "wrong_ions" in failures:

@@ -1,0 +1,273 @@
+"""One run of VASP in its directory: the process, what became of it, and the changes that handlers may make."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from custodian.custodian import Job
+from pymatgen.io.vasp.inputs import Incar
+
+from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
+from mmtp_fw.errors import EngineError
+
+RESTART_FILES = ("WAVECAR", "CHGCAR")
+STANDARD_OUTPUT, STANDARD_ERROR = "vasp.out", "vasp.err"
+OUTPUT_FILES = (
+    "OUTCAR", "OSZICAR", "vasprun.xml", "CONTCAR", "EIGENVAL", "DOSCAR", "PROCAR", "XDATCAR", "IBZKPT", "PCDAT",
+    "CHG", "REPORT", "STOPCAR", "vaspout.h5", STANDARD_OUTPUT, STANDARD_ERROR,
+)  # fmt: skip
+
+CHANGEABLE_INCAR = frozenset({"ALGO", "AMIX", "BMIX", "AMIX_MAG", "BMIX_MAG", "ISTART", "ICHARG"})
+"""INCAR tags that a correction may change: the way to the answer, never what the answer means."""
+
+# A moment that small has no sign to lose.
+_SIGNED_ABOVE_muB = 0.2
+_PR_SET_PDEATHSIG = 1
+
+
+class Symptom(StrEnum):
+    """What is wrong with a run that has ended, in the order in which it is looked for."""
+
+    STOPPED = "stopped on request"
+    ZBRENT = "ZBRENT: the line minimisation failed"
+    EDDDAV = "EDDDAV: the diagonalisation failed"
+    CUT_OFF = "VASP did not come to its end"
+    NOT_FINITE = "energy, forces or moments are not finite"
+    NOT_CONVERGED = "no convergence"
+    FLIPPED = "a moment has the wrong sign"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a handler saw and did: its name, the symptom, and the changes in words."""
+
+    handler: str
+    symptom: str
+    changes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.symptom} ({', '.join(self.changes)})"
+
+
+@dataclass
+class VaspRun:
+    """The state that job, handlers and engine share during one calculation.
+
+    Attributes
+    ----------
+    directory : Path
+        With all input files in it.
+    command : sequence of str
+    n : int
+        Number of ions.
+    constraint : ndarray, shape (n,), or None
+        m^constr along z in the order of POSCAR (μB); None without constraint.
+    penalised : bool
+        Whether INCAR has a penalty, if only one that measures.
+    sources : mapping of str to Path
+        Where WAVECAR and CHGCAR came from, to come from there again.
+    should_stop : callable
+    stop_grace_s : float
+    corrections : list of Correction
+        Made so far.
+    """
+
+    directory: Path
+    command: Sequence[str]
+    n: int
+    constraint: np.ndarray | None
+    penalised: bool
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    should_stop: Callable[[], bool] = lambda: False
+    stop_grace_s: float = 0.0
+    corrections: list[Correction] = field(default_factory=list)
+    stopping: float | None = None
+    process: subprocess.Popen[bytes] | None = None
+    _seen: tuple[Symptom | None] | None = None
+
+    # -- the process -----------------------------------------------------------------------------------
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start VASP in a session of its own, after the traces of an earlier try are gone."""
+        for name in OUTPUT_FILES:
+            (self.directory / name).unlink(missing_ok=True)
+        self._seen = None
+        output, error = self.directory / STANDARD_OUTPUT, self.directory / STANDARD_ERROR
+        with output.open("wb") as standard, error.open("wb") as errors:
+            try:
+                self.process = subprocess.Popen(
+                    list(self.command), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=standard, stderr=errors,
+                    start_new_session=True, preexec_fn=_end_with_parent,
+                )  # fmt: skip
+            except OSError as failure:
+                raise EngineError(f"VASP can't be started: {failure}", "see MMTP_VASP_COMMAND") from failure
+        return self.process
+
+    @property
+    def running(self) -> bool:
+        """Whether VASP is still there."""
+        return self.process is not None and self.process.poll() is None
+
+    def request_stop(self) -> None:
+        """Ask VASP to stop at the next electronic step, writing WAVECAR and CHGCAR."""
+        if self.stopping is None:
+            self.stopping = time.monotonic()
+            (self.directory / "STOPCAR").write_text("LABORT = .TRUE.\n")
+
+    def terminate(self) -> None:
+        """End VASP and every process that it has started."""
+        process = self.process
+        if process is None or process.poll() is not None:
+            return
+        for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(timeout=patience)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+            except ProcessLookupError:
+                process.wait()
+                return
+
+    # -- what became of it -----------------------------------------------------------------------------
+
+    def read(self) -> VaspOutput:
+        """Return what it found; `EngineError` where the files are of no use."""
+        return read_output(self.directory, self.n, self.penalised)
+
+    def symptom(self) -> Symptom | None:
+        """Return what is wrong after VASP has ended, the same until it is started again."""
+        if self._seen is None:
+            self._seen = (self._symptom(),)
+        return self._seen[0]
+
+    def _symptom(self) -> Symptom | None:
+        said = self.said()
+        found: VaspOutput | None
+        try:
+            found = self.read()
+        except IncompleteOutputError:
+            found = None
+        if self.stopping is not None and (found is None or not found.converged):
+            return Symptom.STOPPED
+        if found is not None and found.converged:
+            return Symptom.FLIPPED if self._flipped(found) else None
+        if "ZBRENT" in said:
+            return Symptom.ZBRENT
+        if re.search(r"Error EDDDAV|EDDDAV: Call to ZHEGV", said):
+            return Symptom.EDDDAV
+        if found is None:
+            return Symptom.CUT_OFF
+        return Symptom.NOT_FINITE if "not finite" in found.message else Symptom.NOT_CONVERGED
+
+    def _flipped(self, found: VaspOutput) -> bool:
+        if self.constraint is None:
+            return False
+        moments = found.unsmoothed[:, 2]
+        return bool(np.any((np.abs(self.constraint) > _SIGNED_ABOVE_muB) & (moments * self.constraint < 0)))
+
+    def said(self) -> str:
+        """Return what VASP wrote to its standard output and error."""
+        return _text(self.directory / STANDARD_OUTPUT) + _text(self.directory / STANDARD_ERROR)
+
+    def last_words(self) -> str:
+        """Return the last line of standard output and error that says something."""
+        lines = [line.strip() for line in self.said().splitlines() if line.strip(" -=|*#")]
+        return lines[-1][:200] if lines else "no message"
+
+    # -- corrections -----------------------------------------------------------------------------------
+
+    def change_incar(self, **tags: Any) -> list[str]:
+        """Change INCAR and return the changes in words.
+
+        Raises
+        ------
+        ValueError
+            A tag that no correction may touch: it would change what the label means.
+        """
+        forbidden = sorted(set(tags) - CHANGEABLE_INCAR)
+        if forbidden:
+            raise ValueError(f"a correction must not change {', '.join(forbidden)}")
+        path = self.directory / "INCAR"
+        incar = Incar.from_file(path)
+        words = [f"{tag} {incar.get(tag)} → {value}" for tag, value in tags.items() if incar.get(tag) != value]
+        incar.update(tags)
+        incar.write_file(path)
+        return words
+
+    def incar(self) -> Incar:
+        """Return INCAR as it is now."""
+        return Incar.from_file(self.directory / "INCAR")
+
+    def start_afresh(self, **tags: Any) -> list[str]:
+        """Begin from MAGMOM and atomic charges, without WAVECAR and CHGCAR."""
+        for name in RESTART_FILES:
+            (self.directory / name).unlink(missing_ok=True)
+        return ["from MAGMOM", *self.change_incar(ISTART=0, ICHARG=2, **tags)]
+
+    def start_again(self, **tags: Any) -> list[str]:
+        """Begin where this calculation began, from the files of the stage before it."""
+        there = [name for name, source in self.sources.items() if source.is_file()]
+        if not there:
+            return self.start_afresh(**tags)
+        for name in RESTART_FILES:
+            (self.directory / name).unlink(missing_ok=True)
+        for name in there:
+            shutil.copyfile(self.sources[name], self.directory / name)
+        words = self.change_incar(**restart_tags(there), **tags)
+        return [f"from the last stage's {' and '.join(there)}", *words]
+
+
+class VaspJob(Job):
+    """The job that custodian runs: VASP in the directory of a `VaspRun`."""
+
+    def __init__(self, run: VaspRun) -> None:
+        self._run = run
+
+    def setup(self, directory: str = "./") -> None:
+        """Do nothing: the engine has written the inputs."""
+
+    def run(self, directory: str = "./") -> subprocess.Popen[bytes]:
+        """Start VASP."""
+        return self._run.start()
+
+    def postprocess(self, directory: str = "./") -> None:
+        """Do nothing: the engine reads the outputs."""
+
+    def terminate(self, directory: str = "./") -> None:
+        """End VASP with all its processes."""
+        self._run.terminate()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what custodian.json keeps of it."""
+        return {"job": "vasp", "command": list(self._run.command)}
+
+
+def restart_tags(files: Sequence[str]) -> dict[str, int]:
+    """Return ISTART and ICHARG for the restart files that are there."""
+    wave, charge = "WAVECAR" in files, "CHGCAR" in files
+    return {"ISTART": 1 if wave else 0, "ICHARG": 1 if charge else 0 if wave else 2}
+
+
+def _end_with_parent() -> None:
+    """Have Linux end VASP's launcher with us: a second VASP in the same directory would spoil both."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
