@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
-from ase.neighborlist import neighbor_list
 
 from mmtp_fw.dft.engine import Engine
 from mmtp_fw.errors import InputError
@@ -58,6 +57,8 @@ def check_request(engine: Engine, atoms: Atoms) -> None:
 
 
 def _check_distances(atoms: Atoms) -> None:
+    from ase.neighborlist import neighbor_list  # brings half of scipy with it
+
     radii = covalent_radii[atoms.numbers] * _NEAREST_FRACTION
     first, second, distance = neighbor_list("ijd", atoms, radii)
     if len(distance):
