@@ -213,6 +213,11 @@ class BudgetSettings(Section):
 class PropertiesSettings(Section):
     """The final comparison, at every lattice parameter, trained or held out."""
 
+    mode: Literal["thermal", "static"] = Field(
+        default="thermal",
+        description="thermal: averages of molecular dynamics; static: the undistorted ferromagnetic cell with "
+        "relaxed moments, which is what a DFT engine can afford as reference",
+    )
     temperature_K: Positive = Field(default=300.0, description="Temperature (K)")
     steps: Count = Field(default=2000, description="MD steps of one average")
     equilibration_steps: int = Field(default=400, ge=0, description="Steps left out of the average")
@@ -269,6 +274,15 @@ class Campaign(Section):
                 "a name has 1 to 64 letters, digits, '-', '_' or '.', and starts with one of the first two"
             )
         return value
+
+    @model_validator(mode="after")
+    def _reference_can_be_computed(self) -> Campaign:
+        if self.dft.engine != "hamiltonian" and self.properties.reference and self.properties.mode == "thermal":
+            raise ValueError(
+                f"properties: {self.dft.engine} has no molecular dynamics to compare with; "
+                "set mode: static, or reference: false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _budget_covers_pretraining(self) -> Campaign:

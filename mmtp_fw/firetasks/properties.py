@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import store
@@ -35,12 +35,12 @@ class PropertyWork:
     """`Work` of a property action."""
 
     def compute(self, context: Context) -> dict[str, Any] | None:
-        """Average over one trajectory per replica; from a static calculation where the engine has no MD."""
+        """Average over one trajectory per replica, or take the cell at rest."""
         params, campaign = context.action.params, context.campaign
         # One arrangement of species for both sources at every volume: they differ in nothing else.
         arrangement = seed_of(campaign, "property/arrangement")
         cell = starting_cell(campaign, params["lattice_parameter_A"], "ferromagnetic", arrangement)
-        if params["source"] == "reference" and campaign.dft.engine != "hamiltonian":
+        if campaign.properties.mode == "static":
             return _static(context, cell)
         run = _reference if params["source"] == "reference" else _mmtp
         trajectories: list[SampledTrajectory] = []
@@ -118,11 +118,20 @@ def _some_frames(trajectories: Sequence[SampledTrajectory], equilibration_steps:
 
 
 def _static(context: Context, cell: Atoms) -> dict[str, Any]:
-    dft = context.campaign.dft
-    labelled = get_engine(dft.engine, **dft.settings).unconstrained(cell, context.directory)
+    """Return magnetization and pressure of a cell at rest, its moments relaxed from the ferromagnetic start."""
+    params, dft = context.action.params, context.campaign.dft
+    if params["source"] == "mmtp":
+        potential = load_potential(context.database, params["potential"])
+        relaxed = potential.relax_moments(cell, start=cell.get_initial_magnetic_moments())
+        moments, stress = relaxed.moments, potential.evaluate(cell, moments=relaxed.moments).stress
+        cell.set_initial_magnetic_moments(moments)
+    else:
+        labelled = get_engine(dft.engine, **dft.settings).unconstrained(cell, context.directory)
+        moments, stress = labelled.get_magnetic_moments(), labelled.get_stress()
+    cell.info["step"] = 0
     return {
-        "magnetization_muB_per_atom": float(np.mean(labelled.get_magnetic_moments())),
-        "pressure_GPa": float(-np.mean(labelled.get_stress()[:3]) * 160.21766208),
         "outcome": "done",
-        "source": "static cell",
+        "magnetization_muB_per_atom": float(np.mean(moments)),
+        "pressure_GPa": float(-np.mean(stress[:3]) / units.GPa),
+        "frames": [cell],
     }

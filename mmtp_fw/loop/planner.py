@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mmtp_fw.loop.facts import ACCEPTED, Action, Fact, Facts, Kind, seed_of
+from mmtp_fw.loop.facts import ACCEPTED, CATEGORIES, Action, Fact, Facts, Kind, seed_of
 from mmtp_fw.loop.fits import best_of, fits_of_round, members
 from mmtp_fw.loop.stop import StopReason, budget_stop, labels_until
 from mmtp_fw.loop.trajectories import chains, parts_of
@@ -212,11 +212,13 @@ def _references(facts: Facts) -> Iterator[Action]:
     """Averages of the engine itself; their key has round 0, for they depend on no round."""
     if not facts.campaign.properties.reference:
         return
+    model = facts.campaign.dft.engine == "hamiltonian"
+    category = CATEGORIES[Kind.PROPERTY if model else Kind.LABEL]
     for a in facts.campaign.system.all_lattice_parameters_A:
         subject = f"reference-a{a:g}"
         params = {"source": "reference", "lattice_parameter_A": a, "potential": None}
         action = facts.action(0, Kind.PROPERTY, subject, params | _seed(facts, subject))
-        yield replace(action, priority=REFERENCE_PRIORITY)
+        yield replace(action, priority=REFERENCE_PRIORITY, category=category)
 
 
 def _seed(facts: Facts, subject: str) -> dict[str, int]:

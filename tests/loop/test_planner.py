@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.loop import Action, Fact, Facts, Kind, StopReason, due, locate, plan
@@ -132,6 +134,15 @@ def test_members_of_the_ensemble_share_the_last_version_and_never_drive_md():
     assert {member.params["of"] for member in members} == {position.potential}
     report = next(action for action in actions if action.kind == Kind.REPORT)
     assert {member.key for member in members} <= set(report.after)
+
+
+def test_a_dft_engine_is_compared_at_rest_and_by_its_own_workers():
+    world, _ = end(usual, dft={"engine": "abinit"}, properties={"mode": "static"})
+    actions = [a for _, actions in world.history for a in actions if a.kind == Kind.PROPERTY]
+    categories = {a.params["source"]: a.category.value for a in actions}
+    assert categories == {"reference": "dft", "mmtp": "md"}
+    with pytest.raises(ValidationError, match="mode: static"):
+        campaign(dft={"engine": "abinit"})
 
 
 def test_a_trajectory_cut_off_by_its_wall_time_goes_on_where_it_stopped():
