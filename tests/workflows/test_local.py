@@ -60,7 +60,7 @@ def test_a_campaign_end_to_end(database, tmp_path):
     }
 
 
-def test_trajectories_go_on_after_their_wall_time(database, tmp_path):
+def test_trajectories_go_on_after_their_wall_time_and_static_cells_are_compared(database, tmp_path):
     intervals = {"sample_interval": 10, "grade_interval": 10}
     run(
         database,
@@ -69,6 +69,7 @@ def test_trajectories_go_on_after_their_wall_time(database, tmp_path):
         system=SMALL["system"] | {"lattice_parameters_A": [3.72], "held_out_lattice_parameters_A": []},
         fit={"max_iterations": 30, "ensemble": 1},
         selection={"gamma_select": 1e8, "gamma_break": 1e9},
+        properties={"mode": "static"},
         md={"steps": 30, "settings": {"wall_seconds": 1e-3, "relax_interval": 0} | intervals},
     )
     check_finished(database, "parts")
@@ -83,6 +84,14 @@ def test_trajectories_go_on_after_their_wall_time(database, tmp_path):
         assert np.allclose(
             end.get_initial_magnetic_moments(), start.get_initial_magnetic_moments(), atol=1e-3
         )
+
+    (static,) = database.properties.find({"source": "mmtp"})
+    (frame,) = store.frames_of(database, static["_id"])
+    assert static["values"]["magnetization_muB_per_atom"] == pytest.approx(
+        np.mean(frame.get_initial_magnetic_moments())
+    )
+    reference = database.properties.find_one({"source": "reference"})
+    assert reference["values"]["magnetization_muB_per_atom"] > 0.5, "relaxed from the ferromagnetic start"
 
 
 def test_killed_workers_change_nothing(database, tmp_path):
