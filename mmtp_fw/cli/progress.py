@@ -100,6 +100,8 @@ def summary_line(state: dict[str, Any]) -> str:
         parts.append(f"potential {potential['version']}")
     if state["failures"]:
         parts.append(f"{state['failures']} failed attempts")
+    if state["not_here"]:
+        parts.append(f"given back: {state['not_here'][0]}")
     if state["stop"]:
         parts.append(state["explanation"] or state["stop"])
     return "; ".join(parts)
@@ -129,6 +131,7 @@ def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
             "Failed attempts": f"{state['failures']}; newest: {state['newest_failure']}"
             if state["failures"]
             else None,
+            "Given back": "\n".join(state["not_here"]) or None,
         }
     )
     parts: list[Any] = [head, bar, facts]

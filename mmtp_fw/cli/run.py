@@ -36,11 +36,13 @@ def run(
         _show_plan(campaign, workers or campaign.workers.local, as_json)
         return
     from mmtp_fw.cli.progress import Progress
+    from mmtp_fw.firetasks.start import check_engine
     from mmtp_fw.report import gather_report, write_report
     from mmtp_fw.workflows.local import LocalRun
     from mmtp_fw.workflows.submit import submit_campaign
 
     _check_writable(report)
+    check_engine(campaign, here=True)
     with open_database(launchpad) as database:
         submit_campaign(database, campaign)
         place = directory / campaign.name
@@ -62,7 +64,10 @@ def submit(
 ) -> None:
     """Put a campaign into the database; workers anywhere (`mmtp worker`, rlaunch, qlaunch) carry it out."""
     campaign = _load(campaign_file)
+    from mmtp_fw.firetasks.start import check_engine
     from mmtp_fw.workflows.submit import submit_campaign
+
+    check_engine(campaign, here=False)
 
     with open_database(launchpad) as database:
         position = submit_campaign(database, campaign)

@@ -257,6 +257,8 @@ class ActionDocument(Document):
     finished : datetime or None
     errors : list of dict
         Failed attempts.
+    not_here : dict or None
+        owner and reason of the last worker whose machine could not do it.
     """
 
     campaign: str
@@ -269,3 +271,4 @@ class ActionDocument(Document):
     result: dict[str, Any] | None = None
     finished: datetime | None = None
     errors: list[dict[str, Any]] = Field(default_factory=list)
+    not_here: dict[str, str] | None = None

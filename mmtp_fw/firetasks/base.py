@@ -6,8 +6,10 @@ journal entry and a lease that runs out, after it the fact stands and any proces
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
@@ -52,12 +54,18 @@ class Context:
     should_stop: Callable[[], bool]
 
 
+NOT_HERE_SECONDS = 60.0
+"""Time that a worker holds what it can't do before it gives it back."""
 INTERRUPTED = None
 """What `Work.compute` returns when it stopped because `Context.should_stop` said so."""
 
 
 class ClaimedElsewhereError(Exception):
     """`Work.compute` found that another action is at the very same calculation: come back later."""
+
+
+class NotHereError(Exception):
+    """`Work.compute` found that this machine lacks what it takes, a program or its data: another one may have it."""
 
 
 class Work(Protocol):
@@ -87,7 +95,7 @@ def run_action(database: Database, key: str, work: Work) -> str:
     Returns
     -------
     str
-        "done", "found done", "claimed by another" or "interrupted".
+        "done", "found done", "claimed by another", "interrupted" or "not here".
 
     Raises
     ------
@@ -120,10 +128,13 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
             ended = _compute_and_store(context, claim, work)
         except (LeaseLostError, ClaimedElsewhereError):
             return "claimed by another"
+        except NotHereError as error:
+            _note_not_here(context, str(error))
+            ended = "not here"
         except Exception:
             _note_failure(context, claim, traceback.format_exc())
             raise
-    if ended == "interrupted":
+    if ended in ("interrupted", "not here"):
         add_workflows(database, campaign_id, [action])
     return ended
 
@@ -145,6 +156,17 @@ def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
     claim.commit(write)
     journal.clear()
     return "done"
+
+
+def _note_not_here(context: Context, reason: str) -> None:
+    """Say so, and keep the action for a while: others get the next ones, and nobody takes this one in a loop."""
+    logging.getLogger("mmtp_fw").error("%s: %s is given back: %s", owner_name(), context.action.key, reason)
+    context.database.actions.update_one(
+        {"_id": context.action.key}, {"$set": {"not_here": {"owner": owner_name(), "reason": reason}}}
+    )
+    until = time.monotonic() + NOT_HERE_SECONDS
+    while time.monotonic() < until and not context.should_stop():
+        time.sleep(0.1)
 
 
 def _note_failure(context: Context, claim: Claim, text: str) -> None:

@@ -10,10 +10,11 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import Claim, Database, atoms_codec, store
 from mmtp_fw.dft import ProtocolSettings, Stage, get_engine, run_protocol
+from mmtp_fw.dft.checks import check_request
 from mmtp_fw.dft.engine import Engine, settings_hash
 from mmtp_fw.dft.stages import OutcomeStatus
-from mmtp_fw.errors import InputError
-from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, owner_name
+from mmtp_fw.errors import EngineError, InputError
+from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError, owner_name
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,30 @@ class LabelWork:
         known = context.database.calculations.find_one({"_id": key})
         if known is not None and known["status"] in ("accepted", "rejected", "failed"):
             return _Labelled(key, None, _result(key, known["status"], known["reason"], 0))
+        atoms = _configuration(context.database, configuration)
+        try:
+            check_request(engine, atoms)
+        except InputError as error:  # a structure that this engine refuses is a verdict, not a crash
+            store.begin_calculation(
+                context.database, key, configuration, engine.name, engine.settings_document(), owner_name()
+            )
+            verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}
+            return _Labelled(key, verdict, _result(key, "rejected", str(error), 0))
+        except EngineError as error:
+            raise NotHereError(str(error)) from error
         stages = [Stage.model_validate(stage) for stage in (known or {}).get("stages", [])]
         store.begin_calculation(
             context.database, key, configuration, engine.name, engine.settings_document(), owner_name()
         )
-        try:
-            outcome = run_protocol(
-                engine,
-                _configuration(context.database, configuration),
-                context.campaign.dft.protocol,
-                context.directory,
-                finished=stages,
-                on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
-                should_stop=should_stop,
-            )
-        except InputError as error:  # a structure that this engine refuses is a verdict, not a crash
-            verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}
-            return _Labelled(key, verdict, _result(key, "rejected", str(error), 0))
+        outcome = run_protocol(
+            engine,
+            atoms,
+            context.campaign.dft.protocol,
+            context.directory,
+            finished=stages,
+            on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
+            should_stop=should_stop,
+        )
         if outcome.status == OutcomeStatus.INTERRUPTED:
             return INTERRUPTED
         verdict = outcome.model_dump(mode="json", exclude={"stages"})

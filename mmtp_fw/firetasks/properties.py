@@ -12,7 +12,8 @@ from pymongo.client_session import ClientSession
 from mmtp_fw.database import store
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
-from mmtp_fw.firetasks.base import INTERRUPTED, Context
+from mmtp_fw.errors import EngineError
+from mmtp_fw.firetasks.base import INTERRUPTED, Context, NotHereError
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.facts import seed_of
@@ -126,7 +127,12 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
         moments, stress = relaxed.moments, potential.evaluate(cell, moments=relaxed.moments).stress
         cell.set_initial_magnetic_moments(moments)
     else:
-        labelled = get_engine(dft.engine, **dft.settings).unconstrained(cell, context.directory)
+        engine = get_engine(dft.engine, **dft.settings)
+        try:
+            engine.check(cell)
+        except EngineError as error:
+            raise NotHereError(str(error)) from error
+        labelled = engine.unconstrained(cell, context.directory)
         moments, stress = labelled.get_magnetic_moments(), labelled.get_stress()
     cell.info["step"] = 0
     return {

@@ -1,4 +1,4 @@
-"""The cells that molecular dynamics starts from."""
+"""The cells that a campaign is about, and whether its engine can compute them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,36 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.dft import get_engine
+from mmtp_fw.dft.checks import check_request
+from mmtp_fw.errors import EngineError
 from mmtp_fw.structures import crystal
 from mmtp_fw.structures.magnetic_orders import MagneticOrder, target_moments
+
+
+def check_engine(campaign: Campaign, here: bool) -> None:
+    """Refuse a campaign whose engine can't compute its cells, before anything is submitted.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    here : bool
+        Whether the workers are on this machine, so that program and data must be, too.
+
+    Raises
+    ------
+    InputError
+        Settings that the engine doesn't know, species or moments that it refuses.
+    EngineError
+        `here`, and the program or its data are missing.
+    """
+    engine = get_engine(campaign.dft.engine, **campaign.dft.settings)
+    cell = starting_cell(campaign, campaign.system.lattice_parameters_A[0], "ferromagnetic", 0)
+    try:
+        check_request(engine, cell)
+    except EngineError:
+        if here:
+            raise
 
 
 def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, seed: int) -> Atoms:

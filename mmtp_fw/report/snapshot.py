@@ -32,7 +32,8 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         campaign, started, finished, iteration, phase, stop (reason or None), explanation, due (open actions
         by kind), running (what is worked on, by whom, since when), labels (accepted, rejected, failed, open,
         budget), scf_runs, md_steps, selected (by iteration), potential (newest version, with its errors),
-        failures (failed attempts) and their newest message.
+        failures (failed attempts) and their newest message, not_here (what a worker gave back because its machine
+        lacks a program).
 
     Raises
     ------
@@ -43,7 +44,7 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
     if document is None:
         raise InputError(f"no campaign '{campaign_id}' in this database", "`mmtp status` lists the campaigns")
     campaign = campaign_settings(database, campaign_id)
-    wanted = {"kind": 1, "iteration": 1, "result": 1, "params": 1, "errors": 1}
+    wanted = {"kind": 1, "iteration": 1, "result": 1, "params": 1, "errors": 1, "not_here": 1}
     actions = list(database.actions.find({"campaign": campaign_id}, wanted))
     finished = {
         action["_id"]: Fact.from_result(action["_id"], action["kind"], action["iteration"], action["result"])
@@ -75,6 +76,11 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         "potential": _potential(database, position.potential),
         "failures": len(failures),
         "newest_failure": _newest(failures),
+        "not_here": [
+            f"{action['_id']}: {action['not_here']['reason']} ({action['not_here']['owner']})"
+            for action in unfinished
+            if action.get("not_here")
+        ],
     }
 
 

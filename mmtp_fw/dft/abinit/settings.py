@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmtp_fw.errors import InputError
+from mmtp_fw.errors import EngineError, InputError
 
 # Where Debian's abinit-data and gpaw-data put them; MMTP_ABINIT_PSEUDOS (os.pathsep between) goes before.
 _DIRECTORIES = ("/usr/share/abinit/psp/Pseudodojo_paw_pbe_standard", "/usr/share/gpaw-setups")
@@ -92,8 +92,8 @@ def find_dataset(species: str, settings: AbinitSettings) -> PawDataset:
 
     Raises
     ------
-    InputError
-        No file for it.
+    EngineError
+        No file for it on this machine.
     """
     named = settings.pseudos.get(species)
     names = [named] if named else [f"{species}.xml", f"{species}.PBE.gz", f"{species}.PBE"]
@@ -103,7 +103,7 @@ def find_dataset(species: str, settings: AbinitSettings) -> PawDataset:
         for name in names:
             if (folder / name).is_file():
                 return PawDataset(species, folder / name)
-    raise InputError(
+    raise EngineError(
         f"no PAW dataset for {species} ({' or '.join(names)})",
         "install abinit-data and gpaw-data, or name its folder in MMTP_ABINIT_PSEUDOS",
     )

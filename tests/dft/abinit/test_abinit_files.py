@@ -114,7 +114,7 @@ def test_datasets(dataset):
     (dataset / "Al.xml").write_text(DATASET)
     with pytest.raises(InputError, match="not a PAW dataset of Al"):
         find_dataset("Al", AbinitSettings())
-    with pytest.raises(InputError, match=r"Fe\.other"):
+    with pytest.raises(EngineError, match=r"Fe\.other"):
         find_dataset("Fe", AbinitSettings(pseudos={"Fe": "Fe.other"}))
 
 
@@ -131,7 +131,7 @@ def test_bad_settings_species_targets_and_program_are_refused(dataset):
     iron.set_initial_magnetic_moments([8.0])
     with pytest.raises(InputError, match="impossible"):
         engine.check(iron)
-    with pytest.raises(InputError, match="no PAW dataset for Ac"):
+    with pytest.raises(EngineError, match="no PAW dataset for Ac"):
         engine.check(Atoms("Ac"))
 
 
