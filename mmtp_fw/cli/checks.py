@@ -158,32 +158,35 @@ def abinit_datasets() -> Check:
 
 
 def vasp() -> Check:
-    """Look for a VASP command."""
-    for program in ("vasp_ncl", "vasp_std", "vasp"):
-        path = shutil.which(program)
-        if path:
-            return Check("VASP", True, path)
-    return Check(
-        "VASP", False, "no vasp_ncl on PATH", "needs a licence; name its command in the FWorker file"
-    )
+    """Look for the command that the VASP engine would start, launcher and program."""
+    from mmtp_fw.dft.vasp.settings import COMMAND_VARIABLE, VaspSettings, program
+    from mmtp_fw.errors import EngineError
+
+    name, remedy = "VASP", f"needs a licence; load its module, or export {COMMAND_VARIABLE}='srun vasp_ncl'"
+    try:
+        words = program(VaspSettings())
+    except EngineError as error:
+        others = [other for other in ("vasp_std", "vasp_gam") if shutil.which(other)]
+        there = f"; {' and '.join(others)} can't compute non-collinear moments" if others else ""
+        return Check(name, False, f"{error.message}{there}", remedy)
+    if len(words) > 1 and not words[-1].startswith("-") and shutil.which(words[-1]) is None:
+        return Check(name, False, f"{words[0]} is there, '{words[-1]}' is not on PATH", remedy)
+    return Check(name, True, " ".join(words))
 
 
 def potcars() -> Check:
-    """Look for pymatgen's POTCAR directory."""
-    place = os.environ.get("PMG_VASP_PSP_DIR")
-    if place is None:
-        settings = Path.home() / ".config" / ".pmgrc.yaml"
-        if settings.is_file():
-            match = re.search(
-                r"^PMG_VASP_PSP_DIR:\s*(.+)$", settings.read_text(encoding="utf-8"), re.MULTILINE
-            )
-            place = match.group(1).strip("'\" ") if match else None
-    if place and Path(place).is_dir():
-        return Check("VASP POTCARs", True, place)
-    found = f"{place} is no directory" if place else "PMG_VASP_PSP_DIR is not set"
-    return Check(
-        "VASP POTCARs", False, found, "pmg config -p POTCAR_DIRECTORY TARGET; export PMG_VASP_PSP_DIR=TARGET"
-    )
+    """Look for pymatgen's POTCAR directory, and in it for the POTCARs of the case study."""
+    from mmtp_fw.dft.vasp.potcars import find_potcar, potcar_directory
+    from mmtp_fw.dft.vasp.settings import VaspSettings
+    from mmtp_fw.errors import MmtpError
+
+    name, settings = "VASP POTCARs", VaspSettings()
+    try:
+        directory = potcar_directory()
+        titles = [find_potcar(species, settings).title for species in ("Fe", "Pd")]
+    except MmtpError as error:
+        return Check(name, False, error.message, error.hint)
+    return Check(name, True, f"{', '.join(titles)} ({settings.potcar_functional}) in {directory}")
 
 
 def queue() -> Check:
