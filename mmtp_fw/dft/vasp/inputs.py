@@ -187,5 +187,5 @@ def write_inputs(
     kpoints(atoms, settings).write_file(directory / "KPOINTS")
     poscar(atoms).write_file(directory / "POSCAR", significant_figures=16)
     # POTCAR's sections are joined as they are: a parser in between could only lose something.
-    sections = [potcars[species].text().rstrip("\n") for species in species_of(atoms)]
-    (directory / "POTCAR").write_text("".join(f"{section}\n" for section in sections))
+    sections = [potcars[species].content().rstrip(b"\n") + b"\n" for species in species_of(atoms)]
+    (directory / "POTCAR").write_bytes(b"".join(sections))

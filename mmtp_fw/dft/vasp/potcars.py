@@ -44,9 +44,9 @@ class PotcarFile:
     title: str
     radius_A: float
 
-    def text(self) -> str:
-        """Return the file's content."""
-        return _content(self.path).decode()
+    def content(self) -> bytes:
+        """Return the uncompressed file, byte by byte as VASP's authors made it."""
+        return _content(self.path)
 
 
 def potcar_directory() -> Path:

@@ -92,4 +92,4 @@ def test_files_are_what_pymatgen_and_ase_read(mixed, potcars, tmp_path):
     written = Incar.from_file(tmp_path / "INCAR")
     assert written["NCORE"] == 4 and written["LDAUU"] == [3.0, 0.0]
     assert Potcar.from_file(tmp_path / "POTCAR").symbols == ["Fe", "Pd"]
-    assert (tmp_path / "POTCAR").read_text() == files["Fe"].text() + files["Pd"].text()
+    assert (tmp_path / "POTCAR").read_bytes() == files["Fe"].content() + files["Pd"].content()

@@ -58,7 +58,7 @@ def test_potcars_are_found_plain_and_compressed(potcars):
     iron, palladium = (find_potcar(species, VaspSettings()) for species in ("Fe", "Pd"))
     assert iron.path.name == "POTCAR" and palladium.path.suffix == ".gz"
     assert iron.radius_A == 1.302 and palladium.title == "PAW_PBE Pd 01Jan2000"
-    assert palladium.sha256 == hashlib.sha256(palladium.text().encode()).hexdigest()
+    assert palladium.sha256 == hashlib.sha256(palladium.content()).hexdigest()
 
 
 def test_missing_potcars_are_one_line_with_a_remedy(potcars, tmp_path, monkeypatch):
@@ -81,3 +81,8 @@ def test_the_right_checksum_passes(potcars):
     digest = find_potcar("Fe", VaspSettings()).sha256
     settings = VaspSettings(potcar_sha256={"Fe": digest.upper()})
     assert find_potcar("Fe", settings).sha256 == digest
+
+
+def test_every_key_is_in_the_documentation(request):
+    page = (request.config.rootpath / "docs" / "vasp.md").read_text(encoding="utf-8")
+    assert not [key for key in VaspSettings.model_fields if f"`{key}`" not in page]
