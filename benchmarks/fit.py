@@ -104,18 +104,18 @@ def main() -> None:
     }
 
     samples = make_samples(potential, training)
-    with Loss(potential, samples, options.threads) as loss:
-        theta = potential.parameters
-        loss.value_and_gradient(theta)
-        gradient = seconds(lambda: loss.value_and_gradient(theta), 5)
-        evaluation = seconds(lambda: [potential.evaluate_system(s.system, s.moments) for s in samples], 3)
+    loss = Loss(potential, samples, options.threads)
+    theta = potential.parameters
+    loss.value_and_gradient(theta)
+    gradient = seconds(lambda: loss.value_and_gradient(theta), 5)
+    evaluation = seconds(lambda: [potential.evaluate_system(s.system, s.moments) for s in samples], 3)
     found["gradient_us_per_atom"] = 1e6 * gradient / atoms_count
     found["evaluation_us_per_atom"] = 1e6 * evaluation / atoms_count
     few = training[: options.motep_configurations]
     plain = Potential.from_level(**form, symmetrized=False)
-    with Loss(plain, make_samples(plain, few)) as loss:
-        loss.value_and_gradient(plain.parameters)
-        ours = seconds(lambda: loss.value_and_gradient(plain.parameters), 5)
+    loss = Loss(plain, make_samples(plain, few))
+    loss.value_and_gradient(plain.parameters)
+    ours = seconds(lambda: loss.value_and_gradient(plain.parameters), 5)
     theirs = motep_gradient(plain, few)
     if theirs is not None:
         found["motep_gradient_us_per_atom"] = 1e6 * theirs / sum(map(len, few))

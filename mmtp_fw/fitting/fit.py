@@ -188,24 +188,24 @@ class _Fit:
     def best_losses(self) -> np.ndarray:
         """Each configuration's loss at the best point."""
         if self._losses is None:
-            with Loss(self._form, self._samples) as loss:
-                self._losses = loss.per_configuration(self.point.x)
+            loss = Loss(self._form, self._samples)
+            self._losses = loss.per_configuration(self.point.x)
         return self._losses
 
     def search(self) -> None:
         """Find the minimum, from the checkpoint, the given parameters or random ones."""
-        with Loss(self._form, self._samples, self._settings.thread_count) as loss:
-            saved = read_checkpoint(self._path, self._problem) if self._path else None
-            if saved is not None:
-                self.iterations = saved.iteration
-                self.history = [(int(k), float(value)) for k, value in saved.history]
-                self.decision = f"continued from iteration {saved.iteration} of {self._path}"
-                self.point = self._descend(loss, self._at(loss, saved.parameters), "continue", 1.0)
-            elif self._settings.start == "random":
-                self._cold(loss, [])
-            else:
-                self._warm(loss)
-            self.calls = loss.calls
+        loss = Loss(self._form, self._samples, self._settings.thread_count)
+        saved = read_checkpoint(self._path, self._problem) if self._path else None
+        if saved is not None:
+            self.iterations = saved.iteration
+            self.history = [(int(k), float(value)) for k, value in saved.history]
+            self.decision = f"continued from iteration {saved.iteration} of {self._path}"
+            self.point = self._descend(loss, self._at(loss, saved.parameters), "continue", 1.0)
+        elif self._settings.start == "random":
+            self._cold(loss, [])
+        else:
+            self._warm(loss)
+        self.calls = loss.calls
         if not np.isfinite(self.point.value):
             raise FitError("the loss is not finite at any start", "check r_min, the moments and the weights")
 

@@ -10,8 +10,7 @@ changes of moments −2 w_t ΔT: one evaluation and one directional pass, whatev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +21,8 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from mmtp_fw.fitting.samples import Sample, make_samples
 from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Evaluation, Potential
+from mmtp_fw.potential.threads import each, thread_count
+from mmtp_fw.potential.threads import threads as use_threads
 
 T = TypeVar("T")
 _Chunk = list[Sample]
@@ -66,20 +67,7 @@ class Loss:
         self._potential = potential.copy()
         self.samples = list(samples)
         self._threads = max(1, min(threads, len(self.samples)))
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
         self.calls = 0
-
-    def close(self) -> None:
-        """End the threads."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
-            self._pool = None
-
-    def __enter__(self) -> Loss:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def potential(self, parameters: np.ndarray) -> Potential:
         """Return the potential with these parameters (independent of the loss)."""
@@ -107,9 +95,13 @@ class Loss:
 
     def over_chunks(self, work: Callable[[_Chunk], T]) -> list[T]:
         """Apply `work` to one part of the training set per thread, always in the same order."""
+
+        def alone(chunk: _Chunk) -> T:
+            with use_threads(1):  # the cores are busy with other configurations
+                return work(chunk)
+
         chunks = self._chunks()
-        mapped: Iterable[T] = map(work, chunks) if self._pool is None else self._pool.map(work, chunks)
-        return list(mapped)
+        return each(alone, chunks) if len(chunks) > 1 else [work(chunk) for chunk in chunks]
 
     def _chunks(self) -> list[_Chunk]:
         """Deal the samples out by turns, the largest first, so that threads end together."""
@@ -177,5 +169,5 @@ def loss_and_gradient(
     InputError
         Naming the configuration that can't be used.
     """
-    with Loss(potential, make_samples(potential, configurations, weights)) as loss:
-        return loss.value_and_gradient(potential.parameters)
+    loss = Loss(potential, make_samples(potential, configurations, weights), thread_count())
+    return loss.value_and_gradient(potential.parameters)

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numba
-
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.statistics import Errors
 from mmtp_fw.potential import Potential
+from mmtp_fw.potential.threads import thread_count
 
 Method = Literal["metric-bfgs", "bfgs"]
 
@@ -45,7 +44,7 @@ class FitSettings:
     probes_per_parameter : float
         See `mmtp_fw.fitting.metric`.
     threads : int or None
-        None: as many as numba would use (``NUMBA_NUM_THREADS``).
+        None: see `mmtp_fw.potential.threads.thread_count` (``NUMBA_NUM_THREADS``).
     checkpoint : str, Path or None
         File that is written every `checkpoint_interval` steps and on Ctrl-C, and gone on from when it is
         there.
@@ -90,7 +89,7 @@ class FitSettings:
     @property
     def thread_count(self) -> int:
         """Threads over configurations."""
-        return self.threads if self.threads is not None else int(numba.get_num_threads())
+        return self.threads if self.threads is not None else thread_count()
 
 
 @dataclass(frozen=True)

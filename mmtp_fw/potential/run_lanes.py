@@ -32,8 +32,11 @@ def list_addresses(first, neighbors):
 
 
 @jit
-def evaluate(packed_integers, packed_doubles, types, first, neighbors, vectors, moments, flags, energies, f, gm, out):
-    """Evaluate a configuration; energies (n,), f (n, 3) and gm (n,) must be zero. Returns OK or an error."""
+def evaluate(
+    packed_integers, packed_doubles, types, first, neighbors, vectors, moments, begin, end, flags,
+    energies, f, gm, out,
+):  # fmt: skip
+    """Evaluate sites begin … end; energies (n,), f (n, 3) and gm (n,) are added to. Returns OK or an error."""
     n = len(types)
     v = view(pointer(packed_integers), pointer(packed_doubles))
     lengths, lists, longest = list_addresses(first, neighbors)
@@ -48,7 +51,7 @@ def evaluate(packed_integers, packed_doubles, types, first, neighbors, vectors, 
     results = Results(pointer(f), pointer(gm), pointer(energies), pointer(energies), pointer(out))
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
-    return run(v, q, results, 0, n, longest, pointer(doubles), pointer(integers), flags | SITE_ENERGIES)
+    return run(v, q, results, begin, end, longest, pointer(doubles), pointer(integers), flags | SITE_ENERGIES)
 
 
 @jit

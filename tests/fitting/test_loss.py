@@ -68,19 +68,20 @@ def test_quantities_that_a_label_lacks_have_no_term(potential, training):
 
 def test_threads_change_nothing_but_rounding(potential, training):
     samples = make_samples(potential, training)
-    with Loss(potential, samples, 1) as one, Loss(potential, samples, 3) as three:
-        a, b = (loss.value_and_gradient(potential.parameters) for loss in (one, three))
-        np.testing.assert_allclose(one.per_configuration(potential.parameters).sum(), a[0], rtol=1e-12)
+    one = Loss(potential, samples, 1)
+    three = Loss(potential, samples, 3)
+    a, b = (loss.value_and_gradient(potential.parameters) for loss in (one, three))
+    np.testing.assert_allclose(one.per_configuration(potential.parameters).sum(), a[0], rtol=1e-12)
     assert a[0] == pytest.approx(b[0], rel=1e-12)
     np.testing.assert_allclose(a[1], b[1], rtol=1e-9, atol=1e-9 * np.abs(a[1]).max())
 
 
 def test_the_linear_solution_is_stationary(potential, training):
-    with Loss(potential, make_samples(potential, training)) as loss:
-        start = potential.parameters
-        solved = solve_linear(loss, start)
-        before = loss.value_and_gradient(start)
-        after = loss.value_and_gradient(solved)
+    loss = Loss(potential, make_samples(potential, training))
+    start = potential.parameters
+    solved = solve_linear(loss, start)
+    before = loss.value_and_gradient(start)
+    after = loss.value_and_gradient(solved)
     count = linear_count(potential)
     assert after[0] < before[0]
     assert np.abs(after[1][:count]).max() < 1e-5 * np.abs(before[1][:count]).max()
@@ -89,22 +90,22 @@ def test_the_linear_solution_is_stationary(potential, training):
 
 def test_probes_estimate_the_gauss_newton_matrix(potential, training):
     configurations = training[:2]
-    with Loss(potential, make_samples(potential, configurations)) as loss:
-        theta = potential.parameters
-        estimate = gauss_newton_matrix(loss, theta, np.random.default_rng(0), 400.0 / len(theta) * 2)
-        again = gauss_newton_matrix(loss, theta, np.random.default_rng(0), 400.0 / len(theta) * 2)
-        # At zero residuals the Hessian of the loss is the Gauss-Newton matrix.
-        for atoms in configurations:
-            found = potential.evaluate(atoms)
-            atoms.calc.results.update(energy=found.energy, forces=found.forces, stress=found.stress)
-            atoms.arrays["magnetic_forces"] = found.magnetic_forces
-        direction = np.random.default_rng(2).normal(size=len(theta))
-        moved = potential.copy()
-        step = 1e-4
-        slopes = []
-        for sign in (1, -1):
-            moved.parameters = theta + sign * step * direction
-            slopes.append(loss_and_gradient(moved, configurations)[1] @ direction)
+    loss = Loss(potential, make_samples(potential, configurations))
+    theta = potential.parameters
+    estimate = gauss_newton_matrix(loss, theta, np.random.default_rng(0), 400.0 / len(theta) * 2)
+    again = gauss_newton_matrix(loss, theta, np.random.default_rng(0), 400.0 / len(theta) * 2)
+    # At zero residuals the Hessian of the loss is the Gauss-Newton matrix.
+    for atoms in configurations:
+        found = potential.evaluate(atoms)
+        atoms.calc.results.update(energy=found.energy, forces=found.forces, stress=found.stress)
+        atoms.arrays["magnetic_forces"] = found.magnetic_forces
+    direction = np.random.default_rng(2).normal(size=len(theta))
+    moved = potential.copy()
+    step = 1e-4
+    slopes = []
+    for sign in (1, -1):
+        moved.parameters = theta + sign * step * direction
+        slopes.append(loss_and_gradient(moved, configurations)[1] @ direction)
     exact = (slopes[0] - slopes[1]) / (2 * step)
     np.testing.assert_array_equal(estimate, again)
     assert direction @ estimate @ direction == pytest.approx(exact, rel=0.3)
