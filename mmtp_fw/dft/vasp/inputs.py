@@ -19,6 +19,10 @@ UNCONSTRAINED_BELOW_muB = 1e-4
 """VASP leaves an ion alone whose M_CONSTR is 0 0 0: a target of zero is written as this."""
 
 
+# VASP 5 reads no more than 255 characters of a line and says nothing of the rest: 32 targets have more.
+_LONGEST_LINE = 200
+
+
 @dataclass(frozen=True)
 class MagneticInput:
     """The magnetic part of a calculation, in the order of the atoms.
@@ -152,6 +156,18 @@ def _start(magnetic: MagneticInput) -> np.ndarray:
     return np.where(start * magnetic.constraint < 0, magnetic.constraint, start)
 
 
+def write_incar(tags: Incar, path: Path) -> None:
+    """Write an INCAR whose long lines (MAGMOM, M_CONSTR) are continued on the next by a backslash."""
+    lines = []
+    for line in tags.get_str().splitlines():
+        while len(line) > _LONGEST_LINE:
+            blank = line.rindex(" ", 0, _LONGEST_LINE)
+            lines.append(f"{line[:blank]} \\")  # nothing may follow the backslash
+            line = line[blank + 1 :]
+        lines.append(line)
+    path.write_text("\n".join(lines) + "\n")
+
+
 def kpoints(atoms: Atoms, settings: VaspSettings) -> Kpoints:
     """Return the Γ-centred grid of the spacing."""
     return Kpoints.gamma_automatic(k_grid(atoms, settings.kspacing_per_A))
@@ -183,7 +199,7 @@ def write_inputs(
     potcars : mapping of str to PotcarFile
         By species. Who calls removes POTCAR again when VASP has ended: its licence forbids to pass it on.
     """
-    incar(atoms, settings, magnetic, restart).write_file(directory / "INCAR")
+    write_incar(incar(atoms, settings, magnetic, restart), directory / "INCAR")
     kpoints(atoms, settings).write_file(directory / "KPOINTS")
     poscar(atoms).write_file(directory / "POSCAR", significant_figures=16)
     # POTCAR's sections are joined as they are: a parser in between could only lose something.

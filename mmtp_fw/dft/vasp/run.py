@@ -20,6 +20,7 @@ import numpy as np
 from custodian.custodian import Job
 from pymatgen.io.vasp.inputs import Incar
 
+from mmtp_fw.dft.vasp.inputs import write_incar
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
 from mmtp_fw.errors import EngineError
 
@@ -206,7 +207,7 @@ class VaspRun:
         incar = Incar.from_file(path)
         words = [f"{tag} {incar.get(tag)} → {value}" for tag, value in tags.items() if incar.get(tag) != value]
         incar.update(tags)
-        incar.write_file(path)
+        write_incar(incar, path)
         return words
 
     def incar(self) -> Incar:

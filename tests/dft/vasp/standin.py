@@ -55,7 +55,10 @@ def main() -> int:
 
 
 def read_incar() -> dict[str, str]:
-    pairs = (line.split("=", 1) for line in Path("INCAR").read_text().splitlines() if "=" in line)
+    text = Path("INCAR").read_text()
+    if max(len(line) for line in text.splitlines()) > 255:
+        sys.exit("a line of INCAR has more than 255 characters, of which VASP 5 would not read the rest")
+    pairs = (line.split("=", 1) for line in text.replace("\\\n", " ").splitlines() if "=" in line)
     return {key.strip().upper(): value.strip() for key, value in pairs}
 
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Potcar
 
-from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, k_grid, species_order, write_inputs
+from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, k_grid, species_order, write_incar, write_inputs
 from mmtp_fw.dft.vasp.potcars import find_potcar
+from mmtp_fw.dft.vasp.run import VaspRun
 from mmtp_fw.dft.vasp.settings import VaspSettings
 
 
@@ -93,3 +94,14 @@ def test_files_are_what_pymatgen_and_ase_read(mixed, potcars, tmp_path):
     assert written["NCORE"] == 4 and written["LDAUU"] == [3.0, 0.0]
     assert Potcar.from_file(tmp_path / "POTCAR").symbols == ["Fe", "Pd"]
     assert (tmp_path / "POTCAR").read_bytes() == files["Fe"].content() + files["Pd"].content()
+
+
+def test_no_line_is_longer_than_vasp_reads(tmp_path):
+    rng = np.random.default_rng(1)
+    atoms = bulk("Fe", "fcc", a=3.7, cubic=True) * (2, 2, 2)
+    tags = incar(atoms, VaspSettings(), magnetic(rng.normal(2, 0.3, 32), rng.normal(2, 0.3, 32)))
+    write_incar(tags, tmp_path / "INCAR")
+    VaspRun(tmp_path, ["true"], 32, None, True).change_incar(AMIX=0.1)
+    lines = (tmp_path / "INCAR").read_text().splitlines()
+    assert max(map(len, lines)) <= 255 and any(line.endswith(" \\") for line in lines)
+    assert Incar.from_file(tmp_path / "INCAR") == Incar.from_str(tags.get_str()) | {"AMIX": 0.1}
