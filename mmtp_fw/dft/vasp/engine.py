@@ -111,6 +111,7 @@ class VaspEngine:
             sources=_sources(request, directory),
             should_stop=should_stop,
             stop_grace_s=self.settings.stop_grace_s,
+            frozen_after_s=self.settings.frozen_after_s,
         )
         if same and record.get("state") == "finished":
             try:  # the process that computed this ended before it could hand the result on

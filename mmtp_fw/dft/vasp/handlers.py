@@ -78,6 +78,29 @@ class StopHandler(VaspHandler):
         return {"errors": [self.symptom.value], "actions": None}
 
 
+class FrozenHandler(VaspHandler):
+    """Symptom: VASP runs, but has written nothing for `frozen_after_s`: an MPI process hangs, a disk is away.
+
+    Cure: it is ended, and run once more from where the stage began.
+    """
+
+    symptom = Symptom.FROZEN
+    is_monitor = True
+    is_terminating = True
+
+    def check(self, directory: str = "./") -> bool:
+        """Return whether the running program has been silent for too long."""
+        run = self.run
+        if not run.running or run.stopping is not None or run.silence() <= run.frozen_after_s:
+            return False
+        run.call_frozen()
+        return True
+
+    def cure(self) -> list[str]:
+        """Run again."""
+        return self.run.start_again()
+
+
 class ZbrentHandler(VaspHandler):
     """Symptom: ``ZBRENT: fatal error in bracketing``, from the line minimisation of ALGO = All or Damped.
 
@@ -168,6 +191,7 @@ def handlers_for(run: VaspRun, mixing_retries: int) -> list[VaspHandler]:
     """Return all handlers of a run."""
     return [
         StopHandler(run),
+        FrozenHandler(run),
         ZbrentHandler(run),
         EdddavHandler(run),
         CutOffHandler(run),

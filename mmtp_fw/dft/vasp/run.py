@@ -45,6 +45,7 @@ class Symptom(StrEnum):
     STOPPED = "stopped on request"
     ZBRENT = "ZBRENT: the line minimisation failed"
     EDDDAV = "EDDDAV: the diagonalisation failed"
+    FROZEN = "VASP has written nothing for too long"
     CUT_OFF = "VASP did not come to its end"
     NOT_FINITE = "energy, forces or moments are not finite"
     NOT_CONVERGED = "no convergence"
@@ -81,7 +82,7 @@ class VaspRun:
     sources : mapping of str to Path
         Where WAVECAR and CHGCAR came from, to come from there again.
     should_stop : callable
-    stop_grace_s : float
+    stop_grace_s, frozen_after_s : float
     corrections : list of Correction
         Made so far.
     """
@@ -94,6 +95,7 @@ class VaspRun:
     sources: Mapping[str, Path] = field(default_factory=dict)
     should_stop: Callable[[], bool] = lambda: False
     stop_grace_s: float = 0.0
+    frozen_after_s: float = float("inf")
     corrections: list[Correction] = field(default_factory=list)
     stopping: float | None = None
     process: subprocess.Popen[bytes] | None = None
@@ -121,6 +123,15 @@ class VaspRun:
     def running(self) -> bool:
         """Whether VASP is still there."""
         return self.process is not None and self.process.poll() is None
+
+    def silence(self) -> float:
+        """Return for how many seconds VASP has written to none of the files that show its progress."""
+        files = (self.directory / name for name in ("OSZICAR", "OUTCAR", STANDARD_OUTPUT))
+        return time.time() - max((file.stat().st_mtime for file in files if file.exists()), default=time.time())
+
+    def call_frozen(self) -> None:
+        """Take the symptom of the running program to be that it is frozen."""
+        self._seen = (Symptom.FROZEN,)
 
     def request_stop(self) -> None:
         """Ask VASP to stop at the next electronic step, writing WAVECAR and CHGCAR."""

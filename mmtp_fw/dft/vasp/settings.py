@@ -28,7 +28,7 @@ RESERVED_INCAR = frozenset(
 _HOW_TO_SHARE_WORK = frozenset({"NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALAPACK", "LSCALU", "NBLK"})
 # What changes neither the answer nor whether it is found.
 _NOT_OF_A_LABEL = {
-    "command", "work_directory", "wall_time_margin_s", "stop_grace_s", "poll_s", "keep_restart_files",
+    "command", "work_directory", "wall_time_margin_s", "stop_grace_s", "frozen_after_s", "poll_s", "keep_restart_files",
     "max_moment_muB",
 }  # fmt: skip
 
@@ -99,6 +99,9 @@ class VaspSettings(BaseModel):
         default=1800.0, ge=0, description="VASP is ended when it has not stopped so long after it was told to"
     )
     poll_s: float = Field(default=5.0, gt=0, description="Seconds between two looks at the running program")
+    frozen_after_s: float = Field(
+        default=10800.0, gt=0, description="VASP is ended and started again when it has written nothing so long"
+    )
     keep_restart_files: bool = Field(
         default=False, description="Keep WAVECAR and CHGCAR of every stage, not of the last converged one only"
     )

@@ -16,7 +16,8 @@ Environment:
   - ``edddav``: not with ALGO = All and a fresh start
   - ``flipped``: the first moment has the wrong sign, unless started afresh from MAGMOM
   - ``nan``: forces are NaN, unless started afresh
-  - ``flipped_always``, ``killed``, ``truncated``, ``wrong_ions``, ``segfault``, ``hang`` (deaf to STOPCAR): always
+  - ``flipped_always``, ``killed``, ``truncated``, ``wrong_ions``, ``segfault``, ``hang`` (deaf to STOPCAR),
+    ``frozen`` (for ever): always
 
 - ``VASP_STANDIN_STEP_SECONDS``: how long an electronic step takes.
 - ``VASP_STANDIN_JUMP_SCALE``: `jump_limit_scale` of the Hamiltonian.
@@ -51,6 +52,8 @@ def main() -> int:
     if "segfault" in failures:
         print("forrtl: severe (174): SIGSEGV, segmentation fault occurred", file=sys.stderr)
         return 174
+    if "frozen" in failures:
+        time.sleep(600)
     return write(compute(incar, failures), failures)
 
 

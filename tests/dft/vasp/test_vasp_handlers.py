@@ -99,6 +99,7 @@ def test_without_failure_nothing_is_changed(undisturbed):
         ("nan@ramp", {}, "not finite", {"ISTART": (1, 0), "ICHARG": (1, 2)}),
         ("killed@ramp:1", {}, "did not come to its end", {}),
         ("truncated@ramp:1", {}, "did not come to its end", {}),
+        ("frozen@ramp:1", {"frozen_after_s": 3}, "has written nothing", {}),
     ],
 )
 def test_a_failure_is_mended_and_recorded(
@@ -108,6 +109,7 @@ def test_a_failure_is_mended_and_recorded(
     shutil.copytree(undisturbed[0] / "00_equilibrium", tmp_path / "00_equilibrium")
     result = engine(**settings).scf(ramp(atoms, tmp_path, {"folder": "00_equilibrium"}))
     assert result.converged, result.message
+    assert len(result.restart["corrections"]) == 1
     assert symptom in result.message and "; corrected: " in result.message
     assert not (tmp_path / "00_equilibrium" / "WAVECAR").exists(), "no longer needed"
     (handler, _, words) = result.restart["corrections"][0]
@@ -125,16 +127,13 @@ def test_no_convergence_that_mixing_does_not_cure_is_an_answer(engine, atoms, tm
     result = engine(mixing_retries=2).scf(ramp(atoms, tmp_path))
     assert not result.converged and "folder" not in result.restart
     assert [words for _, _, words in result.restart["corrections"]][1][1:] == ["AMIX 0.1 → 0.05", "AMIX_MAG 0.4 → 0.2"]
-    at_once = engine(mixing_retries=0).scf(ramp(atoms, tmp_path / "once"))
-    assert not at_once.converged and not at_once.restart
 
 
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        ("segfault", "last words: forrtl: severe .174."),
         ("truncated", "cut off"),
-        ("segfault", "tried: VASP did not come to its end"),
+        ("segfault", r"last words: forrtl: severe \(174\).*; tried: VASP did not come to its end"),
         ("wrong_ions", "forces on 1 ions, asked were 2"),
     ],
 )
