@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 
 
 @dataclass(frozen=True)
@@ -146,5 +145,7 @@ def _downhill_step(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         factor = np.linalg.cholesky(hessian)
         return -np.linalg.solve(factor.T, np.linalg.solve(factor, gradient))
     except np.linalg.LinAlgError:
+        from scipy.linalg import eigh  # rarely needed, and slow to import
+
         values, vectors = eigh(hessian)
         return -vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 0.05))
