@@ -36,8 +36,11 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     Raises
     ------
     InputError
-        A campaign of that name with other settings is already there.
+        The DFT engine refuses its settings, or a campaign of that name with other settings is already there.
     """
+    from mmtp_fw.dft import get_engine  # numba, which workers that label nothing do without
+
+    get_engine(campaign.dft.engine, **campaign.dft.settings)
     prepare(database)
     document = CampaignDocument(_id=campaign.name, name=campaign.name, settings=campaign.document())
     with contextlib.suppress(DuplicateKeyError):

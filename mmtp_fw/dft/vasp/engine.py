@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,7 @@ class VaspEngine:
         try:
             self.settings = VaspSettings(**settings)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            raise InputError(f"engine 'vasp': {key}: {first['msg']}", "see docs/vasp.md") from error
+            raise _refusal(error) from error
         self._potcars: dict[str, PotcarFile] = {}
 
     def settings_document(self) -> dict[str, Any]:
@@ -309,6 +308,17 @@ class VaspEngine:
             interrupted=True,
             message=f"stopped on request, {'to go on from WAVECAR' if wave else 'to begin again'}",
         )
+
+
+def _refusal(error: ValidationError) -> InputError:
+    """Return the first thing that is wrong with the settings as one line."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(key, VaspSettings.model_fields, n=1, cutoff=0.5)
+        meant = f"did you mean '{near[0]}'? " if near else ""
+        return InputError(f"engine 'vasp': dft.settings has no key '{key}'", f"{meant}see docs/vasp.md")
+    return InputError(f"engine 'vasp': dft.settings.{key}: {first['msg']}", "see docs/vasp.md")
 
 
 def _converged(run: VaspRun) -> bool:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from small_campaign import check_finished, labels_of, small
 
+from mmtp_fw.errors import InputError
 from mmtp_fw.workflows.local import LocalRun
 from mmtp_fw.workflows.submit import submit_campaign
+
+
+def test_wrong_settings_of_the_engine_are_refused_before_anything_is_planned(database):
+    settings = {"dft": {"engine": "vasp", "settings": {"encut": 400}}, "properties": {"reference": False}}
+    wrong = small("wrong", **settings)
+    with pytest.raises(InputError, match="did you mean 'encut_eV'"):
+        submit_campaign(database, wrong)
+    assert not database.campaigns.count_documents({}) and not database.actions.count_documents({})
 
 
 def test_a_campaign_with_vasp(database, potcars, command, tmp_path, monkeypatch):
