@@ -131,3 +131,10 @@ def test_no_machine_paths():
 
 def test_licence_is_complete():
     assert "MIT License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    plugin = ROOT / "mmtp_fw" / "md" / "plugin"
+    assert "GNU GENERAL PUBLIC LICENSE\n" in (plugin / "LICENSE.GPL-2").read_text(encoding="utf-8")
+    for path in [*plugin.glob("*.cpp"), *plugin.glob("*.h")]:
+        text = path.read_text(encoding="utf-8")
+        derived = "public Pair" in text or "public Fix" in text or "using namespace LAMMPS_NS" in text
+        licence = "GPL-2.0-only" if derived else "MIT"
+        assert f"// SPDX-License-Identifier: {licence}\n" in text, path.name

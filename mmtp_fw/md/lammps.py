@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms, units
-from ase.calculators.lammps import Prism
+from ase import Atoms
 
 from mmtp_fw.errors import EngineError
+from mmtp_fw.md.cell import LammpsCell
 from mmtp_fw.md.models import Model, ModelState
+from mmtp_fw.md.settings import MdSettings
 
 _MPI = "libmpi.so.12"
 
@@ -68,13 +69,8 @@ class LammpsRun:
     atoms : Atoms
         Start: positions, cell (three vectors), species; velocities where they are not all zero.
     model : Model
-    timestep_fs : float
-    temperature_K : float
-        Of the thermostat and of the initial velocities.
-    damping_fs : float
-        Of the Nosé–Hoover chain; 0 for NVE.
-    seed : int
-        Of the initial velocities.
+    settings : MdSettings
+        Temperature, time step, thermostat, barostat and seed are used.
 
     Attributes
     ----------
@@ -82,70 +78,20 @@ class LammpsRun:
         At the last step.
     """
 
-    def __init__(
-        self,
-        atoms: Atoms,
-        model: Model,
-        timestep_fs: float,
-        temperature_K: float,
-        damping_fs: float,
-        seed: int,
-    ) -> None:
-        self.atoms = atoms.copy()
+    def __init__(self, atoms: Atoms, model: Model, settings: MdSettings) -> None:
         self.model = model
         self.state: ModelState | None = None
         self.error: Exception | None = None
-        self.prism = Prism(np.array(atoms.cell), pbc=atoms.pbc)
-        self.lmp = new_lammps()
-        self._set_up(timestep_fs, temperature_K, damping_fs, seed)
-
-    def _set_up(self, timestep_fs: float, temperature_K: float, damping_fs: float, seed: int) -> None:
-        species = sorted(set(self.atoms.get_chemical_symbols()))
-        masses = dict(zip(self.atoms.get_chemical_symbols(), self.atoms.get_masses(), strict=True))
-        xx, yy, zz, xy, xz, yz = self.prism.get_lammps_prism()
-        boundary = " ".join("p" if p else "s" for p in self.atoms.pbc)
-        self._commands(
-            "units metal",
-            "atom_style atomic",
-            "atom_modify map array sort 0 0.0",
-            f"boundary {boundary}",
-            "box tilt large",
-            f"region cell prism 0 {xx:.16g} 0 {yy:.16g} 0 {zz:.16g} {xy:.16g} {xz:.16g} {yz:.16g}",
-            f"create_box {len(species)} cell",
-        )
-        positions = self.prism.vector_to_lammps(self.atoms.get_positions(), wrap=True)
-        types = [species.index(s) + 1 for s in self.atoms.get_chemical_symbols()]
-        n = len(types)
-        made = self.lmp.create_atoms(n, list(range(1, n + 1)), types, positions.ravel().tolist())
-        if made != n:
-            raise EngineError(f"LAMMPS took {made} of {n} atoms", "are all atoms inside the cell?")
-        self._commands(
-            *(f"mass {i + 1} {masses[s]:.10g}" for i, s in enumerate(species)),
+        self.cell = LammpsCell(new_lammps(), atoms)
+        self.cell.commands(
             "pair_style zero 1.0",
             "pair_coeff * *",
             "comm_modify cutoff 3.0",
             "fix ext all external pf/callback 1 1",
             "fix_modify ext energy yes virial yes",
-            f"timestep {timestep_fs * 1e-3:.16g}",
         )
-        self.lmp.set_fix_external_callback("ext", self._forces, None)
-        velocities = self.atoms.get_velocities()
-        if np.any(velocities):
-            v = self.prism.vector_to_lammps(velocities) * (1000.0 * units.fs)
-            self.lmp.scatter_atoms("v", 1, 3, (ctypes.c_double * (3 * n))(*v.ravel()))
-        elif n > 1:
-            self._commands(
-                f"velocity all create {temperature_K:.10g} {seed % 900000000 + 1} dist gaussian mom yes rot no"
-            )
-        integrator = f"nvt temp {temperature_K:.10g} {temperature_K:.10g} {damping_fs * 1e-3:.10g}"
-        self._commands(
-            "fix move all " + (integrator if damping_fs > 0 else "nve"),
-            "thermo_style custom step temp pe etotal press",
-        )
-
-    def _commands(self, *commands: str) -> None:
-        for command in commands:
-            self.lmp.command(command)
+        self.cell.lmp.set_fix_external_callback("ext", self._forces, None)
+        self.cell.start(settings)
 
     def _forces(self, _: Any, step: int, nlocal: int, tags: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
         """Answer LAMMPS, which swallows exceptions here: they are kept and raised by `advance`."""
@@ -154,55 +100,49 @@ class LammpsRun:
             return
         try:
             order = np.asarray(tags, dtype=int) - 1
-            positions = np.empty((nlocal, 3))
-            positions[order] = self.prism.vector_to_ase(np.array(x))
-            if not np.all(np.isfinite(positions)):
+            if not np.all(np.isfinite(x)):
                 raise FloatingPointError("a position is not a number")
-            self.atoms.set_positions(positions)
-            state = self.model.evaluate(self.atoms)
+            atoms = self.cell.snapshot()
+            state = self.model.evaluate(atoms)
             if not (np.all(np.isfinite(state.forces)) and np.isfinite(state.energy)):
                 raise FloatingPointError("an energy or force is not a number")
             self.state = state
-            f[:] = self.prism.vector_to_lammps(state.forces)[order]
-            self.lmp.fix_external_set_energy_global("ext", state.energy)
-            virial = -self.atoms.get_volume() * _tensor(state.stress)
-            virial = self.prism.rot_mat.T @ virial @ self.prism.rot_mat
+            prism, lmp = self.cell.prism, self.cell.lmp
+            f[:] = prism.vector_to_lammps(state.forces)[order]
+            lmp.fix_external_set_energy_global("ext", state.energy)
+            virial = -atoms.get_volume() * _tensor(state.stress)
+            virial = prism.rot_mat.T @ virial @ prism.rot_mat
             xx, yy, zz, xy, xz, yz = (virial[p] for p in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)))
-            self.lmp.fix_external_set_virial_global("ext", [xx, yy, zz, xy, xz, yz])
+            lmp.fix_external_set_virial_global("ext", [xx, yy, zz, xy, xz, yz])
         except Exception as error:  # raised again outside LAMMPS' C++ frames
             self.error = error
 
+    @property
+    def evaluations(self) -> float:
+        """Mean evaluations of the potential per step."""
+        tracker = getattr(self.model, "tracker", None)
+        return tracker.evaluations / tracker.steps if tracker is not None and tracker.steps else 1.0
+
     def advance(self, steps: int) -> None:
         """Run some steps; raise what went wrong in them."""
-        first = self.state is None
-        self.lmp.command(f"thermo {max(steps, 1)}")
-        self.lmp.command(f"run {steps} pre {'yes' if first else 'no'} post no")
+        self.cell.advance(steps, first=self.state is None)
         if self.error is not None:
             raise self.error
 
     def thermo(self) -> dict[str, float]:
         """Return temperature (K), energies (eV) and pressure (GPa) of the last step."""
-        get = self.lmp.get_thermo
-        return {
-            "temperature_K": get("temp"),
-            "potential_energy_eV": get("pe"),
-            "total_energy_eV": get("etotal"),
-            "pressure_GPa": get("press") * 1e-4,
-        }
+        return self.cell.thermo()
 
     def snapshot(self) -> Atoms:
         """Return the last step's configuration, with moments and velocities."""
         assert self.state is not None
-        atoms = self.atoms.copy()
-        n = len(atoms)
-        v = np.array(self.lmp.gather_atoms("v", 1, 3)).reshape(n, 3) / (1000.0 * units.fs)
-        atoms.set_velocities(self.prism.vector_to_ase(v))
+        atoms = self.cell.snapshot()
         atoms.set_initial_magnetic_moments(self.state.moments)
         return atoms
 
     def close(self) -> None:
         """End LAMMPS."""
-        self.lmp.close()
+        self.cell.close()
 
 
 def _tensor(voigt: np.ndarray) -> np.ndarray:

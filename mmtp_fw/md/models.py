@@ -50,6 +50,7 @@ class PotentialModel:
         self.potential = potential
         self.moments = np.array(start, dtype=np.float64)
         self.relax_interval = relax_interval if potential.magnetic else 0
+        self.tolerance = tolerance
         self.tracker = MomentTracker(potential, tolerance)
         if self.relax_interval:
             self.tracker.reset(self.moments)

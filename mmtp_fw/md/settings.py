@@ -7,11 +7,11 @@ from enum import StrEnum
 
 import numpy as np
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class MdSettings(BaseModel):
-    """Settings of one trajectory at fixed cell (NVT; NVE without a thermostat).
+    """Settings of one trajectory (NVT; NPT with a pressure; NVE without a thermostat).
 
     Attributes
     ----------
@@ -20,12 +20,17 @@ class MdSettings(BaseModel):
     timestep_fs : float
     thermostat_damping_fs : float
         Damping time of the Nosé–Hoover chain; 0 runs NVE.
+    pressure_GPa : float or None
+        Pressure that a Nosé–Hoover barostat holds by scaling the cell; None keeps the volume.
+    barostat_damping_fs : float
     seed : int
         Of the initial velocities.
     relax_interval : int
         Moments are relaxed every so many steps; 0 keeps them fixed.
     relax_tolerance : float
         Largest magnetic force after a relaxation (eV/μB).
+    flip_interval, flip_attempts : int
+        Every so many steps so many Metropolis attempts to reverse one moment, at the set temperature; 0: none.
     grade_interval : int
         Steps between two looks at the extrapolation grade.
     candidate_interval : int
@@ -48,9 +53,13 @@ class MdSettings(BaseModel):
     steps: int = Field(default=1000, ge=1)
     timestep_fs: float = Field(default=2.0, gt=0)
     thermostat_damping_fs: float = Field(default=100.0, ge=0)
+    pressure_GPa: float | None = None
+    barostat_damping_fs: float = Field(default=1000.0, gt=0)
     seed: int = Field(default=1, ge=0)
     relax_interval: int = Field(default=1, ge=0)
     relax_tolerance: float = Field(default=1e-4, gt=0)
+    flip_interval: int = Field(default=0, ge=0)
+    flip_attempts: int = Field(default=1, ge=1)
     grade_interval: int = Field(default=1, ge=1)
     candidate_interval: int = Field(default=5, ge=1)
     gamma_select: float = Field(default=2.0, gt=0)
@@ -59,6 +68,12 @@ class MdSettings(BaseModel):
     sample_interval: int = Field(default=10, ge=1)
     max_temperature_factor: float = Field(default=20.0, gt=1)
     wall_seconds: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _barostat_has_a_thermostat(self) -> MdSettings:
+        if self.pressure_GPa is not None and self.thermostat_damping_fs == 0:
+            raise ValueError("pressure_GPa needs a thermostat: thermostat_damping_fs above 0")
+        return self
 
 
 class MdState(StrEnum):

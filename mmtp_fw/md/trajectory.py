@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.errors import InputError
+from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.md.lammps import LammpsRun
 from mmtp_fw.md.models import Model, PotentialModel
+from mmtp_fw.md.pair import PairRun
 from mmtp_fw.md.settings import MdResult, MdSettings, MdState
 
 if TYPE_CHECKING:
@@ -80,18 +82,11 @@ class _Run:
     def __init__(
         self, model: Model, atoms: Atoms, settings: MdSettings, active_set: ActiveSet | None
     ) -> None:
-        self.settings, self.active_set, self.model = settings, active_set, model
+        self.settings, self.active_set = settings, active_set
         self.result = MdResult()
         self.rows: list[list[float]] = []
         self.next_candidate = 0
-        self.lammps = LammpsRun(
-            atoms,
-            model,
-            settings.timestep_fs,
-            settings.temperature_K,
-            settings.thermostat_damping_fs,
-            settings.seed,
-        )
+        self.lammps = _lammps(atoms, model, settings)
 
     def go(
         self,
@@ -172,9 +167,20 @@ class _Run:
         table = np.array(self.rows).reshape(-1, len(COLUMNS))
         self.result.last = self.result.frames[-1] if self.result.frames else None
         self.result.thermo = {name: table[:, k] for k, name in enumerate(COLUMNS)}
-        if isinstance(self.model, PotentialModel) and self.model.tracker.steps:
-            self.result.moment_evaluations = self.model.tracker.evaluations / self.model.tracker.steps
+        self.result.moment_evaluations = self.lammps.evaluations
         return self.result
 
     def close(self) -> None:
         self.lammps.close()
+
+
+def _lammps(atoms: Atoms, model: Model, settings: MdSettings) -> LammpsRun | PairRun:
+    """Return LAMMPS with its pair style for a potential, by a callback for anything else or without a compiler."""
+    if isinstance(model, PotentialModel):
+        try:
+            return PairRun(atoms, model, settings)
+        except EngineError as error:
+            warnings.warn(f"MD runs through Python, slower: {error}", stacklevel=2)
+    if settings.flip_interval:
+        raise EngineError("flip_interval needs pair_style mmtp", "see the warning on why it can't be used here")
+    return LammpsRun(atoms, model, settings)

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COINCIDENT", "FORCES", "LISTS_TOO_LONG", "NOT_FINITE", "OK", "OUT_CLOSEST", "OUT_ENERGY", "OUT_OUTSIDE",
-    "OUT_SIZE", "OUT_VIRIAL", "SITE_ENERGIES", "SITE_VIRIALS", "UNKNOWN_TYPE", "kernel", "pack", "repack",
+    "OUT_SIZE", "OUT_VIRIAL", "SITE_ENERGIES", "SITE_VIRIALS", "UNKNOWN_TYPE",
+    "kernel", "object_code", "pack", "repack", "scratch_sizes",
 ]  # fmt: skip
 
 # What the function returns besides the codes of `lanes_layout`: the scratch is too small for a list.
@@ -94,6 +95,11 @@ def pack(potential: Potential, type_map: Sequence[int], longest: int = 512) -> n
     return np.concatenate([head.view(np.float64), *parts])
 
 
+def scratch_sizes(potential: Potential, longest: int) -> tuple[int, int]:
+    """Return how many doubles and integers of scratch neighbour lists of up to `longest` entries need."""
+    return _scratch(*potential.form.packed, longest)
+
+
 def repack(params: np.ndarray, potential: Potential) -> None:
     """Write the parameters of a potential of the same form into a packed array.
 
@@ -119,15 +125,40 @@ def _scratch(integers: Any, doubles: Any, longest: int) -> tuple[int, int]:
 @lru_cache(maxsize=1)
 def kernel() -> Any:
     """Return the compiled C function; ``.address`` is its address."""
+    try:
+        return cfunc(_signature(), cache=True, nopython=True)(_entry)
+    except RuntimeError:  # no place to cache in
+        return cfunc(_signature(), nopython=True)(_entry)
+
+
+def object_code(name: str) -> bytes:
+    """Return the C function as position-independent object code for this CPU, with `name` as its symbol.
+
+    Next to the functions of libm and libc it refers to some of Python's and numba's, on the path of exceptions
+    that it never raises.
+    """
+    from llvmlite import binding as llvm
+
+    compiled = cfunc(_signature(), nopython=True)(_entry)  # a cached one has no LLVM code any more
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(compiled._library.get_llvm_str())
+    module.get_function(compiled._wrapper_name).name = name
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="pic",
+        codemodel="default",
+    )
+    return bytes(machine.emit_object(module))
+
+
+def _signature() -> Any:
     integers, doubles = types.CPointer(types.int32), types.CPointer(types.float64)
-    signature = types.int32(
+    return types.int32(
         doubles, types.int32, types.int32, integers, integers, types.CPointer(types.int64), doubles, integers,
         doubles, doubles, doubles, doubles, doubles, doubles, doubles, types.int32,
     )  # fmt: skip
-    try:
-        return cfunc(signature, cache=True, nopython=True)(_entry)
-    except RuntimeError:  # no place to cache in
-        return cfunc(signature, nopython=True)(_entry)
 
 
 def _entry(params, inum, nall, ilist, numneigh, firstneigh, x, kind, m, f, gm, eatom, vatom, gamma, out, flags):

@@ -58,7 +58,7 @@ class Springs:
 def test_lammps_sees_the_models_energy_forces_and_pressure(kind):
     atoms = cell(kind)
     model = CalculatorModel(HamiltonianCalculator(), atoms.get_initial_magnetic_moments())
-    run = LammpsRun(atoms, model, 1.0, 300.0, 0.0, seed=1)
+    run = LammpsRun(atoms, model, MdSettings(timestep_fs=1.0, thermostat_damping_fs=0.0))
     run.advance(0)
     for steps in (0, 3):
         run.advance(steps)
@@ -76,7 +76,7 @@ def test_lammps_moves_atoms_as_newton_does():
     sites = atoms.get_positions()
     atoms.positions[2] += (0.1, -0.05, 0.2)
     atoms.set_velocities(np.zeros((len(atoms), 3)) + 1e-12)
-    run = LammpsRun(atoms, Springs(sites), 1.0, 300.0, 0.0, seed=1)
+    run = LammpsRun(atoms, Springs(sites), MdSettings(timestep_fs=1.0, thermostat_damping_fs=0.0))
     run.advance(0)
     run.advance(50)
     frequency = np.sqrt(2.0 / atoms.get_masses()[2])

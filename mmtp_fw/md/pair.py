@@ -1,0 +1,126 @@
+"""A trajectory whose forces come from ``pair_style mmtp``: LAMMPS and the kernel, no Python in between."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from mmtp_fw.errors import EngineError, InputError
+from mmtp_fw.md.cell import LammpsCell
+from mmtp_fw.md.lammps import new_lammps
+from mmtp_fw.md.models import ModelState, PotentialModel
+from mmtp_fw.md.plugin import pack, plugin
+from mmtp_fw.md.settings import MdSettings
+from mmtp_fw.potential.threads import thread_count
+
+# Columns of `compute pair`, as in plugin/pair_mmtp.h.
+EVALUATIONS, AT_BOUNDS = 1, 4
+
+
+class PairRun:
+    """A trajectory of n atoms with a potential; the same interface as `mmtp_fw.md.lammps.LammpsRun`.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Start.
+    model : PotentialModel
+        The potential, the moments at the start, how often they are relaxed and how well.
+    settings : MdSettings
+
+    Attributes
+    ----------
+    state : ModelState
+        At the last step; energy, forces and stress are LAMMPS' affair and stay zero.
+
+    Raises
+    ------
+    EngineError
+        The plugin can't be built here.
+    """
+
+    def __init__(self, atoms: Atoms, model: PotentialModel, settings: MdSettings) -> None:
+        self.state: ModelState | None = None
+        self._counts: list[float] = []
+        self._moments = model.moments.copy()
+        self._magnetic = model.potential.magnetic
+        path = plugin()
+        self.cell = LammpsCell(new_lammps(), atoms, str(path))
+        if self._magnetic:
+            self.cell.commands("fix mom all property/atom d_mag ghost yes")
+            self._own_moments()[:] = self._moments[self._order()]
+        self._pair_style(model)
+        self.cell.start(settings)
+        if settings.flip_interval:
+            self.cell.commands(
+                f"fix flips all mmtp/mc {settings.flip_interval} {settings.flip_attempts} "
+                f"{settings.temperature_K:.10g} {settings.seed % 900000000 + 1}"
+            )
+
+    def _pair_style(self, model: PotentialModel) -> None:
+        moments = f"moments relax every {model.relax_interval}" if model.relax_interval else "moments fixed"
+        with tempfile.TemporaryDirectory(prefix="mmtp-") as folder:
+            packed = Path(folder) / "potential.packed"
+            packed.write_bytes(pack(model.potential, self.cell.species))
+            self.cell.commands(
+                f"pair_style mmtp {moments} tolerance {model.tolerance:.10g} threads {thread_count()}",
+                f"pair_coeff * * {packed} {' '.join(self.cell.species)}",
+            )
+        self.cell.commands("compute pair all pair mmtp")
+
+    def _order(self) -> np.ndarray:
+        """Return the place in `atoms` of every atom of LAMMPS."""
+        lmp = self.cell.lmp
+        return np.array(lmp.numpy.extract_atom("id")[: lmp.get_natoms()], dtype=int) - 1
+
+    def _own_moments(self) -> np.ndarray:
+        return self.cell.lmp.numpy.extract_atom("d_mag")[: self.cell.lmp.get_natoms()]
+
+    @property
+    def evaluations(self) -> float:
+        """Mean evaluations of the potential in the steps that were looked at."""
+        return float(np.mean(self._counts)) if self._counts else 1.0
+
+    def advance(self, steps: int) -> None:
+        """Run some steps; raise what went wrong in them."""
+        try:
+            self.cell.advance(steps, first=self.state is None)
+        except Exception as error:
+            raise _translated(error) from error
+        if self._magnetic:
+            self._moments[self._order()] = self._own_moments()
+        columns = self.cell.lmp.extract_compute("pair", 0, 1)
+        if self.state is not None:
+            self._counts.append(columns[EVALUATIONS])
+        n = len(self._moments)
+        bounds = columns[AT_BOUNDS] > 0
+        self.state = ModelState(0.0, np.zeros((n, 3)), np.zeros(6), self._moments.copy(), bounds)
+
+    def thermo(self) -> dict[str, float]:
+        """Return temperature (K), energies (eV) and pressure (GPa) of the last step."""
+        return self.cell.thermo()
+
+    def snapshot(self) -> Atoms:
+        """Return the last step's configuration, with moments and velocities."""
+        atoms = self.cell.snapshot()
+        atoms.set_initial_magnetic_moments(self._moments)
+        return atoms
+
+    def close(self) -> None:
+        """End LAMMPS."""
+        self.cell.close()
+
+
+def _translated(error: Exception) -> Exception:
+    """Return what `mmtp_fw.md.trajectory` understands."""
+    text = str(error).splitlines()[0]
+    if "is not finite" in text or "Non-numeric" in text:
+        return FloatingPointError(text)
+    if "two atoms coincide" in text:
+        return InputError(text)
+    if "Lost atoms" in text or "out of range" in text:
+        return error
+    return EngineError(text)

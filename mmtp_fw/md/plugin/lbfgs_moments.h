@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// L-BFGS for moments that follow moving atoms: curvature is kept from one step to the next.
+// J. Nocedal, Math. Comp. 35, 773 (1980); bounds by projection.
+
+#ifndef MMTP_LBFGS_MOMENTS_H
+#define MMTP_LBFGS_MOMENTS_H
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+class MomentLBFGS {
+ public:
+  std::function<double(double)> sum = [](double x) { return x; };  // over all ranks
+
+  // Forget the curvature but its scale: the order of the atoms has changed.
+  void forget() { pairs.clear(); }
+
+  // Direction of descent for the slopes g, zero where `held`; every entry at most `cap`.
+  std::vector<double> direction(const std::vector<double> &g, const std::vector<char> &held, double cap) {
+    const size_t n = g.size();
+    std::vector<double> q(n);
+    for (size_t i = 0; i < n; i++) q[i] = held[i] ? 0.0 : g[i];
+    std::vector<double> alpha(pairs.size());
+    for (size_t k = pairs.size(); k-- > 0;) {
+      const Pair &p = pairs[k];
+      alpha[k] = dot(p.s, q) / p.sy;
+      for (size_t i = 0; i < n; i++) q[i] -= alpha[k] * p.y[i];
+    }
+    for (size_t i = 0; i < n; i++) q[i] /= curvature;
+    for (size_t k = 0; k < pairs.size(); k++) {
+      const Pair &p = pairs[k];
+      const double beta = dot(p.y, q) / p.sy;
+      for (size_t i = 0; i < n; i++) q[i] += (alpha[k] - beta) * p.s[i];
+    }
+    double down = 0.0;
+    for (size_t i = 0; i < n; i++) {
+      q[i] = held[i] ? 0.0 : -q[i];
+      down += q[i] * g[i];
+    }
+    const bool descends = sum(down) < 0.0;
+    for (size_t i = 0; i < n; i++) {
+      if (!descends) q[i] = held[i] ? 0.0 : -g[i] / curvature;
+      q[i] = std::clamp(q[i], -cap, cap);
+    }
+    return q;
+  }
+
+  // Learn from a step s that changed the slopes by y.
+  void learn(const std::vector<double> &s, const std::vector<double> &y) {
+    const double sy = dot(s, y), ss = dot(s, s), yy = dot(y, y);
+    if (!(sy > 1e-8 * std::sqrt(ss * yy)) || !(ss > 1e-24)) return;
+    curvature = yy / sy;
+    if (pairs.size() == DEPTH) pairs.erase(pairs.begin());
+    pairs.push_back({s, y, sy});
+  }
+
+ private:
+  static constexpr size_t DEPTH = 24;
+  struct Pair {
+    std::vector<double> s, y;
+    double sy;
+  };
+  std::vector<Pair> pairs;
+  double curvature = 0.5;  // ∂²E/∂m² before anything is known, eV/μB²
+
+  double dot(const std::vector<double> &a, const std::vector<double> &b) const {
+    double x = 0.0;
+    for (size_t i = 0; i < a.size(); i++) x += a[i] * b[i];
+    return sum(x);
+  }
+};
+
+#endif

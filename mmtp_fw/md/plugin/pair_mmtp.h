@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Pair style mmtp: a magnetic Moment Tensor Potential of mmtp_fw in LAMMPS. Licence: see LICENSE.GPL-2.
+
+#ifndef MMTP_PAIR_H
+#define MMTP_PAIR_H
+
+#include "pair.h"
+
+#include <string>
+#include <vector>
+
+#include "lbfgs_moments.h"
+#include "packed_potential.h"
+
+namespace LAMMPS_NS {
+
+class PairMMTP : public Pair {
+ public:
+  explicit PairMMTP(class LAMMPS *);
+  ~PairMMTP() override;
+  void compute(int, int) override;
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void *extract(const char *, int &) override;
+  void *extract_peratom(const char *, int &) override;
+  int pack_forward_comm(int, int *, double *, int, int *) override;
+  void unpack_forward_comm(int, int, double *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+  double memory_usage() override;
+
+  // What fix mmtp/mc needs: the energy of all ranks at the moments as they are, and the range they may have.
+  double energy_at_moments();
+  bool relaxes() const { return relax_every > 0; }
+  double *moments();
+  double lowest() const { return potential.low; }
+  double highest() const { return potential.high; }
+
+ private:
+  // Columns of compute pair.
+  enum { MAX_GRADE, EVALUATIONS, MAX_TORQUE, UNCONVERGED, AT_BOUNDS, OUTSIDE, N_EXTRA };
+
+  PackedPotential potential;
+  int relax_every = 1;       // steps between relaxations of the moments; 0 keeps them
+  double tolerance = 1e-4;   // largest magnetic force that remains, eV/μB
+  int most_steps = 40;       // of one relaxation
+  bool predict = true;       // start from a linear prediction
+  int threads = 1;
+  int index_moment = -1, index_change = -1;  // of d_mag and of its last change
+  bigint last_step = -1;
+  double unconverged = 0.0;
+
+  std::vector<double> forces, slopes, site_energies, site_virials, grades;
+  std::vector<std::vector<double>> params, thread_forces, thread_slopes, thread_outs;
+  double out[PackedPotential::OUT_SIZE];
+  MomentLBFGS optimiser;
+
+  void allocate();
+  void evaluate(int flags);
+  void share_moments();
+  void relax(int flags);
+  double total(double) const;
+  double largest(double) const;
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

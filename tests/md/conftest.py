@@ -1,0 +1,30 @@
+"""A potential with real magnetism: the demonstration's, trained on the reference Hamiltonian of Fe-Pd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from mmtp_fw.potential import Potential
+
+FILE = Path(__file__).parent / "data" / "fe-pd.mmtp"
+
+
+@pytest.fixture(scope="session")
+def fepd():
+    """A potential of level 8 for fcc Fe-Pd between 3.60 and 3.80 Å, valid at some hundreds of kelvin."""
+    return Potential.read(FILE)
+
+
+@pytest.fixture
+def invar():
+    """32 atoms of Fe22Pd10 near equilibrium, with ferromagnetic moments."""
+    atoms = bulk("Fe", "fcc", 3.75, cubic=True) * (2, 2, 2)
+    symbols = np.array(["Fe"] * 22 + ["Pd"] * 10)
+    atoms.set_chemical_symbols(np.random.default_rng(2).permutation(symbols).tolist())
+    atoms.rattle(0.03, seed=5)
+    atoms.set_initial_magnetic_moments([2.6 if s == "Fe" else 0.3 for s in atoms.symbols])
+    return atoms
