@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmtp_fw.cli import db, doctor, export, find, potential, report, run, show, status, worker
+from mmtp_fw.cli import db, doctor, export, find, lammps, potential, report, run, show, status, worker
 from mmtp_fw.cli.options import defaults
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.add_typer(show.app, name="show")
 app.command()(find.find)
 app.add_typer(export.app, name="export")
 app.add_typer(potential.app, name="potential")
+app.add_typer(lammps.app, name="lammps")
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
 app.command()(doctor.doctor)

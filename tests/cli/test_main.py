@@ -41,6 +41,8 @@ COMMANDS = (
     "potential evaluate",
     "potential grade",
     "potential relax",
+    "lammps build",
+    "lammps pack",
     "db",
     *(f"db {name}" for name in ("start", "stop", "status", "check", "backup", "restore")),
 )

