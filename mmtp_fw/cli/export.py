@@ -40,6 +40,24 @@ def potential(
     _tell(path, f"potential {version}", as_json)
 
 
+@app.command("active-set")
+def active_set(
+    version: VersionArgument,
+    path: Annotated[Path, typer.Argument(help="File to write, by custom .state.")],
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the active set of a version, by which `pair_style mmtp … active FILE` grades."""
+    from mmtp_fw.database import blobs, history
+
+    with open_database(launchpad) as database:
+        document = history.potential(database, version)["potential"]
+        if document["active_set"] is None:
+            raise InputError(f"potential {version} has no active set", "members of an ensemble have none")
+        path.write_bytes(blobs.get(database, document["active_set"]))
+    _tell(path, f"active set of potential {version}", as_json)
+
+
 @app.command("training-set")
 def training_set(
     version: VersionArgument,

@@ -81,6 +81,7 @@ class LammpsRun:
     def __init__(self, atoms: Atoms, model: Model, settings: MdSettings) -> None:
         self.model = model
         self.state: ModelState | None = None
+        self.grade: float | None = None  # is computed by who asks
         self.error: Exception | None = None
         self.cell = LammpsCell(new_lammps(), atoms)
         self.cell.commands(

@@ -14,10 +14,12 @@ from mmtp_fw.md.lammps import new_lammps
 from mmtp_fw.md.models import ModelState, PotentialModel
 from mmtp_fw.md.plugin import pack, plugin
 from mmtp_fw.md.settings import MdSettings
+from mmtp_fw.potential import Potential
 from mmtp_fw.potential.threads import thread_count
+from mmtp_fw.selection import ActiveSet
 
 # Columns of `compute pair`, as in plugin/pair_mmtp.h.
-EVALUATIONS, AT_BOUNDS = 1, 4
+MAX_GRADE, EVALUATIONS, AT_BOUNDS = 0, 1, 4
 
 
 class PairRun:
@@ -30,11 +32,15 @@ class PairRun:
     model : PotentialModel
         The potential, the moments at the start, how often they are relaxed and how well.
     settings : MdSettings
+    active_set : ActiveSet, optional
+        Its grades are computed inside LAMMPS where that is possible.
 
     Attributes
     ----------
     state : ModelState
         At the last step; energy, forces and stress are LAMMPS' affair and stay zero.
+    grade : float or None
+        Of the last step that `MdSettings.grade_interval` divides; None where it isn't computed here.
 
     Raises
     ------
@@ -42,7 +48,13 @@ class PairRun:
         The plugin can't be built here.
     """
 
-    def __init__(self, atoms: Atoms, model: PotentialModel, settings: MdSettings) -> None:
+    def __init__(
+        self, atoms: Atoms, model: PotentialModel, settings: MdSettings, active_set: ActiveSet | None = None
+    ) -> None:
+        if active_set is not None and not _can_grade(active_set, model.potential):
+            active_set = None
+        self._grades = active_set is not None
+        self.grade: float | None = None
         self.state: ModelState | None = None
         self._counts: list[float] = []
         self._moments = model.moments.copy()
@@ -52,7 +64,7 @@ class PairRun:
         if self._magnetic:
             self.cell.commands("fix mom all property/atom d_mag ghost yes")
             self._own_moments()[:] = self._moments[self._order()]
-        self._pair_style(model)
+        self._pair_style(model, settings, active_set)
         self.cell.start(settings)
         if settings.flip_interval:
             self.cell.commands(
@@ -60,13 +72,14 @@ class PairRun:
                 f"{settings.temperature_K:.10g} {settings.seed % 900000000 + 1}"
             )
 
-    def _pair_style(self, model: PotentialModel) -> None:
+    def _pair_style(self, model: PotentialModel, settings: MdSettings, active_set: ActiveSet | None) -> None:
         moments = f"moments relax every {model.relax_interval}" if model.relax_interval else "moments fixed"
         with tempfile.TemporaryDirectory(prefix="mmtp-") as folder:
             packed = Path(folder) / "potential.packed"
-            packed.write_bytes(pack(model.potential, self.cell.species))
+            packed.write_bytes(pack(model.potential, self.cell.species, active_set))
             self.cell.commands(
-                f"pair_style mmtp {moments} tolerance {model.tolerance:.10g} threads {thread_count()}",
+                f"pair_style mmtp {moments} tolerance {model.tolerance:.10g} threads {thread_count()}"
+                + (f" grade {settings.grade_interval}" if active_set is not None else ""),
                 f"pair_coeff * * {packed} {' '.join(self.cell.species)}",
             )
         self.cell.commands("compute pair all pair mmtp")
@@ -95,6 +108,8 @@ class PairRun:
         columns = self.cell.lmp.extract_compute("pair", 0, 1)
         if self.state is not None:
             self._counts.append(columns[EVALUATIONS])
+        if self._grades:
+            self.grade = columns[MAX_GRADE]
         n = len(self._moments)
         bounds = columns[AT_BOUNDS] > 0
         self.state = ModelState(0.0, np.zeros((n, 3)), np.zeros(6), self._moments.copy(), bounds)
@@ -112,6 +127,10 @@ class PairRun:
     def close(self) -> None:
         """End LAMMPS."""
         self.cell.close()
+
+
+def _can_grade(active_set: ActiveSet, potential: Potential) -> bool:
+    return active_set.sites_only and active_set.state.potential_hash == potential.content_hash
 
 
 def _translated(error: Exception) -> Exception:

@@ -86,7 +86,7 @@ class _Run:
         self.result = MdResult()
         self.rows: list[list[float]] = []
         self.next_candidate = 0
-        self.lammps = _lammps(atoms, model, settings)
+        self.lammps = _lammps(atoms, model, settings, active_set)
 
     def go(
         self,
@@ -140,11 +140,13 @@ class _Run:
     def _grade(self, step: int) -> float:
         s, result = self.settings, self.result
         assert self.active_set is not None
-        snapshot = self.snapshot()
-        grade = float(self.active_set.grade(snapshot))
+        known = self.lammps.grade
+        snapshot = None if known is not None and known <= s.gamma_select else self.snapshot()
+        grade = known if known is not None else float(self.active_set.grade(snapshot))
         result.max_grade = max(result.max_grade, grade)
         ends = result.state is MdState.MOMENTS_AT_BOUND or grade > s.gamma_break
         if ends or (grade > s.gamma_select and step >= self.next_candidate):
+            snapshot = snapshot or self.snapshot()
             snapshot.info["grade"] = grade
             result.candidates.append(snapshot)
             self.next_candidate = step + s.candidate_interval
@@ -174,11 +176,13 @@ class _Run:
         self.lammps.close()
 
 
-def _lammps(atoms: Atoms, model: Model, settings: MdSettings) -> LammpsRun | PairRun:
+def _lammps(
+    atoms: Atoms, model: Model, settings: MdSettings, active_set: ActiveSet | None
+) -> LammpsRun | PairRun:
     """Return LAMMPS with its pair style for a potential, by a callback for anything else or without a compiler."""
     if isinstance(model, PotentialModel):
         try:
-            return PairRun(atoms, model, settings)
+            return PairRun(atoms, model, settings, active_set)
         except EngineError as error:
             warnings.warn(f"MD runs through Python, slower: {error}", stacklevel=2)
     if settings.flip_interval:

@@ -43,6 +43,7 @@ from mmtp_fw.potential.lanes_layout import (
     Results,
     view,
 )
+from mmtp_fw.potential.objects import compile_object
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.potential import Potential
@@ -132,25 +133,8 @@ def kernel() -> Any:
 
 
 def object_code(name: str) -> bytes:
-    """Return the C function as position-independent object code for this CPU, with `name` as its symbol.
-
-    Next to the functions of libm and libc it refers to some of Python's and numba's, on the path of exceptions
-    that it never raises.
-    """
-    from llvmlite import binding as llvm
-
-    compiled = cfunc(_signature(), nopython=True)(_entry)  # a cached one has no LLVM code any more
-    llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(compiled._library.get_llvm_str())
-    module.get_function(compiled._wrapper_name).name = name
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
-        reloc="pic",
-        codemodel="default",
-    )
-    return bytes(machine.emit_object(module))
+    """Return the C function as object code with `name` as its symbol; see `mmtp_fw.potential.objects`."""
+    return compile_object(_entry, _signature(), name)
 
 
 def _signature() -> Any:

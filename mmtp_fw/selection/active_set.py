@@ -163,6 +163,11 @@ class ActiveSet:
         return self._square.log_volume
 
     @property
+    def sites_only(self) -> bool:
+        """Whether a grade needs nothing but rows of site energies, as `GradeState` describes them."""
+        return self.mode == "site" and not any(self._row_weights)
+
+    @property
     def state(self) -> GradeState:
         """The arrays from which another kernel computes the same grades."""
         return GradeState(

@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 from small_campaign import SMALL
 
 from mmtp_fw.cli import main
+from mmtp_fw.potential import Potential
+from mmtp_fw.selection import ActiveSet
 
 MMTP = [sys.executable, "-c", "from mmtp_fw.cli import main; main()"]
 
@@ -89,6 +91,9 @@ def test_a_campaign_by_command(place, call):
         found = call("potential", "evaluate", "p.mmtp", name, "--species", "Fe,Pd", "--json")
         assert len(json.loads(found)) == len(history["labels"])
     assert len(history["members"]) == 4, "the ensemble is the version and four more"
+    call("export", "active-set", str(version), "p.state")
+    state = ActiveSet.from_bytes((place / "p.state").read_bytes())
+    assert state.potential.content_hash == Potential.read(place / "p.mmtp").content_hash
     call("export", "trajectory", "1", "run.xyz")
     frames = ase.io.read(place / "run.xyz", ":")
     assert len(frames) >= 1 and frames[0].get_initial_magnetic_moments().any()

@@ -34,6 +34,7 @@ COMMANDS = (
     "show campaign",
     "export",
     "export potential",
+    "export active-set",
     "export training-set",
     "export trajectory",
     "potential",

@@ -142,16 +142,24 @@ def test_restarts_and_data_files_carry_moments(example):
     assert energies[0] == pytest.approx(table(example[1])[-1, 2], abs=1e-4)
 
 
-def test_stock_commands_stop_a_run(example):
+def test_extrapolation_control_by_stock_commands(example, active):
+    """The lines of docs/lammps.md: candidates are saved, the run stops, and goes on from what it wrote."""
     place, _ = example
-    name = script(
-        place, "in.halt", "read_data fe-pd.data fix mom NULL mom", "compute p all pair mmtp",
-        "velocity all create 600 1", "fix 1 all nve", "variable t equal temp",
-        "fix stop all halt 1 v_t < 500 error continue", "run 1000", "write_data stopped.data nocoeff",
-    )  # fmt: skip
-    rows = table(lmp(place, name))
-    assert 0 < rows[-1, 0] < 1000
-    assert "mom" in (place / "stopped.data").read_text().split()
+    (place / "fe-pd.state").write_bytes(active.to_bytes())
+    text = (EXAMPLES.parent / "lammps.md").read_text(encoding="utf-8")
+    (lines,) = [block.strip() for block in text.split("```") if "dump_modify     candidates" in block]
+    lines = lines.replace("run             10000", "velocity all create 900 5\nfix 1 all nve\nrun 400")
+    heated = lines.replace("> 10.0", "> 40.0").splitlines()
+    rows = table(lmp(place, script(place, "in.active", "read_data fe-pd.data fix mom NULL mom", *heated)))
+    frames = ase.io.read(place / "candidates.dump", ":", format="lammps-dump-text")
+    assert frames
+    for frame in frames[:3] + frames[-1:]:
+        grades = active.grades(frame, np.ravel(frame.arrays["d_mag"]))
+        assert grades.max() == pytest.approx(np.max(frame.arrays["f_grades"]), rel=5e-3), "six digits in the dump"
+        assert grades.max() > 1.99
+    assert 0 < rows[-1, 0] < 400, "it stopped before its end"
+    again = script(place, "in.again", "read_data stopped.data fix mom NULL mom", "run 1")
+    assert table(lmp(place, again))[0, 2] == pytest.approx(rows[-1, 2], abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,44 @@ def test_pair_style_and_callback_run_the_same_trajectory(fepd, invar):
         run.close()
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("kind", ["two atoms", "triclinic", "large"])
+def test_grades_inside_lammps_are_those_of_the_active_set(fepd, active, kind, count):
+    atoms = cell(kind)
+    with threads(count):
+        model = PotentialModel(fepd, atoms.get_initial_magnetic_moments(), 0)
+        run = PairRun(atoms, model, STILL.model_copy(update={"grade_interval": 2}), active)
+    run.cell.commands("fix grades all pair 1 mmtp grade 0")
+    run.advance(0)
+    for _ in range(2):
+        expected = active.grades(run.snapshot())
+        assert run.grade == pytest.approx(expected.max(), rel=1e-8)
+        found = np.empty(len(atoms))
+        column = run.cell.lmp.extract_fix("grades", 1, 1)
+        found[run._order()] = [column[i] for i in range(len(atoms))]
+        assert np.allclose(found, expected, rtol=1e-7, atol=1e-9)
+        run.advance(2)
+    run.close()
+
+
+def test_a_trajectory_saves_and_stops_by_the_grades_of_lammps(fepd, active, invar):
+    low = float(active.grade(invar))
+    settings = MdSettings(steps=40, gamma_select=0.5 * low, gamma_break=1e9, candidate_interval=10)
+    result = trajectory(PotentialModel(fepd, invar.get_initial_magnetic_moments(), 1), invar, settings, active)
+    assert result.state is MdState.COMPLETED
+    assert len(result.candidates) >= 4
+    for atoms in result.candidates:
+        assert active.grade(atoms) == pytest.approx(atoms.info["grade"], rel=1e-6)
+    assert result.max_grade >= max(atoms.info["grade"] for atoms in result.candidates)
+    stopped = trajectory(
+        PotentialModel(fepd, invar.get_initial_magnetic_moments(), 1),
+        invar,
+        settings.model_copy(update={"gamma_break": 0.9 * low}),
+        active,
+    )
+    assert stopped.state is MdState.EXTRAPOLATED and stopped.candidates
+
+
 def drift(run, steps: int, atoms: int) -> float:
     """Return the slope of the total energy in eV/atom/ps."""
     run.advance(0)

@@ -118,13 +118,14 @@ def _digest(target: Lammps, compiler: str) -> str:
 
 
 def _build(target: Lammps, compiler: str, place: Path) -> None:
-    from mmtp_fw.potential import cabi
+    from mmtp_fw.potential import cabi, cabi_rows
     from mmtp_fw.potential.lanes import W
 
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as scratch:
         folder = Path(scratch)
         (folder / "kernel.o").write_bytes(cabi.object_code("mmtp_kernel"))
+        (folder / "rows.o").write_bytes(cabi_rows.object_code("mmtp_rows"))
         stubs = [compiler, "-x", "c", "-O1", "-fPIC", "-c", str(_HERE / "kernel_stubs.c"), "-o", "stubs.o"]
         _run(stubs, folder)
         command = [
@@ -132,7 +133,7 @@ def _build(target: Lammps, compiler: str, place: Path) -> None:
             "-DLAMMPS_SMALLBIG", f'-DMMTP_PYTHON="{sys.executable}"', f"-DMMTP_LANES={W}",
             f"-D_GLIBCXX_USE_CXX11_ABI={int(b'__cxx11' in target.library.read_bytes())}",
             f"-I{_HERE}", f"-I{target.headers}", f"-I{target.mpi}",
-            *(str(_HERE / name) for name in SOURCES), "kernel.o", "stubs.o", "-lm", "-o", NAME,
+            *(str(_HERE / name) for name in SOURCES), "kernel.o", "rows.o", "stubs.o", "-lm", "-o", NAME,
         ]  # fmt: skip
         _run(command, folder)
         (folder / NAME).replace(place / NAME)

@@ -4,6 +4,8 @@
 #ifndef MMTP_PACKED_POTENTIAL_H
 #define MMTP_PACKED_POTENTIAL_H
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -16,58 +18,103 @@ extern "C" int mmtp_kernel(double *params, int inum, int nall, int *ilist, int *
                            int *type, double *m, double *f, double *gm, double *eatom, double *vatom, double *gamma,
                            double *out, int flags);
 
+// Rows of sites, for grades; its contract is in mmtp_fw/potential/cabi_rows.py.
+extern "C" int mmtp_rows(double *params, int inum, int *ilist, int *numneigh, int **firstneigh, double *x, int *type,
+                         double *m, double *zeros, double *rows, double *doubles, int64_t *integers, int longest);
+
 struct PackedPotential {
   static constexpr int OUT_SIZE = 16;
   static constexpr int FORCES = 1, SITE_ENERGIES = 2, SITE_VIRIALS = 4;
-  static constexpr int64_t VERSION = 1;
+  static constexpr int64_t VERSION = 2;
 
   double cutoff = 0.0, low = 0.0, high = 0.0;
   bool magnetic = false;
   int n_types = 0;
   int64_t lanes = 0, species = 0;
-  std::vector<double> fixed;  // the kernel's parameter array without scratch
+  int row_parts[3] = {}, n_active = 0;
+  std::vector<double> fixed;   // the kernel's parameter array without scratch
+  std::vector<double> matrix;  // (row_length, n_active)
 
   // Parse the bytes of a packed file, of a kernel with `expected_lanes` lanes.
   void parse(const std::vector<char> &bytes, int64_t expected_lanes) {
     static const char magic[] = "MMTPPACK";
-    const size_t header = 8 + 12 * 8;
+    const size_t header = 8 + 24 * 8;
     if (bytes.size() < header || std::memcmp(bytes.data(), magic, 8) != 0)
       throw std::runtime_error("is no packed potential of mmtp_fw");
-    int64_t n[8];
+    int64_t n[20];
     double d[4];
     std::memcpy(n, bytes.data() + 8, sizeof(n));
     std::memcpy(d, bytes.data() + 8 + sizeof(n), sizeof(d));
     if (n[0] != VERSION) throw std::runtime_error("was packed by another version of mmtp_fw: pack it again");
-    if (n[6] != expected_lanes) throw std::runtime_error("was packed for another kind of CPU: pack it again here");
+    if (n[2] != expected_lanes) throw std::runtime_error("was packed for another kind of CPU: pack it again here");
     n_types = int(n[1]);
-    doubles_per_group = n[2];
-    doubles_fixed = n[3];
-    integers_per_group = n[4];
-    integers_fixed = n[5];
-    lanes = n[6];
-    species = n[7];
+    lanes = n[2];
+    species = n[3];
+    std::memcpy(sizes, n + 5, sizeof(sizes));
+    for (int k = 0; k < 3; k++) row_parts[k] = int(n[13 + k]);
+    n_active = int(n[16]);
     cutoff = d[0];
     low = d[1];
     high = d[2];
     magnetic = d[3] != 0.0;
-    if ((bytes.size() - header) % 8) throw std::runtime_error("is cut off");
-    fixed.resize((bytes.size() - header) / 8);
+    const size_t n_matrix = size_t(row_length()) * n_active;
+    if (bytes.size() != header + 8 * (n[4] + n_matrix)) throw std::runtime_error("is cut off");
+    fixed.resize(n[4]);
+    matrix.resize(n_matrix);
     std::memcpy(fixed.data(), bytes.data() + header, fixed.size() * 8);
+    std::memcpy(matrix.data(), bytes.data() + header + fixed.size() * 8, matrix.size() * 8);
   }
+
+  int row_length() const { return row_parts[0] + row_parts[1] + row_parts[2]; }
 
   // Make `params` ready for neighbour lists of up to `longest` entries; cheap when it is already.
   void prepare(std::vector<double> &params, int longest) const {
     if (!params.empty() && reinterpret_cast<int64_t *>(params.data())[0] >= longest) return;
     longest += longest / 4;
     const int64_t groups = longest / lanes + species + 1;
-    const int64_t doubles = doubles_fixed + doubles_per_group * groups;
-    const int64_t integers = integers_fixed + integers_per_group * groups;
+    const int64_t doubles = sizes[1] + sizes[0] * groups, integers = sizes[3] + sizes[2] * groups;
     params.assign(fixed.size() + doubles + integers, 0.0);
     std::memcpy(params.data(), fixed.data(), fixed.size() * 8);
     int64_t *head = reinterpret_cast<int64_t *>(params.data());
     head[0] = longest;
     head[5] = int64_t(fixed.size());
     head[6] = head[5] + doubles;
+  }
+
+  // Largest coefficient of `count` sites (at most GRADED) in the active rows; returns the kernel's code.
+  static constexpr int GRADED = 16;
+  struct GradeScratch {
+    std::vector<double> rows, doubles, coefficients;
+    std::vector<int64_t> integers;
+  };
+  int grades(std::vector<double> &params, int count, int *ilist, int *numneigh, int **firstneigh, double *x, int *type,
+             double *m, double *zeros, GradeScratch &s, double *found) const {
+    const int longest = int(reinterpret_cast<int64_t *>(params.data())[0]);
+    const int64_t groups = longest / lanes + species + 1;
+    s.doubles.resize(sizes[5] + sizes[4] * groups);
+    s.integers.resize(sizes[7] + sizes[6] * groups);
+    s.rows.assign(size_t(count) * row_length(), 0.0);
+    const int code = mmtp_rows(params.data(), count, ilist, numneigh, firstneigh, x, type, m, zeros, s.rows.data(),
+                               s.doubles.data(), s.integers.data(), longest);
+    if (code) return code;
+    s.coefficients.assign(size_t(count) * n_active, 0.0);
+    const double *part = s.rows.data(), *weights = matrix.data();
+    for (int p = 0; p < 3; p++) {
+      for (int k = 0; k < row_parts[p]; k++, weights += n_active)
+        for (int i = 0; i < count; i++) {
+          const double value = part[size_t(i) * row_parts[p] + k];
+          if (value == 0.0) continue;
+          double *to = s.coefficients.data() + size_t(i) * n_active;
+          for (int j = 0; j < n_active; j++) to[j] += value * weights[j];
+        }
+      part += size_t(count) * row_parts[p];
+    }
+    for (int i = 0; i < count; i++) {
+      double most = 0.0;
+      for (int j = 0; j < n_active; j++) most = std::max(most, std::fabs(s.coefficients[size_t(i) * n_active + j]));
+      found[i] = most;
+    }
+    return 0;
   }
 
   static const char *message(int code) {
@@ -81,7 +128,7 @@ struct PackedPotential {
   }
 
  private:
-  int64_t doubles_per_group = 0, doubles_fixed = 0, integers_per_group = 0, integers_fixed = 0;
+  int64_t sizes[8] = {};  // scratch: doubles per group and besides, integers likewise; then the same for rows
 };
 
 #endif

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import Potential, cabi
+from mmtp_fw.potential import Potential, cabi, cabi_rows
 from mmtp_fw.potential.lanes import W
+from mmtp_fw.selection import ActiveSet
 
 MAGIC = b"MMTPPACK"
-VERSION = 1
+VERSION = 2
 
 
-def pack(potential: Potential, types: Sequence[str]) -> bytes:
+def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | None = None) -> bytes:
     """Return a potential as the pair style reads it.
 
     Parameters
@@ -25,19 +26,20 @@ def pack(potential: Potential, types: Sequence[str]) -> bytes:
     potential : Potential
     types : sequence of str
         Element of every LAMMPS atom type; ``"NULL"`` for a type that other pair styles handle.
+    active_set : ActiveSet, optional
+        Of this very potential, by site: the pair style then knows extrapolation grades.
 
     Returns
     -------
     bytes
-        ``MMTPPACK``; eight 64-bit integers: version, number of types, doubles of scratch per group of neighbours
-        and fixed, integers likewise, lanes, number of species; four doubles: cut-off (Å), least and greatest
-        moment (μB), whether it is magnetic; then the array that `mmtp_fw.potential.cabi.pack` describes, without
-        scratch.
+        ``MMTPPACK``; twenty 64-bit integers (`_numbers`); four doubles: cut-off (Å), least and greatest moment (μB),
+        whether it is magnetic; the array that `mmtp_fw.potential.cabi.pack` describes, without scratch; the matrix
+        that turns packed rows into coefficients of the active rows.
 
     Raises
     ------
     InputError
-        An element that the potential doesn't know.
+        An element that the potential doesn't know, or an active set of another potential or mode.
     """
     unknown = [name for name in types if name != "NULL" and name not in potential.species]
     if unknown:
@@ -46,24 +48,52 @@ def pack(potential: Potential, types: Sequence[str]) -> bytes:
             "pair_coeff * * FILE and the element of every atom type",
         )
     type_map = [-1 if name == "NULL" else potential.species.index(name) for name in types]
-    (doubles, integers), (more_doubles, more_integers) = (
-        cabi.scratch_sizes(potential, groups * W) for groups in (0, 1)
-    )
-    per_group = more_doubles - doubles, more_integers - integers
-    groups = len(potential.species) + 1  # those of an empty list
-    numbers = (
-        VERSION, len(types), per_group[0], doubles - groups * per_group[0], per_group[1],
-        integers - groups * per_group[1], W, len(potential.species),
-    )  # fmt: skip
-    low, high = (potential.min_moment, potential.max_moment) if potential.magnetic else (0.0, 0.0)
-    head = MAGIC + struct.pack("<8q", *numbers)
-    head += struct.pack("<4d", potential.r_cut, low, high, float(potential.magnetic))
+    matrix = np.zeros((0, 0)) if active_set is None else _grade_matrix(potential, active_set)
+    scratch = sum(cabi.scratch_sizes(potential, 0))
     fixed = cabi.pack(potential, type_map, longest=0)
-    return head + fixed[: len(fixed) - doubles - integers].astype("<f8").tobytes()
+    fixed = fixed[: len(fixed) - scratch]
+    low, high = (potential.min_moment, potential.max_moment) if potential.magnetic else (0.0, 0.0)
+    head = MAGIC + struct.pack("<20q", *_numbers(potential, len(types), len(fixed), matrix.shape[1]))
+    head += struct.pack("<4d", potential.r_cut, low, high, float(potential.magnetic))
+    return head + fixed.astype("<f8").tobytes() + matrix.astype("<f8").tobytes()
 
 
-def packed_file(path: Path, types: Sequence[str], directory: Path) -> Path:
+def _numbers(potential: Potential, n_types: int, n_fixed: int, n_active: int) -> list[int]:
+    """Return the head of a packed file.
+
+    Version, types, lanes, species, length of the fixed part; scratch of the kernel and then of rows (doubles per
+    group of neighbours and besides, integers likewise); the three parts of a row; the number of active rows.
+    """
+    numbers = [VERSION, n_types, W, len(potential.species), n_fixed]
+    groups = len(potential.species) + 1  # those of an empty list
+    for sizes in (cabi.scratch_sizes, cabi_rows.scratch_sizes):
+        for none, one in zip(sizes(potential, 0), sizes(potential, W), strict=True):
+            numbers += [one - none, none - groups * (one - none)]
+    numbers += [*cabi_rows.row_parts(potential), n_active]
+    return numbers + [0] * (20 - len(numbers))
+
+
+def _grade_matrix(potential: Potential, active_set: ActiveSet) -> np.ndarray:
+    state = active_set.state
+    if state.mode != "site":
+        raise InputError("the active set grades configurations", "the pair style grades sites: mode 'site'")
+    if state.potential_hash != potential.content_hash:
+        raise InputError("the active set belongs to another potential", "write both from one version")
+    return cabi_rows.unfold(potential, state.inverse)
+
+
+def packed_file(path: Path, types: Sequence[str], directory: Path, active: Path | None = None) -> Path:
     """Return a packed file of the potential at `path`, made in `directory` unless it is there.
+
+    Parameters
+    ----------
+    path : Path
+        A .mmtp file.
+    types : sequence of str
+        See `pack`.
+    directory : Path
+    active : Path, optional
+        A file of `ActiveSet.to_bytes`, as ``mmtp export active-set`` writes it.
 
     Raises
     ------
@@ -71,12 +101,14 @@ def packed_file(path: Path, types: Sequence[str], directory: Path) -> Path:
         The potential can't be read, or lacks an element.
     """
     text = path.read_bytes()
+    state = b"" if active is None else active.read_bytes()
     digest = hashlib.blake2b(digest_size=16)
-    for part in (text, "/".join(types).encode(), f"{VERSION}/{W}".encode(), cabi_digest()):
+    for part in (text, state, "/".join(types).encode(), f"{VERSION}/{W}".encode(), cabi_digest()):
         digest.update(part + b"\0")
     found = directory / f"{path.stem[:40]}-{digest.hexdigest()}.packed"
     if not found.exists():
-        content = pack(_read(path, types), types)
+        chosen = None if active is None else ActiveSet.from_bytes(state)
+        content = pack(_read(path, types), types, chosen)
         directory.mkdir(parents=True, exist_ok=True)
         partial = found.with_suffix(f".{np.random.SeedSequence().entropy:x}.part")
         partial.write_bytes(content)
@@ -87,8 +119,9 @@ def packed_file(path: Path, types: Sequence[str], directory: Path) -> Path:
 def cabi_digest() -> bytes:
     """Return a digest of the code that decides the layout of packed potentials."""
     folder = Path(cabi.__file__).parent
-    names = ("cabi.py", "program.py", "tables.py", "lanes_layout.py", "kernels_lanes.py", "symmetry.py")
-    return hashlib.blake2b(b"".join((folder / name).read_bytes() for name in names), digest_size=16).digest()
+    names = ("cabi", "cabi_rows", "kernels_lanes", "kernels_lanes_gradient", "lanes_layout", "lanes_pairs")
+    names += ("lanes_products", "program", "symmetry", "tables")
+    return hashlib.blake2b(b"".join((folder / f"{name}.py").read_bytes() for name in names), digest_size=16).digest()
 
 
 def _read(path: Path, types: Sequence[str]) -> Potential:

@@ -61,6 +61,7 @@ void PairMMTP::allocate()
 }
 
 // pair_style mmtp [moments relax|fixed] [tolerance T] [maxiter N] [every N] [predict yes|no] [threads N]
+//                 [grade N] [active FILE]
 void PairMMTP::settings(int narg, char **arg)
 {
   for (int i = 0; i < narg; i += 2) {
@@ -75,11 +76,13 @@ void PairMMTP::settings(int narg, char **arg)
     else if (key == "maxiter") most_steps = utils::inumeric(FLERR, value, false, lmp);
     else if (key == "every") relax_every = utils::inumeric(FLERR, value, false, lmp);
     else if (key == "predict") predict = utils::logical(FLERR, value, false, lmp);
+    else if (key == "grade") grade_every = utils::inumeric(FLERR, value, false, lmp);
+    else if (key == "active") active = value;
     else if (key == "threads") threads = utils::inumeric(FLERR, value, false, lmp);
     else error->all(FLERR, "pair_style mmtp: unknown keyword {}", key);
   }
-  if (tolerance <= 0.0 || most_steps < 1 || relax_every < 0 || threads < 1)
-    error->all(FLERR, "pair_style mmtp: tolerance, maxiter and threads must be positive, every not negative");
+  if (tolerance <= 0.0 || most_steps < 1 || relax_every < 0 || threads < 1 || grade_every < 0)
+    error->all(FLERR, "pair_style mmtp: tolerance, maxiter and threads must be positive, every and grade not negative");
 }
 
 // pair_coeff * * FILE element of type 1, of type 2, … (NULL: a type that other pair styles handle)
@@ -94,7 +97,7 @@ void PairMMTP::coeff(int narg, char **arg)
   std::vector<std::string> species(arg + 3, arg + narg);
   std::vector<char> bytes;
   std::string failure;
-  if (comm->me == 0) failure = mmtp::read_packed(arg[2], species, bytes);
+  if (comm->me == 0) failure = mmtp::read_packed(arg[2], species, active, bytes);
   int lengths[2] = {int(bytes.size()), int(failure.size())};
   MPI_Bcast(lengths, 2, MPI_INT, 0, world);
   bytes.resize(lengths[0]);
@@ -110,6 +113,8 @@ void PairMMTP::coeff(int narg, char **arg)
   if (potential.n_types != atom->ntypes)
     error->all(FLERR, "pair_coeff {}: packed for {} atom types, here are {}", arg[2], potential.n_types,
                atom->ntypes);
+  if (grade_every > 0 && potential.n_active == 0)
+    error->all(FLERR, "pair_coeff {}: no grades without an active set: pair_style mmtp … active FILE", arg[2]);
   params.clear();
   for (int i = 1; i <= atom->ntypes; i++)
     for (int j = 1; j <= atom->ntypes; j++)
@@ -157,6 +162,7 @@ void PairMMTP::compute(int eflag, int vflag)
     evaluate(flags);
     counted[0] = 1.0;
   }
+  if (grade_every > 0 && update->ntimestep % grade_every == 0) grade();
   const int nall = atom->nlocal + atom->nghost;
   double **f = atom->f;
   for (int i = 0; i < nall; i++)
@@ -170,11 +176,44 @@ void PairMMTP::compute(int eflag, int vflag)
     for (int i = 0; i < atom->nlocal; i++)
       for (int k = 0; k < 6; k++) vatom[i][k] += site_virials[6 * i + k];
   pvector[EVALUATIONS] += counted[0];
+  pvector[MAX_GRADE] = largest_grade;
   pvector[OUTSIDE] = total(out[7]);
   pvector[UNCONVERGED] = unconverged;
   // compute pair adds the ranks up.
   if (comm->me != 0)
     for (int k = 0; k < N_EXTRA; k++) pvector[k] = 0.0;
+}
+
+// Extrapolation grades of all own atoms at the moments as they are.
+void PairMMTP::grade()
+{
+  const int nall = atom->nlocal + atom->nghost, inum = list->inum;
+  std::vector<double> zeros(3 * size_t(nall), 0.0), none;
+  double *m = moments();
+  if (m == nullptr) {
+    none.assign(nall, 0.0);
+    m = none.data();
+  }
+  grades.assign(atom->nmax, 0.0);
+  const int count = int(params.size());
+  std::vector<int> codes(count, 0);
+#pragma omp parallel for num_threads(count) schedule(static, 1)
+  for (int t = 0; t < count; t++) {
+    PackedPotential::GradeScratch scratch;
+    double found[PackedPotential::GRADED];
+    const int end = int(bigint(inum) * (t + 1) / count);
+    for (int begin = int(bigint(inum) * t / count); begin < end && !codes[t]; begin += PackedPotential::GRADED) {
+      const int n = std::min(PackedPotential::GRADED, end - begin);
+      codes[t] = potential.grades(params[t], n, list->ilist + begin, list->numneigh, list->firstneigh,
+                                  nall ? atom->x[0] : nullptr, atom->type, m, zeros.data(), scratch, found);
+      for (int k = 0; k < n; k++) grades[list->ilist[begin + k]] = found[k];
+    }
+  }
+  for (int code : codes)
+    if (code) error->one(FLERR, "pair_style mmtp, step {}: {}", update->ntimestep, PackedPotential::message(code));
+  double most = 0.0;
+  for (int s = 0; s < inum; s++) most = std::max(most, grades[list->ilist[s]]);
+  largest_grade = largest(most);
 }
 
 // Moments of ghosts from their owners.
@@ -343,11 +382,15 @@ void *PairMMTP::extract(const char *name, int &dim)
   return nullptr;
 }
 
-// fix ID all pair 1 mmtp torque 0: ∂E/∂m of every atom, eV/μB
+// fix ID all pair 1 mmtp torque 0 grade 0: ∂E/∂m (eV/μB) and extrapolation grade of every atom
 void *PairMMTP::extract_peratom(const char *name, int &columns)
 {
   columns = 0;
   if (strcmp(name, "torque") == 0) return slopes.data();
+  if (strcmp(name, "grade") == 0 && grade_every > 0) {
+    if (int(grades.size()) < atom->nmax) grades.resize(atom->nmax, 0.0);
+    return grades.data();
+  }
   return nullptr;
 }
 

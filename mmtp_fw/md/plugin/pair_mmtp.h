@@ -47,10 +47,12 @@ class PairMMTP : public Pair {
   double tolerance = 1e-4;   // largest magnetic force that remains, eV/μB
   int most_steps = 40;       // of one relaxation
   bool predict = true;       // start from a linear prediction
+  int grade_every = 0;       // steps between two looks at the grade; 0: none
+  std::string active;        // file of the active set
   int threads = 1;
   int index_moment = -1, index_change = -1;  // of d_mag and of its last change
   bigint last_step = -1;
-  double unconverged = 0.0;
+  double unconverged = 0.0, largest_grade = 0.0;
 
   std::vector<double> forces, slopes, site_energies, site_virials, grades;
   std::vector<std::vector<double>> params, thread_forces, thread_slopes, thread_outs;
@@ -60,6 +62,7 @@ class PairMMTP : public Pair {
   void allocate();
   void evaluate(int flags);
   void share_moments();
+  void grade();
   void relax(int flags);
   double total(double) const;
   double largest(double) const;

@@ -28,11 +28,13 @@ inline std::string quoted(const std::string &text) {
 
 // Return nothing, or one line on what is wrong.
 inline std::string read_packed(const std::string &path, const std::vector<std::string> &species,
-                               std::vector<char> &bytes) {
+                               const std::string &active, std::vector<char> &bytes) {
   if (!read_file(path, bytes)) return "no such file";
   if (bytes.size() >= 8 && std::string(bytes.data(), 8) == "MMTPPACK") return "";
   const char *chosen = std::getenv("MMTP_PYTHON");
-  std::string command = quoted(chosen ? chosen : MMTP_PYTHON) + " -m mmtp_fw.md.plugin pack " + quoted(path);
+  std::string command = quoted(chosen ? chosen : MMTP_PYTHON) + " -m mmtp_fw.md.plugin pack";
+  if (!active.empty()) command += " --active " + quoted(active);
+  command += " " + quoted(path);
   for (const auto &one : species) command += " " + quoted(one);
   FILE *pipe = popen((command + " 2>&1").c_str(), "r");
   if (pipe == nullptr) return "can't start Python to pack it (MMTP_PYTHON names another)";

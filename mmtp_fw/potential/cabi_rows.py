@@ -1,0 +1,101 @@
+"""Rows ∂E_i/∂(packed parameters) of sites behind a C function, for extrapolation grades inside LAMMPS.
+
+    int rows(double *params, int inum, int *ilist, int *numneigh, int **firstneigh, double *x, int *type, double *m,
+             double *zeros, double *rows, double *doubles, int64 *integers, int longest)
+
+`params` and the lists are those of `mmtp_fw.potential.cabi`. `rows` (inum, length) must be zero; a row holds the
+gradients over ξ, the species constants and the arranged radial coefficients, one after the other for all sites:
+first inum × n_scalars, then inum × C, then inum × size. `zeros` are 3 nall zeros, `doubles` and `integers` scratch
+of `scratch_sizes` for lists of up to `longest` entries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import types
+
+from mmtp_fw.potential.jit import jit
+from mmtp_fw.potential.kernels_lanes import scratch_integers
+from mmtp_fw.potential.kernels_lanes_gradient import Changes, Gradients, gradient_doubles, run_gradient
+from mmtp_fw.potential.lanes import W, address, as_integers, at, pointer
+from mmtp_fw.potential.lanes_layout import OUT_CLOSEST, OUT_SIZE, Lists, view
+from mmtp_fw.potential.objects import compile_object
+from mmtp_fw.potential.program import disarrange
+
+if TYPE_CHECKING:
+    from mmtp_fw.potential.potential import Potential
+
+
+def object_code(name: str) -> bytes:
+    """Return the C function as object code with `name` as its symbol; see `mmtp_fw.potential.objects`."""
+    integers, doubles = types.CPointer(types.int32), types.CPointer(types.float64)
+    signature = types.int32(
+        doubles, types.int32, integers, integers, types.CPointer(types.int64), doubles, integers, doubles,
+        doubles, doubles, doubles, types.CPointer(types.int64), types.int32,
+    )  # fmt: skip
+    return compile_object(_entry, signature, name)
+
+
+def scratch_sizes(potential: Potential, longest: int) -> tuple[int, int]:
+    """Return how many doubles and integers of scratch lists of up to `longest` entries need."""
+    return _scratch(*potential.form.packed, longest)
+
+
+def row_parts(potential: Potential) -> tuple[int, int, int]:
+    """Return the lengths of the three parts of a packed row: ξ, species constants, radial coefficients."""
+    integers = potential.form.packed[0]
+    c, k, m, padded = integers[0], integers[1], integers[3], integers[4]
+    return len(potential.form.xi), int(c), int(c * c * k * m * m * padded)
+
+
+def unfold(potential: Potential, matrix: np.ndarray) -> np.ndarray:
+    """Return Q with (packed row) Q = (∂E_i/∂θ) `matrix`.
+
+    Parameters
+    ----------
+    potential : Potential
+    matrix : ndarray, shape (p, q)
+
+    Returns
+    -------
+    ndarray, shape (sum of `row_parts`, q)
+    """
+    parts = row_parts(potential)
+    found = np.empty((sum(parts), matrix.shape[1]))
+    begin = 0
+    for place, length in enumerate(parts):
+        for first in range(0, length, 256):  # the unit rows of a large potential would fill the memory
+            count = min(256, length - first)
+            unit = [np.zeros((count, other)) for other in parts]
+            unit[place][np.arange(count), first + np.arange(count)] = 1.0
+            rows = potential._gather_gradient(unit[0], unit[1], disarrange(unit[2], potential.form.c.shape))
+            found[begin + first : begin + first + count] = rows @ matrix
+        begin += length
+    return found
+
+
+@jit
+def _scratch(integers: Any, doubles: Any, longest: int) -> tuple[int, int]:
+    v = view(pointer(integers), pointer(doubles))
+    # Unlike an evaluation, a gradient keeps the ends of the species' groups for every lane.
+    return gradient_doubles(v, longest) + 2 * OUT_SIZE, scratch_integers(v, longest) + v.C * W
+
+
+def _entry(params, inum, ilist, numneigh, firstneigh, x, kind, m, zeros, rows, doubles, integers, longest):
+    head = as_integers(address(params))
+    v = view(at(head, head[2]), at(params, head[3]))
+    head[7] = -1  # no stored vectors: differences of positions
+    q = Lists(ilist, numneigh, firstneigh, at(head, 7), 0, x, x, kind, at(head, head[4] - 1), m)
+    strain = doubles
+    for k in range(OUT_SIZE):
+        strain[k] = 0.0
+    out = at(doubles, OUT_SIZE)
+    for k in range(OUT_SIZE):
+        out[k] = 0.0
+    out[OUT_CLOSEST] = v.ranges[1] * v.ranges[1]
+    changes = Changes(zeros, strain, zeros, 1.0)
+    constants = at(rows, inum * v.n_scalars)
+    gradients = Gradients(rows, constants, at(constants, inum * v.C), 1)
+    return run_gradient(v, q, out, changes, gradients, inum, longest, at(doubles, 2 * OUT_SIZE), integers)
