@@ -20,6 +20,7 @@ from mmtp_fw.selection import ActiveSet
 
 # Columns of `compute pair`, as in plugin/pair_mmtp.h.
 MAX_GRADE, EVALUATIONS, AT_BOUNDS = 0, 1, 4
+SKIN_A = 0.6
 
 
 class PairRun:
@@ -82,7 +83,8 @@ class PairRun:
                 + (f" grade {settings.grade_interval}" if active_set is not None else ""),
                 f"pair_coeff * * {packed} {' '.join(self.cell.species)}",
             )
-        self.cell.commands("compute pair all pair mmtp")
+        # LAMMPS' own skin of 2 Å would nearly triple the pairs that are looked at.
+        self.cell.commands(f"neighbor {SKIN_A} bin", "compute pair all pair mmtp")
 
     def _order(self) -> np.ndarray:
         """Return the place in `atoms` of every atom of LAMMPS."""

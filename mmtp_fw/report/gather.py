@@ -231,7 +231,7 @@ def _properties(
 def _ensemble(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
     """Return the ensemble's spread by lattice parameter, which the report action computed."""
     results = [action["result"] for action in actions if action["kind"] == "report" and action.get("result")]
-    return list(results[0].get("summary", {}).get("ensemble", ())) if results else []
+    return list(results[-1].get("summary", {}).get("ensemble", ())) if results else []  # keys sort by round
 
 
 def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:

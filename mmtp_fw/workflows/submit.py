@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from pymongo.errors import DuplicateKeyError
 
-from mmtp_fw.campaign import Campaign
+from mmtp_fw.campaign import BudgetSettings, Campaign
 from mmtp_fw.database import ActionDocument, CampaignDocument, Database
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
@@ -20,6 +20,8 @@ from mmtp_fw.workflows.build import build, build_advance
 
 def submit_campaign(database: Database, campaign: Campaign) -> Position:
     """Store a campaign and plan its first actions; the same campaign again goes on where it stands.
+
+    With a larger budget it goes on as well, a finished one too: nothing that it has decided or computed changes.
 
     Parameters
     ----------
@@ -46,7 +48,12 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     with contextlib.suppress(DuplicateKeyError):
         database.campaigns.insert_one(document.to_mongo())
     stored = database.campaigns.find_one({"_id": campaign.name}, {"settings": 1})
-    changed = _changed(campaign, Campaign.model_validate(stored["settings"]))
+    known = Campaign.model_validate(stored["settings"])
+    changed = _changed(campaign, known)
+    if changed == ["budget"] and _raised(campaign.budget, known.budget):
+        raised = {"settings.budget": campaign.document()["budget"], "finished": None, "stop": None}
+        database.campaigns.update_one({"_id": campaign.name}, {"$set": raised})
+        changed = []
     if changed:
         raise InputError(
             f"campaign '{campaign.name}' is in the database with other settings: {', '.join(changed)}",
@@ -138,6 +145,11 @@ def _add(database: Database, workflows: Sequence[object]) -> None:
     # FireWorks draws a progress bar for every bulk insertion, were it of one workflow.
     with contextlib.redirect_stderr(io.StringIO()):
         database.launchpad.bulk_add_wfs(workflows)
+
+
+def _raised(new: BudgetSettings, old: BudgetSettings) -> bool:
+    """Return whether no limit is lower than before."""
+    return all(getattr(new, name) >= getattr(old, name) for name in BudgetSettings.model_fields)
 
 
 def _changed(new: Campaign, old: Campaign) -> list[str]:

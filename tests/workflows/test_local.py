@@ -16,6 +16,7 @@ import pytest
 from small_campaign import SMALL, check_finished, labels_of, small
 
 from mmtp_fw.database import Database, store
+from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Kind
 from mmtp_fw.workflows.local import LocalRun
 from mmtp_fw.workflows.submit import submit_campaign
@@ -160,10 +161,25 @@ def test_an_unreachable_database_is_one_line(tmp_path):
 
 
 def test_other_settings_under_the_same_name_are_refused(database):
-    from mmtp_fw.errors import InputError
 
     submit_campaign(database, small("one"))
     submit_campaign(database, small("one", workers={"local": 7}))
     with pytest.raises(InputError, match="other settings: md"):
         submit_campaign(database, small("one", md={"steps": 77}))
     assert isinstance(database, Database)
+
+
+def test_a_larger_budget_goes_on_with_a_finished_campaign(database, tmp_path):
+    budget = {"max_iterations": 1, "max_labels": 6}
+    fit = {"max_iterations": 20, "ensemble": 1}
+    run(database, tmp_path, "more", budget=budget, fit=fit)
+    first = labels_of(database, "more")
+    assert len(first) == 6 and database.campaigns.find_one({"_id": "more"})["stop"] == "max_labels"
+    with pytest.raises(InputError, match="other settings: budget"):
+        submit_campaign(database, small("more", budget=budget | {"max_attempts": 1}, fit=fit))
+    run(database, tmp_path, "more", budget=budget | {"max_labels": 8}, fit=fit)
+    check_finished(database, "more")
+    more = labels_of(database, "more")
+    assert first.items() <= more.items(), "labels that were there stay"
+    assert database.actions.count_documents({"kind": "md"}) > 0
+    assert database.campaigns.find_one({"_id": "more"})["finished"] is not None
