@@ -12,6 +12,7 @@
 #include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "platform.h"
 #include "update.h"
 #include "utils.h"
 
@@ -176,6 +177,7 @@ void PairMMTP::compute(int eflag, int vflag)
     for (int i = 0; i < atom->nlocal; i++)
       for (int k = 0; k < 6; k++) vatom[i][k] += site_virials[6 * i + k];
   pvector[EVALUATIONS] += counted[0];
+  pvector[KERNEL_SECONDS] = kernel_seconds;
   pvector[MAX_GRADE] = largest_grade;
   pvector[OUTSIDE] = total(out[7]);
   pvector[UNCONVERGED] = unconverged;
@@ -249,6 +251,7 @@ void PairMMTP::evaluate(int flags)
     m = none.data();
   }
   std::vector<int> codes(count, 0);
+  const double begun = platform::walltime();
 #pragma omp parallel for num_threads(count) schedule(static, 1)
   for (int t = 0; t < count; t++) {
     potential.prepare(params[t], longest);
@@ -264,6 +267,7 @@ void PairMMTP::evaluate(int flags)
                            list->firstneigh, nall ? atom->x[0] : nullptr, atom->type, m, f, slope,
                            site_energies.data(), site_virials.data(), nullptr, thread_outs[t].data(), flags);
   }
+  kernel_seconds += platform::walltime() - begun;
   for (int code : codes)
     if (code) error->one(FLERR, "pair_style mmtp, step {}: {}", update->ntimestep, PackedPotential::message(code));
   for (int t = 1; t < count; t++) {

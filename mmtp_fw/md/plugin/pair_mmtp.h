@@ -40,7 +40,7 @@ class PairMMTP : public Pair {
 
  private:
   // Columns of compute pair.
-  enum { MAX_GRADE, EVALUATIONS, MAX_TORQUE, UNCONVERGED, AT_BOUNDS, OUTSIDE, N_EXTRA };
+  enum { MAX_GRADE, EVALUATIONS, MAX_TORQUE, UNCONVERGED, AT_BOUNDS, OUTSIDE, KERNEL_SECONDS, N_EXTRA };
 
   PackedPotential potential;
   int relax_every = 1;       // steps between relaxations of the moments; 0 keeps them
@@ -52,7 +52,7 @@ class PairMMTP : public Pair {
   int threads = 1;
   int index_moment = -1, index_change = -1;  // of d_mag and of its last change
   bigint last_step = -1;
-  double unconverged = 0.0, largest_grade = 0.0;
+  double unconverged = 0.0, largest_grade = 0.0, kernel_seconds = 0.0;
 
   std::vector<double> forces, slopes, site_energies, site_virials, grades;
   std::vector<std::vector<double>> params, thread_forces, thread_slopes, thread_outs;
