@@ -95,6 +95,8 @@ def potential(history: History) -> Iterator[Any]:
             },
         }
     )
+    for item in document["fit"].get("excluded", ()):
+        yield Text(f"Left out: {item['calculation']}: {item['reason']}")
     yield errors_table(document)
     yield table(
         [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", "Origin"],

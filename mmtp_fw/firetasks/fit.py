@@ -16,7 +16,7 @@ from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import FitError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.potentials import load_potential
-from mmtp_fw.fitting import FitSettings, Progress, Weights, fit
+from mmtp_fw.fitting import FitSettings, Progress, Weights, check_training_set, fit
 from mmtp_fw.loop.facts import ACCEPTED, seed_of
 from mmtp_fw.loop.fits import VERSION
 from mmtp_fw.potential import Potential
@@ -45,7 +45,10 @@ class FitWork:
     def compute(self, context: Context) -> _Fitted | None:
         """Fit from the parent potential, or from random starts; stop between two steps when asked."""
         campaign, parent = context.campaign, context.action.params["parent"]
-        labels = accepted_labels(context)
+        start = _start(context, campaign, parent)
+        labels, excluded = usable(start, accepted_labels(context))
+        if not labels:
+            raise FitError(f"no label can be fitted: {next(iter(excluded.values()))}", "look at them: `mmtp find`")
         training, validation = split(list(labels), campaign.fit.validation_fraction)
 
         def stop_when_asked(progress: Progress) -> None:
@@ -54,7 +57,7 @@ class FitWork:
 
         try:
             best = fit(
-                _start(context, campaign, parent),
+                start,
                 [labels[key] for key in training],
                 Weights(**_weights(campaign)),
                 [labels[key] for key in validation] or None,
@@ -81,7 +84,10 @@ class FitWork:
             "weights": _weights(campaign),
             "errors": best.errors,
             "validation_errors": best.validation_errors or {},
-            "fit": {k: v for k, v in best.document().items() if k not in ("errors", "validation_errors")},
+            "fit": {
+                **{k: v for k, v in best.document().items() if k not in ("errors", "validation_errors")},
+                "excluded": [{"calculation": key, "reason": reason} for key, reason in excluded.items()],
+            },
         }
         return _Fitted(potential.dumps(), parent, list(labels), validation, active, fields)
 
@@ -120,6 +126,17 @@ def accepted_labels(context: Context) -> dict[str, Atoms]:
     found = context.database.calculations.find({"_id": {"$in": sorted(keys)}}, {"label": 1})
     labels = {document["_id"]: Label.model_validate(document["label"]).to_atoms() for document in found}
     return {key: labels[key] for key in sorted(labels)}
+
+
+def usable(potential: Potential, labels: Mapping[str, Atoms]) -> tuple[dict[str, Atoms], dict[str, str]]:
+    """Divide labels into those that can be fitted and the others, with the reason for each.
+
+    A label just past the magnetic range, say, is a correct label: it may serve another potential.
+    """
+    keys = list(labels)
+    found = check_training_set(potential, [labels[key] for key in keys]).fatal
+    excluded = {keys[finding.index]: finding.message for finding in reversed(found)}
+    return {key: labels[key] for key in keys if key not in excluded}, excluded
 
 
 def split(keys: Sequence[str], fraction: float) -> tuple[list[str], list[str]]:
