@@ -1,0 +1,43 @@
+"""Magnetic forces from the penalty are derivatives of ABINIT's energy: finite differences between two targets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from mmtp_fw.dft.abinit.engine import AbinitEngine
+from mmtp_fw.dft.engine import ScfRequest
+from tests.conftest import require
+
+LAMBDA = 4.0  # eV/μB²
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_forces_are_the_differences_of_the_energy(tmp_path):
+    require("abinit")
+    engine = AbinitEngine(ecut_Ha=12, pawecutdg_Ha=24, kspacing_per_A=0.6, tsmear_Ha=0.02, tolvrs=1e-9)
+    atoms = Atoms("Fe2", [[0, 0, 0], [1.43, 1.43, 1.43]], cell=[2.86] * 3, pbc=True)
+    atoms.positions[1] += [0.04, 0.0, -0.03]
+    energies, moments, forces = [], [], []
+    restart: dict[str, str] = {}
+    for number, second in enumerate((2.0, 1.8, 1.6)):
+        constraint = np.array([2.3, second])
+        request = ScfRequest(
+            atoms, f"{number}", constraint, tmp_path / f"{number}", constraint=constraint,
+            lambda_eV_per_muB2=LAMBDA, restart=restart,
+        )  # fmt: skip
+        result = engine.scf(request)
+        assert result.converged, result.message
+        reached = result.moments[engine.final_definition]
+        energies.append(result.energy_eV)
+        moments.append(reached)
+        forces.append(2 * LAMBDA * (reached - constraint))
+        restart = result.restart
+    for one, two in ((0, 1), (1, 2)):
+        work = 0.5 * (forces[one] + forces[two]) @ (moments[two] - moments[one])
+        change = energies[two] - energies[one]
+        print(f"ΔE = {1e3 * change:.2f} meV, −∫T dm = {-1e3 * work:.2f} meV")
+        assert abs(change) > 0.01, "the energy does change"
+        assert change == pytest.approx(-work, rel=0.03, abs=5e-4)
