@@ -29,6 +29,8 @@ def find(
     known = ("accepted", "rejected", "failed", "running")
     if status is not None and status not in known:
         raise InputError(f"--status {status}: no such verdict", f"one of {', '.join(known)}")
+    if quality is not None and quality not in ("A", "B", "C", "D"):
+        raise InputError(f"--quality {quality}: no such grade", "one of A, B, C, D; docs/dft.md says what they mean")
     with open_database(launchpad) as database:
         rows = find_configurations(
             database,

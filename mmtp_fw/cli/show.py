@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmtp_fw.cli.options import JsonOption, LaunchpadOption, only_campaign, open_database
 from mmtp_fw.cli.output import console, print_json
+from mmtp_fw.errors import InputError
 
 if TYPE_CHECKING:
     from mmtp_fw.database import Database
@@ -21,6 +23,9 @@ app = typer.Typer(
 @app.command()
 def configuration(
     which: Annotated[str, typer.Argument(metavar="ID", help="Number, or the start of the hash.")],
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw energy and moments of its label against 1/λ: .png, .pdf or .svg.")
+    ] = None,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,7 +33,23 @@ def configuration(
     from mmtp_fw.cli import histories
     from mmtp_fw.database import history
 
-    _show(launchpad, lambda db: history.configuration(db, which), histories.configuration, as_json)
+    if figure is None:
+        _show(launchpad, lambda db: history.configuration(db, which), histories.configuration, as_json)
+        return
+    from mmtp_fw.report.label_figure import write_label_figure
+
+    with open_database(launchpad) as database:
+        found = history.configuration(database, which)
+    if not found["calculations"]:
+        raise InputError(f"configuration {which} has no label yet", "`mmtp find --status accepted` lists labels")
+    calculation, about = found["calculations"][-1], found["configuration"]
+    grade = (calculation.get("quality") or {}).get("grade")
+    parts = [f"Configuration {about['number']}", about["formula"], calculation["engine"], calculation["status"]]
+    write_label_figure(calculation, figure, ", ".join(parts + ([f"grade {grade}"] if grade else [])))
+    if as_json:
+        print_json({"path": str(figure.resolve()), "calculation": calculation["_id"]})
+    else:
+        print(figure)
 
 
 @app.command()

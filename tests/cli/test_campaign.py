@@ -82,6 +82,13 @@ def test_a_campaign_by_command(place, call):
     assert version in [item["_id"] for item in shown["potentials"]]
     assert shown["calculations"][0]["stages"]
     assert json.loads(call("find", "--status", "accepted", "--json"))
+    grades = {row["grade"] for row in json.loads(call("find", "--status", "accepted", "--json"))}
+    for grade in "ABCD":
+        rows = json.loads(call("find", "--quality", grade, "--json"))
+        assert {row["grade"] for row in rows} == grades & {grade}
+    assert "--quality E" in call("find", "--quality", "E", ok=False)
+    call("show", "configuration", str(number), "--figure", "label.png")
+    assert (place / "label.png").stat().st_size > 2000
     for what in (["potential", str(version)], ["configuration", str(number)], ["md", "1"], ["campaign"]):
         assert "small" in call("show", *what)
 
