@@ -1,9 +1,11 @@
-"""Compare the adaptive ramp with the fixed λ series on the reference Hamiltonian.
+"""Compare the adaptive ramp with the fixed λ series, on the reference Hamiltonian or on ABINIT.
 
 Random cells of Fe11Pd5 with random targets (ferromagnetic with scaled moments, antiferromagnetic,
 disordered); prints accepted fraction, calculations per accepted label and the accuracy that was reached.
+On ABINIT: bcc Fe, two atoms, the settings of fireworks_specs/campaigns/abinit_iron.yaml, both ways refined.
 
     python benchmarks/ramp.py [--targets 1000] [--seed 0]
+    python benchmarks/ramp.py --engine abinit --targets 4
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from ase import Atoms
 from ase.build import bulk
 
 from mmtp_fw.dft import Outcome, ProtocolSettings, get_engine, run_protocol
+
+IRON = {"ecut_Ha": 14, "pawecutdg_Ha": 28, "kspacing_per_A": 0.60, "tsmear_Ha": 0.02, "tolvrs": 1e-7}
 
 
 def random_request(rng: np.random.Generator) -> Atoms:
@@ -33,6 +37,14 @@ def random_request(rng: np.random.Generator) -> Atoms:
     else:
         moments = full * rng.uniform(-1, 1.2, 16)
     atoms.set_initial_magnetic_moments(moments)
+    return atoms
+
+
+def random_iron(rng: np.random.Generator) -> Atoms:
+    """Return a distorted cell of two iron atoms with random target moments."""
+    atoms = bulk("Fe", "bcc", a=rng.uniform(2.75, 2.95), cubic=True)
+    atoms.positions += rng.normal(0, 0.05, (2, 3))
+    atoms.set_initial_magnetic_moments(2.2 * rng.uniform(0.5, 1.2, 2) * [1, rng.choice([-1, 1])])
     return atoms
 
 
@@ -60,18 +72,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--targets", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--engine", choices=("hamiltonian", "abinit"), default="hamiltonian")
     arguments = parser.parse_args()
-    engine = get_engine("hamiltonian")
+    real = arguments.engine == "abinit"
+    engine = get_engine(arguments.engine, **(IRON if real else {}))
+    request = random_iron if real else random_request
+    ways = {
+        "fixed": ProtocolSettings(adaptive=False),
+        "adaptive": ProtocolSettings(adaptive=True),
+        "fixed, not refined": ProtocolSettings(adaptive=False, refine_runs=0),
+        "adaptive, not refined": ProtocolSettings(adaptive=True, refine_runs=0),
+    }
     results = {}
-    for name, settings in (
-        ("fixed", ProtocolSettings(adaptive=False)),
-        ("adaptive", ProtocolSettings(adaptive=True)),
-        ("fixed, not refined", ProtocolSettings(adaptive=False, refine_runs=0)),
-        ("adaptive, not refined", ProtocolSettings(adaptive=True, refine_runs=0)),
-    ):
+    for name, settings in list(ways.items())[: 2 if real else 4]:
         rng = np.random.default_rng(arguments.seed)
         begun = time.perf_counter()
-        outcomes = [run_protocol(engine, random_request(rng), settings) for _ in range(arguments.targets)]
+        outcomes = [run_protocol(engine, request(rng), settings) for _ in range(arguments.targets)]
         results[name] = summary(outcomes, time.perf_counter() - begun)
         rules = [o.rule.value for o in outcomes]
         results[name] |= {f"rule_{rule}": rules.count(rule) for rule in sorted(set(rules))}

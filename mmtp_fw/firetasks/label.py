@@ -12,7 +12,7 @@ from mmtp_fw.database import Claim, Database, atoms_codec, store
 from mmtp_fw.dft import ProtocolSettings, Stage, get_engine, run_protocol
 from mmtp_fw.dft.checks import check_request
 from mmtp_fw.dft.engine import Engine, settings_hash
-from mmtp_fw.dft.stages import OutcomeStatus
+from mmtp_fw.dft.stages import OutcomeStatus, Rule
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError, owner_name
 
@@ -81,6 +81,8 @@ class LabelWork:
         )
         if outcome.status == OutcomeStatus.INTERRUPTED:
             return INTERRUPTED
+        if outcome.rule == Rule.ENGINE_FAILED and not _last_attempt(context):
+            raise EngineError(outcome.reason, "the finished stages are kept for the next attempt")
         verdict = outcome.model_dump(mode="json", exclude={"stages"})
         return _Labelled(key, verdict, _result(key, outcome.status.value, outcome.reason, outcome.scf_runs))
 
@@ -96,6 +98,11 @@ class LabelWork:
                 session=session,
             )
         return payload.result
+
+
+def _last_attempt(context: Context) -> bool:
+    action = context.database.actions.find_one({"_id": context.action.key}, {"errors": 1})
+    return len((action or {}).get("errors", ())) + 1 >= context.campaign.budget.max_attempts
 
 
 def _configuration(database: Database, key: str) -> Any:
