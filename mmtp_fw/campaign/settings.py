@@ -138,6 +138,15 @@ class FitSettings(Section):
     forces_weight: float = Field(default=0.01, ge=0, description="Weight of forces (Å²)")
     stress_weight: float = Field(default=0.001, ge=0, description="Weight of stresses")
     magnetic_forces_weight: float = Field(default=0.1, ge=0, description="Weight of magnetic forces (μB²)")
+    quality_weights: dict[Literal["A", "B", "C"], float] = Field(
+        default={"A": 1.0, "B": 1.0, "C": 1.0},
+        description="Weight of a label by its quality grade (docs/dft.md); 0 leaves it out of the loss",
+    )
+    moment_deviation_muB: float = Field(
+        default=0.0,
+        ge=0,
+        description="Labels that miss their targets by a mean of this (μB) weigh half; 0: all alike",
+    )
     max_iterations: Count = Field(default=400, description="Largest number of optimiser steps")
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=0.5, description="Fraction of labels kept from training, for validation"
@@ -153,6 +162,14 @@ class FitSettings(Section):
     settings: dict[str, Any] = Field(
         default={}, description="Further settings of the fit, by the names of mmtp_fw.fitting"
     )
+
+
+    @field_validator("quality_weights")
+    @classmethod
+    def _weights_of_all_grades(cls, value: dict[str, float]) -> dict[str, float]:
+        if set(value) != {"A", "B", "C"} or min(value.values()) < 0 or max(value.values()) <= 0:
+            raise ValueError("give A, B and C a weight each, none negative, one positive")
+        return value
 
 
 class SelectionSettings(Section):

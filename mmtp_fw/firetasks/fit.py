@@ -124,7 +124,11 @@ def accepted_labels(context: Context) -> dict[str, Atoms]:
     }
     keys = {action["result"]["calculation"] for action in context.database.actions.find(query, {"result": 1})}
     found = context.database.calculations.find({"_id": {"$in": sorted(keys)}}, {"label": 1})
-    labels = {document["_id"]: Label.model_validate(document["label"]).to_atoms() for document in found}
+    labels = {}
+    for document in found:
+        label = Label.model_validate(document["label"])
+        labels[document["_id"]] = label.to_atoms()
+        labels[document["_id"]].info["weight"] = context.campaign.fit.quality_weights[label.grade.value]
     return {key: labels[key] for key in sorted(labels)}
 
 
@@ -173,6 +177,7 @@ def _weights(campaign: Campaign) -> dict[str, float]:
         "forces": section.forces_weight,
         "stress": section.stress_weight,
         "magnetic_forces": section.magnetic_forces_weight,
+        "moment_deviation_muB": section.moment_deviation_muB,
     }
 
 

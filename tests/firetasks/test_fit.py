@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from ase.build import bulk
+from pydantic import ValidationError
+from small_campaign import small
 
-from mmtp_fw.firetasks.fit import usable
+from mmtp_fw.firetasks import tasks
+from mmtp_fw.firetasks.base import Context, run_action
+from mmtp_fw.firetasks.fit import accepted_labels, usable
 from mmtp_fw.potential import Potential
+from mmtp_fw.workflows.submit import stored_action, submit_campaign
 
 
 def test_a_label_past_the_magnetic_range_is_left_out():
@@ -25,3 +31,27 @@ def test_a_label_past_the_magnetic_range_is_left_out():
     kept, excluded = usable(potential, labels)
     assert list(kept) == ["a", "c"]
     assert list(excluded) == ["b"] and "3.022" in excluded["b"]
+
+
+def test_labels_weigh_by_their_quality(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = {"A": 1.0, "B": 0.25, "C": 0.5}
+    fit = {"max_iterations": 5, "ensemble": 1, "quality_weights": weights, "moment_deviation_muB": 0.05}
+    campaign = small("small", fit=fit)
+    submit_campaign(database, campaign)
+    run_action(database, database.actions.find_one({"kind": "pretrain"})["_id"], tasks.PretrainTask.work)
+    for action in list(database.actions.find({"kind": "label"})):
+        run_action(database, action["_id"], tasks.LabelTask.work)
+    action = stored_action(database, database.actions.find_one({"kind": "fit"})["_id"])
+    labels = accepted_labels(Context(database, campaign, action, tmp_path, lambda: False))
+    assert labels
+    for atoms in labels.values():
+        assert atoms.info["weight"] == weights[atoms.info["label_grade"]]
+    run_action(database, action.key, tasks.FitTask.work)
+    assert database.potentials.find_one()["weights"]["moment_deviation_muB"] == 0.05
+
+
+@pytest.mark.parametrize("weights", [{"A": 1.0}, {"A": -1.0, "B": 1.0, "C": 1.0}, {"A": 0.0, "B": 0.0, "C": 0.0}])
+def test_quality_weights_that_mean_nothing_are_refused(weights):
+    with pytest.raises(ValidationError, match="quality_weights"):
+        small("small", fit={"quality_weights": weights})
