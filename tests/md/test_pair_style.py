@@ -270,3 +270,19 @@ def test_a_species_that_the_potential_lacks_is_refused(fepd):
     atoms = bulk("Cr", cubic=True)
     with pytest.raises(InputError, match="knows Fe, Pd, not Cr"):
         PairRun(atoms, PotentialModel(fepd, np.ones(2), 0), STILL)
+
+
+def test_an_explosion_is_noticed_and_what_came_before_is_kept(fepd, invar):
+    invar.set_velocities(np.random.default_rng(1).normal(scale=0.9, size=(32, 3)))
+    settings = MdSettings(steps=500, timestep_fs=2.0, thermostat_damping_fs=0.0, sample_interval=1)
+    result = trajectory(PotentialModel(fepd, invar.get_initial_magnetic_moments(), 1), invar, settings)
+    assert result.state in (MdState.EXPLODED, MdState.NOT_A_NUMBER, MdState.MOMENTS_AT_BOUND, MdState.LOST_ATOMS)
+    assert result.message and result.steps_done < 500
+    assert len(result.frames) >= 1 and result.thermo["step"][0] == 0
+
+
+def test_a_moment_that_is_no_number_ends_the_trajectory(fepd, invar):
+    moments = invar.get_initial_magnetic_moments()
+    moments[3] = np.nan
+    result = trajectory(PotentialModel(fepd, moments, 0), invar, MdSettings(steps=5))
+    assert result.state is MdState.NOT_A_NUMBER and "not finite" in result.message
