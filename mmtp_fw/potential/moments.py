@@ -1,8 +1,9 @@
 """Relax moments at fixed positions: minimise E over M within the range of the magnetic basis.
 
 A relaxation never starts from zero, where the energy of a symmetric potential is always stationary, and
-without a start it tries several collinear patterns and keeps the lowest minimum. A moment that ends at a
-bound is reported: the energy has no minimum inside, so the potential does not know this magnetic state.
+without a start it tries several collinear patterns and keeps the lowest minimum inside the range; one at its bounds
+only where there is no other. A moment that ends at a bound is reported: the energy has no minimum inside, so the
+potential does not know this magnetic state.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def relax_moments(
             )
         return relax_system(potential, system, start, tolerance)
     results = [relax_system(potential, system, s, tolerance) for s in starts(potential, atoms)]
-    best = min(results, key=lambda result: result.energy)
+    # A minimum at the bounds is none: beyond what it was trained on a potential may fall without end.
+    best = min(results, key=lambda result: (not result.converged or bool(result.at_bounds.any()), result.energy))
     evaluations = sum(result.evaluations for result in results)
     return RelaxedMoments(best.moments, best.energy, best.converged, best.at_bounds, evaluations)
 

@@ -113,3 +113,23 @@ def test_random_patterns_find_no_deeper_minimum_than_several_starts(landau):
     atoms = random_atoms(["Fe"], 4, 2, cell=np.diag([4.0, 4.0, 4.5]))
     several = landau.relax_moments(atoms)
     assert several.energy <= landau.relax_moments(atoms, start=np.full(4, 1.0)).energy + 1e-6
+
+
+def test_a_minimum_inside_is_preferred_to_a_lower_one_at_the_bounds():
+    potential = Potential.from_level(
+        2, ["Fe"], r_min=1.5, r_cut=3.2, magnetic_size=5, max_moment=3.0, symmetrized=False, seed=0
+    )
+    theta = np.zeros(potential.n_parameters)
+    radial = theta[potential.parameter_slices["radial"]].reshape(1, 1, 1, potential.radial_size, 5, 5)
+    # T3 of the own moment has a minimum inside, and a little T1 makes the lower bound deeper.
+    radial[0, 0, 0, 0, 3, 0], radial[0, 0, 0, 0, 1, 0], theta[0] = 0.2, 0.05, 1.0
+    potential.parameters = theta
+    atoms = bulk("Fe", "bcc", 2.87, cubic=True)
+    atoms.set_initial_magnetic_moments([-1.0, -1.0])
+    scan = np.linspace(-3, 3, 601)
+    energies = np.array([potential.evaluate(atoms, moments=np.full(2, m)).energy for m in scan])
+    inside = [k for k in range(1, 600) if energies[k] < energies[k - 1] and energies[k] < energies[k + 1]]
+    lowest = min(inside, key=lambda k: energies[k]) if inside else None
+    assert lowest is not None and energies[[0, -1]].min() < energies[lowest], "the case is the one meant"
+    relaxed = potential.relax_moments(atoms)
+    assert relaxed.converged and not relaxed.at_bounds.any()
