@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from mmtp_fw.dft import OutcomeStatus, ProtocolSettings, run_protocol
 from mmtp_fw.dft.abinit.engine import AbinitEngine
 from mmtp_fw.dft.engine import ScfRequest
 from tests.conftest import require
@@ -41,3 +42,17 @@ def test_forces_are_the_differences_of_the_energy(tmp_path):
     print(f"ΔE = {1e3 * change:.2f} meV, −∫T dm = {-1e3 * work:.2f} meV")
     assert abs(change) > 0.03, "the energy does change"
     assert change == pytest.approx(-work, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_label_of_iron_and_palladium_on_two_processes(tmp_path):
+    require("abinit")
+    require("mpirun.openmpi")
+    engine = AbinitEngine(ecut_Ha=10, pawecutdg_Ha=20, kspacing_per_A=0.9, tsmear_Ha=0.02, mpi_processes=2)
+    atoms = Atoms("FePd", [[0, 0, 0], [1.36, 1.36, 1.87]], cell=[2.72, 2.72, 3.73], pbc=True)
+    atoms.set_initial_magnetic_moments([2.4, 0.35])
+    outcome = run_protocol(engine, atoms, ProtocolSettings(), tmp_path)
+    assert outcome.status == OutcomeStatus.ACCEPTED, outcome.reason
+    assert np.abs(np.array(outcome.label.moments) - [2.4, 0.35]).max() < 0.05
+    print(outcome.reason, outcome.scf_runs)
