@@ -17,6 +17,7 @@ from mmtp_fw.potential.checks import checked_moments, extrapolations
 from mmtp_fw.potential.engine import Form
 from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.fileio import Dialect, PotentialFile, format_potential, parse_potential, read_potential
+from mmtp_fw.potential.skin import ListCache
 from mmtp_fw.potential.symmetry import expand_coefficients, fold_file, fold_gradients
 from mmtp_fw.potential.system import System, moments_of
 from mmtp_fw.potential.tag import make_tag, parse_tag
@@ -84,6 +85,7 @@ class Potential:
         self._constants = file.species_coefficients.copy()
         self._c = file.radial_coefficients.copy()
         self._form: Form | None = None
+        self._lists = ListCache(self.r_cut)
         self._renew()
 
     # Making and keeping -----------------------------------------------------------------------------------
@@ -285,7 +287,7 @@ class Potential:
 
     def system(self, atoms: Atoms) -> System:
         """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`."""
-        return System.from_atoms(atoms, self.species, self.r_cut)
+        return System.from_atoms(atoms, self.species, self.r_cut, self._lists)
 
     def evaluate(self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None) -> Evaluation:
         """Evaluate energy, forces, stress and magnetic forces.

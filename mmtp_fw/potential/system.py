@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.potential.skin import ListCache, Pairs
 
 
 def moments_of(atoms: Atoms) -> np.ndarray:
@@ -94,7 +95,7 @@ class System:
         return len(self.types)
 
     @classmethod
-    def from_atoms(cls, atoms: Atoms, species: Sequence[str], r_cut: float) -> System:
+    def from_atoms(cls, atoms: Atoms, species: Sequence[str], r_cut: float, lists: ListCache | None = None) -> System:
         """Build the arrays of a configuration; cells may be of any shape and smaller than the cut-off.
 
         Parameters
@@ -104,6 +105,8 @@ class System:
             Names in the potential's order.
         r_cut : float
             Å.
+        lists : ListCache, optional
+            Of this cut-off, where configurations follow each other.
 
         Raises
         ------
@@ -111,34 +114,30 @@ class System:
             Unknown species, positions or cell not finite, coincident atoms.
         """
         types = type_indices(atoms, species)
-        positions, cell = atoms.get_positions(), np.array(atoms.get_cell())
-        if not (np.all(np.isfinite(positions)) and np.all(np.isfinite(cell))):
+        positions, cell = atoms.positions, atoms.cell.array
+        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
             raise InputError("a position or the cell is not finite")
-        volume = abs(float(np.linalg.det(cell))) if cell.any() else 0.0
-        first, neighbors, vectors, closest = _lists(positions, cell, atoms.pbc, r_cut)
-        return cls(types, first, neighbors, vectors, volume, closest)
+        volume = abs(_determinant(cell))
+        pbc = tuple(bool(p) for p in atoms.pbc)
+        if len(positions) == 0:
+            first, empty = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32)
+            return cls(types, first, empty, np.zeros((0, 3)), volume, np.inf)
+        if any(pbc) and volume < 1e-9:
+            if all(pbc):
+                raise InputError("the cell is periodic and has no volume", "give three independent cell vectors")
+            from ase.geometry import complete_cell
+
+            cell = np.array(complete_cell(cell))
+        lists = ListCache(r_cut) if lists is None else lists
+        return cls(types, *_in_order(lists.pairs(positions, cell, pbc), volume))
 
 
-def _lists(
-    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, r_cut: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return first, neighbors, vectors and the shortest distance of all pairs within the cut-off."""
-    if len(positions) == 0:
-        return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros((0, 3)), np.inf
-    if np.any(pbc) and abs(np.linalg.det(cell)) < 1e-9:
-        if np.all(pbc):
-            raise InputError("the cell is periodic and has no volume", "give three independent cell vectors")
-        from ase.geometry import complete_cell
+def _in_order(pairs: Pairs, volume: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+    first, neighbors, vectors, closest = pairs
+    return first, neighbors, vectors, volume, closest
 
-        cell = np.array(complete_cell(cell))
-    from vesin import NeighborList
 
-    from mmtp_fw.potential.lists import compress
-
-    # vesin's own sorting and copying take as long as finding the pairs.
-    pairs = NeighborList(cutoff=r_cut, full_list=True, sorted=False, n_threads=1)
-    i, j, vectors = pairs.compute(positions, cell, [bool(p) for p in pbc], quantities="ijD", copy=False)
-    first, neighbors, sorted_vectors, closest, square = compress(len(positions), i, j, vectors)
-    if square < 1e-12:
-        raise InputError(f"atoms {i[closest]} and {j[closest]} coincide", "remove one of them")
-    return first, neighbors, sorted_vectors, float(np.sqrt(square))
+def _determinant(m: np.ndarray) -> float:
+    """Return the determinant of a 3 × 3 matrix; numpy's takes ten times as long."""
+    (a, b, c), (d, e, f), (g, h, i) = m.tolist()
+    return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))

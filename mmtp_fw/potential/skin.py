@@ -1,0 +1,187 @@
+"""Neighbour lists that follow moving atoms: candidates within the cut-off and a skin, kept while they are complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.potential.jit import jit
+from mmtp_fw.potential.lists import compress
+
+SKIN_A = 0.6
+"""Å; at 300 K a list then serves some twenty steps of molecular dynamics."""
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, float]
+"""Where the pairs of every atom begin (n + 1), their second atoms, their vectors (Å), and the shortest distance."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Pairs within cut-off + skin of a reference configuration."""
+
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: tuple[bool, ...]
+    first: np.ndarray
+    neighbors: np.ndarray
+    shifts: np.ndarray
+
+
+class ListCache:
+    """Neighbour lists for one cut-off; the last configuration's candidates are kept for its successors.
+
+    A configuration that is alone costs one list. From the second on that differs little from the one before,
+    candidates with a skin are kept and only their vectors are computed, until an atom or the cell has moved so far
+    that a pair might be missing. Threads may share it: what is kept is replaced as a whole.
+
+    Parameters
+    ----------
+    r_cut : float
+        Å.
+    skin : float
+        Å.
+    """
+
+    def __init__(self, r_cut: float, skin: float = SKIN_A) -> None:
+        self.r_cut = r_cut
+        self.skin = skin
+        self.builds = 0
+        self._candidates: _Candidates | None = None
+        self._last: tuple[np.ndarray, np.ndarray, tuple[bool, ...]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"r_cut": self.r_cut, "skin": self.skin, "builds": 0, "_candidates": None, "_last": None}
+
+    def pairs(self, positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...]) -> Pairs:
+        """Return all pairs within the cut-off, every image counted, sorted by their first atom.
+
+        Parameters
+        ----------
+        positions : ndarray, shape (n, 3)
+        cell : ndarray, shape (3, 3)
+        pbc : tuple of bool
+
+        Raises
+        ------
+        InputError
+            Coincident atoms.
+        """
+        kept, last = self._candidates, self._last
+        if kept is not None and self._complete(kept.positions, kept.cell, kept.pbc, positions, cell, pbc):
+            return self._refreshed(kept, positions, cell)
+        self._last = positions.copy(), cell.copy(), pbc
+        self.builds += 1
+        if last is None or not self._complete(*last, positions, cell, pbc):
+            self._candidates = None
+            return self._fresh(positions, cell, pbc)
+        owner, (i, j, shifts) = _find(positions, cell, pbc, self.r_cut + self.skin, "ijS")
+        first, neighbors, sorted_shifts, *_ = compress(len(positions), i, j, shifts.astype(np.float64))
+        del owner
+        kept = _Candidates(positions.copy(), cell.copy(), pbc, first, neighbors, sorted_shifts)
+        self._candidates = kept
+        return self._refreshed(kept, positions, cell)
+
+    def _complete(
+        self, reference: np.ndarray, cell_then: np.ndarray, pbc_then: tuple[bool, ...],
+        positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...],
+    ) -> bool:  # fmt: skip
+        """Return whether every pair within the cut-off now was within cut-off + skin then.
+
+        With positions then x, now x F + u, a distance d now was at most |F⁻¹| (d + 2 max |u|).
+        """
+        if reference.shape != positions.shape or pbc != pbc_then or len(positions) == 0:
+            return False
+        stretch, deformation = 1.0, np.eye(3)
+        if not np.array_equal(cell, cell_then):
+            if not all(pbc) or abs(np.linalg.det(cell_then)) < 1e-9:
+                return False
+            deformation = np.linalg.solve(cell_then, cell)
+            least = np.linalg.svd(deformation, compute_uv=False)[-1]
+            if not least > 0.5:
+                return False
+            stretch = 1.0 / least
+        moved = drift(reference, positions, deformation)
+        return bool(stretch * (self.r_cut + 2.0 * moved) <= self.r_cut + self.skin)
+
+    def _refreshed(self, kept: _Candidates, positions: np.ndarray, cell: np.ndarray) -> Pairs:
+        first, neighbors, vectors, count, square, i, j = refresh(
+            kept.first, kept.neighbors, kept.shifts, positions, cell, self.r_cut
+        )
+        _refuse_coincident(square, i, j)
+        return first, neighbors[:count], vectors[:count], float(np.sqrt(square))
+
+    def _fresh(self, positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...]) -> Pairs:
+        owner, (i, j, vectors) = _find(positions, cell, pbc, self.r_cut, "ijD")
+        first, neighbors, sorted_vectors, closest, square = compress(len(positions), i, j, vectors)
+        _refuse_coincident(square, i[closest] if closest >= 0 else -1, j[closest] if closest >= 0 else -1)
+        del owner
+        return first, neighbors, sorted_vectors, float(np.sqrt(square))
+
+
+def _find(
+    positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...], cutoff: float, quantities: str
+) -> tuple[Any, Any]:
+    """Return the owner of the memory, to be kept as long as the arrays, and the arrays."""
+    from vesin import NeighborList
+
+    # vesin's own sorting and copying take as long as finding the pairs.
+    pairs = NeighborList(cutoff=cutoff, full_list=True, sorted=False, n_threads=1)
+    return pairs, pairs.compute(positions, cell, list(pbc), quantities=quantities, copy=False)
+
+
+def _refuse_coincident(square: float, i: int, j: int) -> None:
+    if square < 1e-12:
+        raise InputError(f"atoms {i} and {j} coincide", "remove one of them")
+
+
+@jit
+def drift(reference, positions, deformation):
+    """Return the largest |position − reference · deformation| (infinite for positions that are not finite)."""
+    most = 0.0
+    for i in range(len(positions)):
+        square = 0.0
+        for k in range(3):
+            away = positions[i, k]
+            for a in range(3):
+                away -= reference[i, a] * deformation[a, k]
+            square += away * away
+        if not square <= most:
+            most = square
+    if not most < 1e300:
+        return np.inf
+    return np.sqrt(most)
+
+
+@jit
+def refresh(first, neighbors, shifts, positions, cell, r_cut):
+    """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them."""
+    n = len(first) - 1
+    begin = np.empty(n + 1, dtype=np.int64)
+    kept = np.empty(len(neighbors), dtype=np.int32)
+    vectors = np.empty((len(neighbors), 3))
+    limit = r_cut * r_cut
+    closest, closest_i, closest_j = np.inf, -1, -1
+    count = 0
+    for i in range(n):
+        begin[i] = count
+        xi, yi, zi = positions[i, 0], positions[i, 1], positions[i, 2]
+        for p in range(first[i], first[i + 1]):
+            j = neighbors[p]
+            a, b, c = shifts[p, 0], shifts[p, 1], shifts[p, 2]
+            x = positions[j, 0] - xi + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+            y = positions[j, 1] - yi + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+            z = positions[j, 2] - zi + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+            square = x * x + y * y + z * z
+            if square < limit:
+                kept[count] = j
+                vectors[count, 0] = x
+                vectors[count, 1] = y
+                vectors[count, 2] = z
+                count += 1
+                if square < closest:
+                    closest, closest_i, closest_j = square, i, j
+    begin[n] = count
+    return begin, kept, vectors, count, closest, closest_i, closest_j
