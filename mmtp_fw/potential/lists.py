@@ -1,4 +1,4 @@
-"""Pairs of a neighbour list, sorted by their first atom in one pass."""
+"""Compiled passes over the pairs of a neighbour list: sorting, following the atoms."""
 
 from __future__ import annotations
 
@@ -36,3 +36,53 @@ def compress(n, i, j, vectors):
         sorted_vectors[to, 1] = vectors[p, 1]
         sorted_vectors[to, 2] = vectors[p, 2]
     return first, neighbors, sorted_vectors, closest, shortest
+
+
+@jit
+def drift(reference, positions, deformation):
+    """Return the largest |position − reference · deformation| (infinite for positions that are not finite)."""
+    most = 0.0
+    for i in range(len(positions)):
+        square = 0.0
+        for k in range(3):
+            away = positions[i, k]
+            for a in range(3):
+                away -= reference[i, a] * deformation[a, k]
+            square += away * away
+        if not square <= most:
+            most = square
+    if not most < 1e300:
+        return np.inf
+    return np.sqrt(most)
+
+
+@jit
+def refresh(first, neighbors, shifts, positions, cell, r_cut):
+    """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them."""
+    n = len(first) - 1
+    begin = np.empty(n + 1, dtype=np.int64)
+    kept = np.empty(len(neighbors), dtype=np.int32)
+    vectors = np.empty((len(neighbors), 3))
+    limit = r_cut * r_cut
+    closest, closest_i, closest_j = np.inf, -1, -1
+    count = 0
+    for i in range(n):
+        begin[i] = count
+        xi, yi, zi = positions[i, 0], positions[i, 1], positions[i, 2]
+        for p in range(first[i], first[i + 1]):
+            j = neighbors[p]
+            a, b, c = shifts[p, 0], shifts[p, 1], shifts[p, 2]
+            x = positions[j, 0] - xi + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+            y = positions[j, 1] - yi + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+            z = positions[j, 2] - zi + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+            square = x * x + y * y + z * z
+            if square < limit:
+                kept[count] = j
+                vectors[count, 0] = x
+                vectors[count, 1] = y
+                vectors[count, 2] = z
+                count += 1
+                if square < closest:
+                    closest, closest_i, closest_j = square, i, j
+    begin[n] = count
+    return begin, kept, vectors, count, closest, closest_i, closest_j

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential.jit import jit
-from mmtp_fw.potential.lists import compress
 
 SKIN_A = 0.6
 """Å; at 300 K a list then serves some twenty steps of molecular dynamics."""
@@ -77,6 +75,8 @@ class ListCache:
         if last is None or not self._complete(*last, positions, cell, pbc):
             self._candidates = None
             return self._fresh(positions, cell, pbc)
+        from mmtp_fw.potential.lists import compress  # numba waits for the first use
+
         owner, (i, j, shifts) = _find(positions, cell, pbc, self.r_cut + self.skin, "ijS")
         first, neighbors, sorted_shifts, *_ = compress(len(positions), i, j, shifts.astype(np.float64))
         del owner
@@ -94,6 +94,8 @@ class ListCache:
         """
         if reference.shape != positions.shape or pbc != pbc_then or len(positions) == 0:
             return False
+        from mmtp_fw.potential.lists import drift
+
         stretch, deformation = 1.0, np.eye(3)
         if not np.array_equal(cell, cell_then):
             if not all(pbc) or abs(np.linalg.det(cell_then)) < 1e-9:
@@ -107,6 +109,8 @@ class ListCache:
         return bool(stretch * (self.r_cut + 2.0 * moved) <= self.r_cut + self.skin)
 
     def _refreshed(self, kept: _Candidates, positions: np.ndarray, cell: np.ndarray) -> Pairs:
+        from mmtp_fw.potential.lists import refresh
+
         first, neighbors, vectors, count, square, i, j = refresh(
             kept.first, kept.neighbors, kept.shifts, positions, cell, self.r_cut
         )
@@ -114,6 +118,8 @@ class ListCache:
         return first, neighbors[:count], vectors[:count], float(np.sqrt(square))
 
     def _fresh(self, positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...]) -> Pairs:
+        from mmtp_fw.potential.lists import compress
+
         owner, (i, j, vectors) = _find(positions, cell, pbc, self.r_cut, "ijD")
         first, neighbors, sorted_vectors, closest, square = compress(len(positions), i, j, vectors)
         _refuse_coincident(square, i[closest] if closest >= 0 else -1, j[closest] if closest >= 0 else -1)
@@ -135,53 +141,3 @@ def _find(
 def _refuse_coincident(square: float, i: int, j: int) -> None:
     if square < 1e-12:
         raise InputError(f"atoms {i} and {j} coincide", "remove one of them")
-
-
-@jit
-def drift(reference, positions, deformation):
-    """Return the largest |position − reference · deformation| (infinite for positions that are not finite)."""
-    most = 0.0
-    for i in range(len(positions)):
-        square = 0.0
-        for k in range(3):
-            away = positions[i, k]
-            for a in range(3):
-                away -= reference[i, a] * deformation[a, k]
-            square += away * away
-        if not square <= most:
-            most = square
-    if not most < 1e300:
-        return np.inf
-    return np.sqrt(most)
-
-
-@jit
-def refresh(first, neighbors, shifts, positions, cell, r_cut):
-    """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them."""
-    n = len(first) - 1
-    begin = np.empty(n + 1, dtype=np.int64)
-    kept = np.empty(len(neighbors), dtype=np.int32)
-    vectors = np.empty((len(neighbors), 3))
-    limit = r_cut * r_cut
-    closest, closest_i, closest_j = np.inf, -1, -1
-    count = 0
-    for i in range(n):
-        begin[i] = count
-        xi, yi, zi = positions[i, 0], positions[i, 1], positions[i, 2]
-        for p in range(first[i], first[i + 1]):
-            j = neighbors[p]
-            a, b, c = shifts[p, 0], shifts[p, 1], shifts[p, 2]
-            x = positions[j, 0] - xi + a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
-            y = positions[j, 1] - yi + a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
-            z = positions[j, 2] - zi + a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
-            square = x * x + y * y + z * z
-            if square < limit:
-                kept[count] = j
-                vectors[count, 0] = x
-                vectors[count, 1] = y
-                vectors[count, 2] = z
-                count += 1
-                if square < closest:
-                    closest, closest_i, closest_j = square, i, j
-    begin[n] = count
-    return begin, kept, vectors, count, closest, closest_i, closest_j
