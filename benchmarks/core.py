@@ -23,6 +23,7 @@ from ase.build import bulk
 from mmtp_fw.potential import Potential, engine
 from mmtp_fw.potential.jit import jit
 from mmtp_fw.potential.program import compile_tables
+from mmtp_fw.potential.threads import threads
 
 
 def configuration(n: int, species: list[str]) -> Atoms:
@@ -125,6 +126,24 @@ def measure(todo: dict[str, Callable[[], float]], n: int, repeats: int) -> dict[
     return {name: statistics.median(values) / n * 1e6 for name, values in times.items()}
 
 
+def speed_up(level: int, n: int, repeats: int) -> str:
+    """Return a row on the evaluation with one and with two threads."""
+    species = ["Fe", "Pd"]
+    pot = Potential.from_level(level, species, magnetic_size=2, seed=1, symmetrized=False)
+    atoms = configuration(n, species)
+    system, moments = pot.system(atoms), atoms.get_initial_magnetic_moments()
+
+    def with_threads(count: int) -> Callable[[], float]:
+        def run() -> float:
+            with threads(count):
+                return float(engine.evaluate(pot.form, system, moments)[0].sum())
+
+        return run
+
+    t = measure({"1": with_threads(1), "2": with_threads(2)}, len(atoms), 2 * repeats)
+    return f"| {level} | {len(atoms)} | {t['1']:.2f} | {t['2']:.2f} | {t['1'] / t['2']:.2f} |"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -151,7 +170,8 @@ def main() -> None:
                 for name, energy in energies.items():
                     reference = energies["kernel"]
                     assert np.isnan(energy) or abs(energy - reference) < 1e-7 * max(1, abs(reference)), name
-                t = measure(todo, len(atoms), arguments.repeats)
+                with threads(1):
+                    t = measure(todo, len(atoms), arguments.repeats)
                 system = pot.system(atoms)
                 floor = multiply_adds(pot, len(system.vectors) / len(system)) / peak * 1e6
                 best = min(t["motep C"], t["motep numba"])
@@ -162,6 +182,10 @@ def main() -> None:
                     f"| {floor:.2f} ({100 * floor / t['kernel']:.0f} %) |",
                     flush=True,
                 )
+    print("\n| level | atoms | one thread, µs per atom | two threads | ratio |\n|---|---|---|---|---|")
+    for level in arguments.levels:
+        for size in (5, 8):
+            print(speed_up(level, 2 * size**3, arguments.repeats), flush=True)
 
 
 if __name__ == "__main__":
