@@ -233,7 +233,7 @@ class PropertiesSettings(Section):
     mode: Literal["thermal", "static"] = Field(
         default="thermal",
         description="thermal: averages of molecular dynamics; static: the undistorted ferromagnetic cell with "
-        "relaxed moments, which is what a DFT engine can afford as reference",
+        "relaxed moments, which a DFT engine can afford as reference, and its default",
     )
     temperature_K: Positive = Field(default=300.0, description="Temperature (K)")
     steps: Count = Field(default=2000, description="MD steps of one average")
@@ -291,6 +291,20 @@ class Campaign(Section):
                 "a name has 1 to 64 letters, digits, '-', '_' or '.', and starts with one of the first two"
             )
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _dft_is_compared_at_rest(cls, data: Any) -> Any:
+        """Take the mode that a DFT engine can afford where nothing is said."""
+        if not isinstance(data, dict):
+            return data
+        dft, properties = data.get("dft"), data.get("properties") or {}
+        if not isinstance(dft, dict) or not isinstance(properties, dict):
+            return data
+        chosen = dft.get("engine", "hamiltonian") == "hamiltonian" or "mode" in properties
+        if chosen or not properties.get("reference", True):
+            return data
+        return data | {"properties": properties | {"mode": "static"}}
 
     @model_validator(mode="after")
     def _reference_can_be_computed(self) -> Campaign:

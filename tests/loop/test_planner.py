@@ -142,7 +142,9 @@ def test_a_dft_engine_is_compared_at_rest_and_by_its_own_workers():
     categories = {a.params["source"]: a.category.value for a in actions}
     assert categories == {"reference": "dft", "mmtp": "md"}
     with pytest.raises(ValidationError, match="mode: static"):
-        campaign(dft={"engine": "abinit"})
+        campaign(dft={"engine": "abinit"}, properties={"mode": "thermal"})
+    assert campaign(dft={"engine": "abinit"}).properties.mode == "static", "what DFT can afford, unless said otherwise"
+    assert campaign(dft={"engine": "vasp"}, properties={"reference": False}).properties.mode == "thermal"
 
 
 def test_a_trajectory_cut_off_by_its_wall_time_goes_on_where_it_stopped():
