@@ -58,7 +58,7 @@ class PotentialModel:
 
     def evaluate(self, atoms: Atoms) -> ModelState:
         """Evaluate at the positions of `atoms`, relaxing the moments when it is time to."""
-        system = self.potential.system(atoms)
+        system = self.potential.system(atoms, follow=True)
         at_bounds = False
         if self.relax_interval and self.calls % self.relax_interval == 0:
             result, relaxed = self.tracker.relax(system)

@@ -47,7 +47,7 @@ class MmtpCalculator(Calculator):
         """Evaluate the potential (ASE calls this)."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        system = self.potential.system(self.atoms)
+        system = self.potential.system(self.atoms, follow=True)
         moments = self.atoms.get_initial_magnetic_moments()
         if self.relax:
             moments = self._relaxed(system, moments, system_changes)

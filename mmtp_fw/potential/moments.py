@@ -72,7 +72,7 @@ def relax_moments(
     """
     if not potential.magnetic:
         raise InputError("the potential has no magnetic basis: there are no moments to relax")
-    system = potential.system(atoms)
+    system = potential.system(atoms, follow=True)
     if start is not None:
         start = np.asarray(start, dtype=np.float64)
         if start.shape != (len(system),):

@@ -285,9 +285,17 @@ class Potential:
 
     # Evaluating -------------------------------------------------------------------------------------------
 
-    def system(self, atoms: Atoms) -> System:
-        """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`."""
-        return System.from_atoms(atoms, self.species, self.r_cut, self._lists)
+    def system(self, atoms: Atoms, follow: bool = False) -> System:
+        """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`.
+
+        Parameters
+        ----------
+        atoms : Atoms
+        follow : bool
+            Keep the list and bring it up to date where the atoms have moved little since the last call that
+            follows. The order of neighbours, and with it the last bits of sums, then depends on those calls.
+        """
+        return System.from_atoms(atoms, self.species, self.r_cut, self._lists if follow else None)
 
     def evaluate(self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None) -> Evaluation:
         """Evaluate energy, forces, stress and magnetic forces.
@@ -306,7 +314,7 @@ class Potential:
         InputError
             Unknown species, NaN, coincident atoms, moments that are not collinear.
         """
-        system = self.system(atoms) if system is None else system
+        system = self.system(atoms, follow=True) if system is None else system
         return self.evaluate_system(system, moments_of(atoms) if moments is None else moments)
 
     def evaluate_system(self, system: System, moments: np.ndarray) -> Evaluation:
