@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,17 +25,23 @@ def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
     moments = np.ascontiguousarray(moments, dtype=np.float64)
     if moments.shape != (n,):
         raise InputError(f"moments of shape {moments.shape} for {n} atoms", "one signed scalar per atom")
-    if not np.all(np.isfinite(moments)):
+    from mmtp_fw.potential.lists import extremes  # numba waits for the first use
+
+    least, greatest = extremes(moments)
+    if not (isfinite(least) and isfinite(greatest)):
         raise InputError(f"the moment of atom {int(np.argmin(np.isfinite(moments)))} is not finite")
     return moments
 
 
 def extrapolations(potential: Potential, system: System, moments: np.ndarray) -> tuple[str, ...]:
     """Return in words where an evaluation leaves the ranges of the potential."""
+    from mmtp_fw.potential.lists import extremes
+
     found: list[str] = []
     low, high = potential.min_moment, potential.max_moment
-    outside = (moments < low - 1e-9) | (moments > high + 1e-9)
-    if potential.magnetic and outside.any():
+    least, greatest = extremes(moments)
+    if potential.magnetic and len(moments) and (least < low - 1e-9 or greatest > high + 1e-9):
+        outside = (moments < low - 1e-9) | (moments > high + 1e-9)
         found.append(f"{int(outside.sum())} moments lie outside [{low:g}, {high:g}] μB")
     if system.closest < potential.r_min:
         found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {potential.r_min:g} Å")

@@ -24,6 +24,8 @@ ATOMS_PER_THREAD = 64
 # What the kernels' error codes mean (`lanes_layout`).
 _ERRORS = {1: "an atom has no species in the potential", 2: "a position or a moment is not finite",
            3: "two atoms coincide"}  # fmt: skip
+# Where `out` has the virial's xx yy zz yz xz xy.
+_VOIGT = np.array([1, 2, 3, 6, 5, 4])
 _fast: bool | None = None
 
 
@@ -115,8 +117,7 @@ def _evaluate_fast(
 
     def work(part: tuple[int, int]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         # Sites scatter forces to their neighbours: every thread has arrays of its own but for the site energies.
-        first = part[0] == 0
-        f, dm = (into[1], into[2]) if first else (np.zeros((n, 3)), np.zeros(n))
+        f, dm = (into[1], into[2]) if part[0] == 0 else (np.zeros((n, 3)), np.zeros(n))
         out = np.zeros(OUT_SIZE)
         code = run_lanes.evaluate(
             *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
@@ -124,7 +125,7 @@ def _evaluate_fast(
         )  # fmt: skip
         return code, f, dm, out
 
-    done = each(work, ranges(n, count, W))
+    done = [work((0, n))] if count < 2 else each(work, ranges(n, count, W))
     for code, *_ in done:
         if code:
             raise InputError(_ERRORS[code])
@@ -134,7 +135,7 @@ def _evaluate_fast(
         forces += f
         dm += slope
         out += more
-    return energies, forces, -out[[1, 2, 3, 6, 5, 4]], dm
+    return energies, forces, -out[_VOIGT], dm
 
 
 def energy_gradient(

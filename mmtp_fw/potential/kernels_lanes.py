@@ -43,7 +43,7 @@ from mmtp_fw.potential.lanes_products import energies_and_adjoint, polynomials, 
 def scratch_doubles(v, longest):
     """Return how many doubles `run` needs for neighbour lists of up to `longest` entries."""
     groups = group_limit(v, longest)
-    vectors = 4 * groups + W * groups * (4 + 4 * v.K) + 2 * (v.R + v.M) + 2 * monomial_count(v.top)
+    vectors = 4 * v.C * groups + W * groups * (4 + 4 * v.K) + 2 * (v.R + v.M) + 2 * monomial_count(v.top)
     vectors += W * v.n_sums + 2 * v.n_moments + v.n_coefficients + 16
     return vectors * W + 2 * v.M + 2 * v.C * v.K * v.M * v.padded
 
@@ -51,7 +51,7 @@ def scratch_doubles(v, longest):
 @jit
 def scratch_integers(v, longest):
     """Return how many integers `run` needs for neighbour lists of up to `longest` entries."""
-    return W * (group_limit(v, longest) * W + 1 + v.C)
+    return W * (v.C * group_limit(v, longest) * W + 1 + v.C)
 
 
 @jit
@@ -76,11 +76,12 @@ def run(v, q, results, begin, end, longest, doubles, integers, flags):
     """
     forces = (flags & FORCES) != 0
     limit = group_limit(v, longest)
+    span = v.C * limit * W
     stride = (4 + 4 * v.K) * W
     runs = v.K * v.M
     # The scratch, piece by piece.
     near = doubles
-    pairs = at(near, limit * 4 * W)
+    pairs = at(near, 4 * span)
     basis = at(pairs, W * limit * stride)
     mono = at(basis, 2 * (v.R + v.M) * W)
     sums = at(mono, 2 * monomial_count(v.top) * W)
@@ -104,7 +105,7 @@ def run(v, q, results, begin, end, longest, doubles, integers, flags):
             kind = q.type_map[q.types[i]]
             if kind < 0:
                 return UNKNOWN_TYPE
-            n = gather(v, q, i, near, at(where, lane * limit * W), ends, results.out)
+            n = gather(v, q, i, limit, near, at(where, lane * span), ends, results.out)
             if n < 0:
                 return -n
             groups[lane] = n
@@ -149,7 +150,7 @@ def run(v, q, results, begin, end, longest, doubles, integers, flags):
                 z = load(own, 2 * W)
                 monomials(x, y, z, v.top, mono)
                 on_i += pair_derivatives(v, own, mono, at(coefficients, lane), forces, out)
-                scatter(at(where, (lane * limit + g) * W), out, forces, results)
+                scatter(at(where, lane * span + g * W), out, forces, results)
                 if forces:
                     fx += load(out, 0)
                     fy += load(out, W)

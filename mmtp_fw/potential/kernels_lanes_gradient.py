@@ -31,7 +31,7 @@ def tangent_stride(v):
 def gradient_doubles(v, longest):
     """Return how many doubles `run_gradient` needs for neighbour lists of up to `longest` entries."""
     groups = group_limit(v, longest)
-    vectors = 8 * groups + W * groups * tangent_stride(v) + 2 * monomial_count(v.top) + 2 * W * v.n_sums
+    vectors = 4 * (v.C + 1) * groups + W * groups * tangent_stride(v) + 2 * monomial_count(v.top) + 2 * W * v.n_sums
     vectors += 4 * v.n_moments + 2 * groups * v.K * v.M + 2 * v.padded + 2 * v.K + v.R + v.M + 2
     return vectors * W + 2 * v.M + 2 * v.C * v.K * v.M * v.padded
 
@@ -233,7 +233,7 @@ def run_gradient(v, lists, out, changes, gradients, n_sites, longest, doubles, i
     stride = tangent_stride(v)
     runs = v.K * v.M
     near = doubles
-    change = at(near, 4 * limit * W)
+    change = at(near, 4 * v.C * limit * W)
     pairs = at(change, 4 * limit * W)
     mono = at(pairs, W * limit * stride * W)
     mono_t = at(mono, monomial_count(v.top) * W)
@@ -269,7 +269,7 @@ def run_gradient(v, lists, out, changes, gradients, n_sites, longest, doubles, i
                 return UNKNOWN_TYPE
             own_ends = at(ends, lane * v.C)
             own_where = at(where, 0)
-            n = gather(v, lists, i, near, own_where, own_ends, out)
+            n = gather(v, lists, i, limit, near, own_where, own_ends, out)
             if n < 0:
                 return -n
             groups[lane] = n

@@ -26,8 +26,9 @@ def _width() -> int:
 
 # Number of lanes: what one register of this machine holds, at least four.
 W = _width()
-_FLAGS = ("reassoc", "contract", "nsz", "arcp")
-_LLVM = ir.VectorType(ir.DoubleType(), W)
+# What LLVM may do with sums of vectors: reassociate and contract them.
+ARITHMETIC = ("reassoc", "contract", "nsz", "arcp")
+LLVM_LANES = ir.VectorType(ir.DoubleType(), W)
 
 
 class Lanes(types.Type):
@@ -43,11 +44,12 @@ lanes = Lanes()
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _LLVM)
+        super().__init__(manager, fe_type, LLVM_LANES)
 
 
-def _broadcast(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_LLVM, ir.Undefined)
+def broadcast(builder: Any, scalar: Any) -> Any:
+    """Emit a vector with a number in every lane."""
+    undefined = ir.Constant(LLVM_LANES, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), W), [0] * W)
     return builder.shuffle_vector(first, undefined, mask)
@@ -66,9 +68,9 @@ def _binary(symbol: Any, method: str) -> None:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         values = [
-            value if kind == lanes else _broadcast(builder, value) for value, kind in zip(args, sig.args, strict=True)
+            value if kind == lanes else broadcast(builder, value) for value, kind in zip(args, sig.args, strict=True)
         ]
-        return getattr(builder, method)(*values, flags=_FLAGS)
+        return getattr(builder, method)(*values, flags=ARITHMETIC)
 
     for left, right in ((Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
         lower_builtin(symbol, left, right)(lower)
@@ -88,7 +90,7 @@ integers = types.CPointer(types.int64)
 
 
 def _vector_at(context: Any, builder: Any, pointer: Any, index: Any) -> Any:
-    return builder.bitcast(builder.gep(pointer, [index]), _LLVM.as_pointer())
+    return builder.bitcast(builder.gep(pointer, [index]), LLVM_LANES.as_pointer())
 
 
 @intrinsic
@@ -168,7 +170,7 @@ def spread(typingctx: Any, value: Any) -> Any:
     """Return a vector with `value` in every lane."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _broadcast(builder, args[0])
+        return broadcast(builder, args[0])
 
     return lanes(types.float64), codegen
 
@@ -178,7 +180,7 @@ def square_root(typingctx: Any, value: Any) -> Any:
     """Return the square roots."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = ir.FunctionType(_LLVM, [_LLVM])
+        kind = ir.FunctionType(LLVM_LANES, [LLVM_LANES])
         function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{W}f64")
         return builder.call(function, args)
 
@@ -196,7 +198,7 @@ def total(typingctx: Any, value: Any) -> Any:
             kind = ir.VectorType(ir.IntType(32), width)
             low = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width))))
             high = builder.shuffle_vector(value, value, ir.Constant(kind, list(range(width, 2 * width))))
-            value = builder.fadd(low, high, flags=_FLAGS)
+            value = builder.fadd(low, high, flags=ARITHMETIC)
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     return types.float64(lanes), codegen
@@ -230,7 +232,7 @@ def totals(typingctx: Any, base: Any, index: Any, stride: Any) -> Any:
                 builder.fadd(
                     builder.shuffle_vector(rows[2 * k], rows[2 * k + 1], ir.Constant(kind, keep)),
                     builder.shuffle_vector(rows[2 * k], rows[2 * k + 1], ir.Constant(kind, move)),
-                    flags=_FLAGS,
+                    flags=ARITHMETIC,
                 )
                 for k in range(half)
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmtp_fw.potential.jit import jit
 from mmtp_fw.potential.lanes import W, at, int32_pointer, load, spread, square_root, store
+from mmtp_fw.potential.lanes_basis import SIZE, chebyshev, chebyshev_slopes, dot
 from mmtp_fw.potential.lanes_layout import (
     COINCIDENT,
     MASK,
@@ -15,16 +16,17 @@ from mmtp_fw.potential.lanes_layout import (
 
 
 @jit
-def gather(v, q, i, near, where, ends, out):
+def gather(v, q, i, limit, near, where, ends, out):
     """Sort the neighbours of atom i within the cut-off by species into whole vectors.
 
-    `near` holds x, y, z, m of a group as four vectors, `where` the neighbours' indices or −1; species t ends
-    before group ``ends[t]``. Returns the number of groups, or minus an error.
+    `near` holds x, y, z, m of a group as four vectors, `where` the neighbours' indices or −1, both with room for
+    `limit` groups of every species; species t ends before group ``ends[t]``. Returns the number of groups, or
+    minus an error.
     """
     for t in range(v.C):
         ends[t] = 0
     r_cut = v.ranges[1]
-    limit = r_cut * r_cut
+    most = r_cut * r_cut
     length = q.lengths[i]
     indices = int32_pointer(q.lists[i])
     start = q.starts[i * q.step] * 3
@@ -46,51 +48,46 @@ def gather(v, q, i, near, where, ends, out):
             dz = q.x[3 * j + 2] - z
         r2 = dx * dx + dy * dy + dz * dz
         check += r2
-        if r2 < limit:
+        if r2 < most:
             t = q.type_map[q.types[j]]
             if t < 0:
                 return -UNKNOWN_TYPE
             closest = min(closest, r2)
-            ends[t] += 1
-    if not abs(check) < 1e300:
-        return -NOT_FINITE
-    if closest < 1e-12:
-        return -COINCIDENT
-    out[OUT_CLOSEST] = closest
-    groups = 0
-    for t in range(v.C):
-        size = (ends[t] + W - 1) // W
-        ends[t] = groups * W  # where the next neighbour of this species goes
-        groups += size
-        if size > 0:
-            last = (groups - 1) * 4 * W
-            store(near, last, spread(r_cut))
-            for k in range(1, 4):
-                store(near, last + k * W, spread(0.0))
-            for k in range(W):
-                where[groups * W - W + k] = -1
-    for k in range(length):
-        j = indices[k] & MASK
-        if given:
-            dx = q.vectors[start + 3 * k]
-            dy = q.vectors[start + 3 * k + 1]
-            dz = q.vectors[start + 3 * k + 2]
-        else:
-            dx = q.x[3 * j] - x
-            dy = q.x[3 * j + 1] - y
-            dz = q.x[3 * j + 2] - z
-        if dx * dx + dy * dy + dz * dz < limit:
-            t = q.type_map[q.types[j]]
             place = ends[t]
             ends[t] = place + 1
+            place += t * limit * W
             to = (place // W) * 4 * W + place % W
             near[to] = dx
             near[to + W] = dy
             near[to + 2 * W] = dz
             near[to + 3 * W] = q.moments[j]
             where[place] = j
+    if not abs(check) < 1e300:
+        return -NOT_FINITE
+    if closest < 1e-12:
+        return -COINCIDENT
+    out[OUT_CLOSEST] = closest
+    # Fill every species' last group with neighbours at the cut-off, and close the gaps between species.
+    groups = 0
     for t in range(v.C):
-        ends[t] = (ends[t] + W - 1) // W
+        used = ends[t]
+        size = (used + W - 1) // W
+        first = t * limit
+        for place in range(first * W + used, (first + size) * W):
+            to = (place // W) * 4 * W + place % W
+            near[to] = r_cut
+            near[to + W] = 0.0
+            near[to + 2 * W] = 0.0
+            near[to + 3 * W] = 0.0
+            where[place] = -1
+        if first > groups:
+            for k in range(size):
+                for part in range(0, 4 * W, W):
+                    store(near, (groups + k) * 4 * W + part, load(near, (first + k) * 4 * W + part))
+                for lane in range(W):
+                    where[(groups + k) * W + lane] = where[(first + k) * W + lane]
+        groups += size
+        ends[t] = groups
     return groups
 
 
@@ -148,10 +145,10 @@ def chebyshev_lanes(x, low, high, n, values, slopes):
 
 @jit
 def radial(v, near, d, di, basis, pairs, forces):
-    """Write unit vector, 1/r, f, f_i, f_j and f_r of a group of neighbours of one species to `pairs`."""
-    K = v.K
-    R = v.R
-    M = v.M
+    """Write unit vector, 1/r, f, f_i, f_j and f_r of a group of neighbours of one species to `pairs`.
+
+    `basis` is scratch. For the most usual size of the radial basis its polynomials stay in registers.
+    """
     x = load(near, 0)
     y = load(near, W)
     z = load(near, 2 * W)
@@ -161,19 +158,25 @@ def radial(v, near, d, di, basis, pairs, forces):
     store(pairs, W, y * inverse)
     store(pairs, 2 * W, z * inverse)
     store(pairs, 3 * W, inverse)
-    phi = basis
-    dphi = at(basis, R * W)
-    psi = at(basis, 2 * R * W)
-    dpsi = at(basis, (2 * R + M) * W)
-    chebyshev_lanes(r, v.ranges[0], v.ranges[1], R, phi, dphi)
+    K = v.K
+    R = v.R
+    M = v.M
+    psi = basis
+    dpsi = at(basis, M * W)
+    phi = at(basis, 2 * M * W)
+    dphi = at(basis, (2 * M + R) * W)
     chebyshev_lanes(load(near, 3 * W), v.ranges[2], v.ranges[3], M, psi, dpsi)
+    scale = 2.0 / (v.ranges[1] - v.ranges[0])
+    t = (r - 0.5 * (v.ranges[0] + v.ranges[1])) * scale
     gap = v.ranges[1] - r
     square = gap * gap
+    steep = square * scale
     slope = gap * -2.0
-    for q in range(R):
-        p = load(phi, q * W)
-        store(dphi, q * W, square * load(dphi, q * W) + slope * p)
-        store(phi, q * W, square * p)
+    usual = R == SIZE
+    if not usual:
+        chebyshev_lanes(r, v.ranges[0], v.ranges[1], R, phi, dphi)
+    values = chebyshev(t)
+    slopes = chebyshev_slopes(t)
     for mu in range(K):
         f = spread(0.0)
         fi = spread(0.0)
@@ -181,29 +184,29 @@ def radial(v, near, d, di, basis, pairs, forces):
         fr = spread(0.0)
         for gamma in range(M):
             row = (mu * M + gamma) * v.padded
-            a = spread(0.0)
-            b = spread(0.0)
             e = spread(0.0)
-            if forces:
-                for q in range(R):
-                    p = load(phi, q * W)
-                    a += p * d[row + q]
-                    b += p * di[row + q]
-                    e += load(dphi, q * W) * d[row + q]
+            if usual:
+                a = dot(values, d, row)
+                b = dot(values, di, row)
+                if forces:
+                    e = dot(slopes, d, row)
             else:
+                a = spread(0.0)
+                b = spread(0.0)
                 for q in range(R):
-                    p = load(phi, q * W)
-                    a += p * d[row + q]
-                    b += p * di[row + q]
+                    a += load(phi, q * W) * d[row + q]
+                    b += load(phi, q * W) * di[row + q]
+                    e += load(dphi, q * W) * d[row + q]
+                e = e * (1.0 / scale)
             s = load(psi, gamma * W)
             f += a * s
             fi += b * s
             fj += a * load(dpsi, gamma * W)
             fr += e * s
-        store(pairs, (4 + mu) * W, f)
-        store(pairs, (4 + K + mu) * W, fi)
-        store(pairs, (4 + 2 * K + mu) * W, fj)
-        store(pairs, (4 + 3 * K + mu) * W, fr)
+        store(pairs, (4 + mu) * W, square * f)
+        store(pairs, (4 + K + mu) * W, square * fi)
+        store(pairs, (4 + 2 * K + mu) * W, square * fj)
+        store(pairs, (4 + 3 * K + mu) * W, steep * fr + slope * f)
 
 
 @jit

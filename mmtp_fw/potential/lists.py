@@ -1,4 +1,4 @@
-"""Compiled passes over the pairs of a neighbour list: sorting, following the atoms."""
+"""Compiled passes over pairs and numbers: sorting a neighbour list, following the atoms, extremes."""
 
 from __future__ import annotations
 
@@ -86,3 +86,17 @@ def refresh(first, neighbors, shifts, positions, cell, r_cut):
                     closest, closest_i, closest_j = square, i, j
     begin[n] = count
     return begin, kept, vectors, count, closest, closest_i, closest_j
+
+
+@jit
+def extremes(values):
+    """Return the least and the greatest of some numbers, (0, 0) without any; NaN is both where there is one."""
+    least = greatest = values[0] if len(values) else 0.0
+    for value in values:
+        if value < least:
+            least = value
+        elif not value <= greatest:
+            greatest = value
+            if value != value:
+                return value, value
+    return least, greatest

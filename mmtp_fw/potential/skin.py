@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from mmtp_fw.errors import InputError
 
 SKIN_A = 0.6
 """Å; at 300 K a list then serves some twenty steps of molecular dynamics."""
+
+_UNIT = np.eye(3)
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 """Where the pairs of every atom begin (n + 1), their second atoms, their vectors (Å), and the shortest distance."""
@@ -65,11 +68,13 @@ class ListCache:
         Raises
         ------
         InputError
-            Coincident atoms.
+            Coincident atoms, positions that are not finite.
         """
         kept, last = self._candidates, self._last
         if kept is not None and self._complete(kept.positions, kept.cell, kept.pbc, positions, cell, pbc):
             return self._refreshed(kept, positions, cell)
+        if not np.isfinite(positions).all():
+            raise InputError("a position is not finite")
         self._last = positions.copy(), cell.copy(), pbc
         self.builds += 1
         if last is None or not self._complete(*last, positions, cell, pbc):
@@ -96,8 +101,8 @@ class ListCache:
             return False
         from mmtp_fw.potential.lists import drift
 
-        stretch, deformation = 1.0, np.eye(3)
-        if not np.array_equal(cell, cell_then):
+        stretch, deformation = 1.0, _UNIT
+        if cell.tobytes() != cell_then.tobytes():
             if not all(pbc) or abs(np.linalg.det(cell_then)) < 1e-9:
                 return False
             deformation = np.linalg.solve(cell_then, cell)
@@ -115,7 +120,7 @@ class ListCache:
             kept.first, kept.neighbors, kept.shifts, positions, cell, self.r_cut
         )
         _refuse_coincident(square, i, j)
-        return first, neighbors[:count], vectors[:count], float(np.sqrt(square))
+        return first, neighbors[:count], vectors[:count], sqrt(square)
 
     def _fresh(self, positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...]) -> Pairs:
         from mmtp_fw.potential.lists import compress

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.skin import ListCache, Pairs
@@ -51,18 +54,26 @@ def type_indices(atoms: Atoms, species: Sequence[str]) -> np.ndarray:
     InputError
         For an element that the potential does not know.
     """
-    index = {name: i for i, name in enumerate(species)}
-    try:
-        return np.array([index[symbol] for symbol in atoms.get_chemical_symbols()], dtype=np.int32)
-    except KeyError as error:
+    found = _index_table(tuple(species))[atoms.numbers]
+    if len(found) and found.min() < 0:
+        unknown = chemical_symbols[atoms.numbers[int(np.argmin(found))]]
         hint = (
             "name the numbered species of the file: Potential.read(path, species=[...])"
             if all(name.isdigit() for name in species)
             else "train or choose a potential that covers it"
         )
-        raise InputError(
-            f"element {error.args[0]} is not among the potential's species {', '.join(species)}", hint
-        ) from error
+        raise InputError(f"element {unknown} is not among the potential's species {', '.join(species)}", hint)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _index_table(species: tuple[str, ...]) -> np.ndarray:
+    """Return the index of every atomic number's element among the species, −1 where it is none of them."""
+    table = np.full(len(chemical_symbols), -1, dtype=np.int32)
+    for index, name in enumerate(species):
+        if name in atomic_numbers:
+            table[atomic_numbers[name]] = index
+    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +126,10 @@ class System:
         """
         types = type_indices(atoms, species)
         positions, cell = atoms.positions, atoms.cell.array
-        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-            raise InputError("a position or the cell is not finite")
         volume = abs(_determinant(cell))
-        pbc = tuple(bool(p) for p in atoms.pbc)
+        if not isfinite(volume):
+            raise InputError("the cell is not finite")
+        pbc = tuple(atoms.pbc.tolist())
         if len(positions) == 0:
             first, empty = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32)
             return cls(types, first, empty, np.zeros((0, 3)), volume, np.inf)
