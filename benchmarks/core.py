@@ -1,16 +1,18 @@
-"""Time the core against motep: levels × species × sizes, one thread, interleaved, medians.
+"""Time the core against motep: levels × species × sizes, one thread.
 
-    python benchmarks/core.py [--levels 8 12 16 20] [--atoms 16 128] [--repeats 9] [--markdown]
+    python benchmarks/core.py [--levels 8 12 16 20] [--atoms 16 128] [--rounds 15] [--memory 50]
 
-Energies of all engines are compared first. Times are µs per atom. "kernel" is ours without the neighbour list,
-"evaluate" is `Potential.evaluate` with it; motep's figures are its calculation with its own (cached or new)
-list. The floor is the counted number of multiply-adds of this algorithm at the measured peak of one core.
+Energies of all engines are compared first. In every round each engine is called, one after the other, once to
+warm up and then for some milliseconds, as in MD and in fits; times are medians over rounds in µs per atom, ratios
+medians of the ratios within a round, which the drift of a noisy machine leaves alone. "kernel" is ours without
+the neighbour list, "evaluate" is `Potential.evaluate` with it; motep's figures are its calculation with its own
+(kept) list. The floor is the counted number of multiply-adds of this algorithm at the measured peak of one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -115,18 +117,21 @@ def functions(pot: Potential, atoms: Atoms) -> dict[str, Callable[[], float]]:
     }
 
 
-def measure(todo: dict[str, Callable[[], float]], n: int, repeats: int) -> dict[str, float]:
-    """Return medians in µs per atom of interleaved runs."""
-    times: dict[str, list[float]] = {name: [] for name in todo}
-    for _ in range(repeats):
-        for name, function in todo.items():
-            start = time.perf_counter()
+def measure(todo: dict[str, Callable[[], float]], rounds: int, least_seconds: float = 0.004) -> np.ndarray:
+    """Return seconds per call, shape (rounds, len(todo)): every engine has its turn in every round."""
+    found = np.empty((rounds, len(todo)))
+    for times in found:
+        for k, function in enumerate(todo.values()):
             function()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) / n * 1e6 for name, values in times.items()}
+            calls, start = 0, time.perf_counter()
+            while calls == 0 or time.perf_counter() - start < least_seconds:
+                function()
+                calls += 1
+            times[k] = (time.perf_counter() - start) / calls
+    return found
 
 
-def speed_up(level: int, n: int, repeats: int) -> str:
+def speed_up(level: int, n: int, rounds: int) -> str:
     """Return a row on the evaluation with one and with two threads."""
     species = ["Fe", "Pd"]
     pot = Potential.from_level(level, species, magnetic_size=2, seed=1, symmetrized=False)
@@ -140,8 +145,20 @@ def speed_up(level: int, n: int, repeats: int) -> str:
 
         return run
 
-    t = measure({"1": with_threads(1), "2": with_threads(2)}, len(atoms), 2 * repeats)
-    return f"| {level} | {len(atoms)} | {t['1']:.2f} | {t['2']:.2f} | {t['1'] / t['2']:.2f} |"
+    t = measure({"1": with_threads(1), "2": with_threads(2)}, 2 * rounds, 0.03)
+    one, two = np.median(t, axis=0) / len(atoms) * 1e6
+    return f"| {level} | {len(atoms)} | {one:.2f} | {two:.2f} | {np.median(t[:, 0] / t[:, 1]):.2f} |"
+
+
+def memory(size: int, level: int = 16) -> str:
+    """Return how much memory a process takes at most for one evaluation of 2 size³ atoms."""
+    potential = Potential.from_level(level, ["Fe", "Pd"], seed=1)
+    potential.evaluate(configuration(16, ["Fe", "Pd"]))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    atoms = configuration(2 * size**3, ["Fe", "Pd"])
+    potential.evaluate(atoms)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{len(atoms)} atoms, level {level}: {after / 2**20:.2f} GiB ({before / 2**20:.2f} before)"
 
 
 def main() -> None:
@@ -149,8 +166,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--levels", type=int, nargs="+", default=[8, 12, 16, 20])
     parser.add_argument("--atoms", type=int, nargs="+", default=[16, 128])
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--memory", type=int, metavar="N", help="only this: the memory for 2 N³ atoms at level 16")
     arguments = parser.parse_args()
+    if arguments.memory:
+        print(memory(arguments.memory))
+        return
     peak = peak_multiply_adds()
     print(f"peak of one core: {2e-9 * peak:.1f} Gflop/s in multiply-adds\n")
     names = ["kernel", "E and T", "evaluate", "loss gradient", "motep C", "motep numba"]
@@ -171,21 +192,24 @@ def main() -> None:
                     reference = energies["kernel"]
                     assert np.isnan(energy) or abs(energy - reference) < 1e-7 * max(1, abs(reference)), name
                 with threads(1):
-                    t = measure(todo, len(atoms), arguments.repeats)
+                    seconds = measure(todo, arguments.rounds)
                 system = pot.system(atoms)
                 floor = multiply_adds(pot, len(system.vectors) / len(system)) / peak * 1e6
-                best = min(t["motep C"], t["motep numba"])
+                t = dict(zip(todo, np.median(seconds, axis=0) / len(atoms) * 1e6, strict=True))
+                place = {name: k for k, name in enumerate(todo)}
+                best = np.minimum(seconds[:, place["motep C"]], seconds[:, place["motep numba"]])
+                ratio = {name: np.median(best / seconds[:, place[name]]) for name in ("kernel", "evaluate")}
                 label = f"{level}, {len(species)}, {magnetic}{' sym' if symmetrized else ''}, {len(atoms)}"
                 cells = [f"{t[name]:.{1 if t[name] > 20 else 2}f}" for name in names]
                 print(
-                    f"| {label} | {' | '.join(cells)} | {best / t['kernel']:.0f} | {best / t['evaluate']:.0f} "
+                    f"| {label} | {' | '.join(cells)} | {ratio['kernel']:.0f} | {ratio['evaluate']:.0f} "
                     f"| {floor:.2f} ({100 * floor / t['kernel']:.0f} %) |",
                     flush=True,
                 )
     print("\n| level | atoms | one thread, µs per atom | two threads | ratio |\n|---|---|---|---|---|")
     for level in arguments.levels:
         for size in (5, 8):
-            print(speed_up(level, 2 * size**3, arguments.repeats), flush=True)
+            print(speed_up(level, 2 * size**3, arguments.rounds), flush=True)
 
 
 if __name__ == "__main__":
