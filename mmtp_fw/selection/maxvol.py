@@ -17,6 +17,7 @@ from mmtp_fw.errors import InputError
 
 DEFAULT_TOLERANCE = 1.01
 _BLOCK = 48
+_ROWS = 512  # rows that are brought up to date together; more leave the cache
 
 
 @numba.njit(nogil=True, cache=True)
@@ -202,7 +203,9 @@ def _exchange(
     T = np.linalg.solve(M[:, J], -M)
     T[:, J] = np.linalg.inv(M[:, J])
     T[np.arange(len(J)), J] -= 1.0
-    coefficients += coefficients[:, J] @ T
+    for first in range(0, len(coefficients), _ROWS):
+        part = coefficients[first : first + _ROWS]
+        part += part[:, J] @ T
     return chosen, count
 
 
@@ -227,45 +230,81 @@ def greedy_rows(rows: np.ndarray) -> np.ndarray:
         For rows without full rank.
     """
     n, p = rows.shape
-    rest = np.array(rows, dtype=np.float64)
+    rows = np.asarray(rows, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", rows, rows)
+    largest = np.sqrt(squares.max(initial=0.0))
+    basis = np.empty((p, p))
     chosen: list[int] = []
-    smallest = 1e-13 * np.sqrt(np.einsum("ij,ij->i", rest, rest).max(initial=0.0))
     while len(chosen) < p:
-        squares = np.einsum("ij,ij->i", rest, rest)
+        known = basis[: len(chosen)]
         count = min(8 * _BLOCK, n)
         pool = np.argpartition(squares, n - count)[n - count :]
+        rest = _beyond(rows[pool], known)
+        if np.sqrt(np.einsum("ij,ij->i", rest, rest).max(initial=0.0)) < 1e-6 * largest:
+            # Squares brought up to date by differences have lost their digits.
+            rest = _beyond(rows, known)
+            squares = np.einsum("ij,ij->i", rest, rest)
+            squares[chosen] = -1.0
+            pool = np.argpartition(squares, n - count)[n - count :]
+            rest = rest[pool]
         # Without some patience towards rows outside the pool, the last of a block would be poor choices.
-        outside = np.sqrt(squares[pool].min()) if count < n else 0.0
-        places, basis = _orthogonalise(rest[pool], min(_BLOCK, p - len(chosen)), max(smallest, 0.5 * outside))
+        outside = np.sqrt(max(squares[pool].min(), 0.0)) if count < n else 0.0
+        rest[squares[pool] < 0.0] = 0.0
+        places, more = _orthogonalise(rest, min(_BLOCK, p - len(chosen)), max(1e-13 * largest, 0.5 * outside))
         if len(places) == 0:
             raise InputError("rows without full rank", "add diagonal rows first")
+        basis[len(chosen) : len(chosen) + len(places)] = more
         chosen += [int(pool[k]) for k in places]
-        for _ in range(2):
-            rest -= (rest @ basis.T) @ basis
-        rest[chosen] = 0.0
+        parts = rows @ more.T
+        squares -= np.einsum("ij,ij->i", parts, parts)
+        squares[chosen] = -1.0
     return np.array(chosen, dtype=np.int64)
 
 
-def _orthogonalise(pool: np.ndarray, limit: int, smallest: float) -> tuple[list[int], np.ndarray]:
-    """Return up to `limit` places in the pool, the farthest first, and their orthonormal basis (k, p)."""
-    rest = pool.copy()
+def _beyond(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return what is left of rows beyond the span of an orthonormal basis (k, p); twice is enough."""
+    rest = rows - (rows @ basis.T) @ basis
+    return rest - (rest @ basis.T) @ basis
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _remove(rest: np.ndarray, vector: np.ndarray, squares: np.ndarray) -> None:
+    """Take the component along a unit vector from every row, and write the squares of the lengths."""
+    for i in range(rest.shape[0]):
+        along = 0.0
+        for k in range(rest.shape[1]):
+            along += rest[i, k] * vector[k]
+        square = 0.0
+        for k in range(rest.shape[1]):
+            value = rest[i, k] - along * vector[k]
+            rest[i, k] = value
+            square += value * value
+        squares[i] = square
+
+
+def _orthogonalise(rest: np.ndarray, limit: int, smallest: float) -> tuple[list[int], np.ndarray]:
+    """Return up to `limit` places in a pool, the farthest first, and their orthonormal basis (k, p).
+
+    The rows of the pool are changed.
+    """
     places: list[int] = []
-    basis: list[np.ndarray] = []
+    basis = np.empty((limit, rest.shape[1]))
+    squares = np.einsum("ij,ij->i", rest, rest)
     while len(places) < limit:
-        lengths = np.sqrt(np.einsum("ij,ij->i", rest, rest))
-        best = int(np.argmax(lengths))
-        if lengths[best] <= smallest and (places or lengths[best] == 0.0):
+        best = int(np.argmax(squares))
+        length = np.sqrt(squares[best])
+        if length <= smallest and (places or length == 0.0):
             break
-        vector = rest[best] / lengths[best]
-        if basis:
-            known = np.array(basis)
-            vector -= (known @ vector) @ known
-            vector /= np.linalg.norm(vector)
+        known = basis[: len(places)]
+        vector = rest[best] / length
+        vector -= (known @ vector) @ known
+        vector /= np.linalg.norm(vector)
+        basis[len(places)] = vector
         places.append(best)
-        basis.append(vector)
-        rest -= np.outer(rest @ vector, vector)
+        _remove(rest, vector, squares)
         rest[best] = 0.0
-    return places, np.array(basis)
+        squares[best] = 0.0
+    return places, basis[: len(places)]
 
 
 def maxvol(rows: np.ndarray, tolerance: float = DEFAULT_TOLERANCE, floor: float = 0.0) -> SquareSet:
@@ -301,6 +340,6 @@ def maxvol(rows: np.ndarray, tolerance: float = DEFAULT_TOLERANCE, floor: float 
     elif n < p:
         raise InputError(f"{n} rows can't span {p} dimensions", "give more rows, or a floor")
     chosen = greedy_rows(rows)
-    coefficients = np.linalg.solve(rows[chosen].T, rows.T).T.copy()
+    coefficients = rows @ np.linalg.inv(rows[chosen])
     chosen, _, _ = _improve(rows, chosen, coefficients, tolerance, 1_000_000)
     return SquareSet.from_matrix(rows[chosen], labels[chosen])
