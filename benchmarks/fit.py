@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -52,13 +53,11 @@ def seconds(work: object, repeats: int) -> float:
     return float(best)
 
 
-def motep_gradient(potential: Potential, configurations: list[Atoms]) -> float | None:
-    """Return the seconds of one of motep's training passes; None without motep."""
-    try:
-        from motep.io.mlip.mtp import read_mmtp
-        from motep.loss import LossFunction, LossSetting
-    except ImportError:
-        return None
+def motep_loss(potential: Potential, configurations: list[Atoms]) -> tuple[Any, Any]:
+    """Return motep's loss of labelled configurations with a potential's form and parameters, and its data."""
+    from motep.io.mlip.mtp import read_mmtp
+    from motep.loss import LossFunction, LossSetting
+
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "start.mmtp"
         potential.write(path, dialect="motep")
@@ -72,7 +71,15 @@ def motep_gradient(potential: Potential, configurations: list[Atoms]) -> float |
         image.calc = SinglePointCalculator(image)
         image.calc.results = results
         images.append(image)
-    loss = LossFunction(images, mtp_data=data, setting=LossSetting(), engine="numba", relax_magmoms=False)
+    return LossFunction(images, mtp_data=data, setting=LossSetting(), engine="numba", relax_magmoms=False), data
+
+
+def motep_gradient(potential: Potential, configurations: list[Atoms]) -> float | None:
+    """Return the seconds of one of motep's training passes; None without motep."""
+    try:
+        loss, data = motep_loss(potential, configurations)
+    except ImportError:
+        return None
     parameters = np.array(data.parameters)
     loss(parameters), loss.jac(parameters)
     return seconds(lambda: (loss(parameters * (1 + 1e-9)), loss.jac(parameters)), 2)

@@ -1,72 +1,111 @@
-"""Compare active with random selection at equal numbers of labels, on the reference Hamiltonian.
+"""Compare active with random selection from the same MD, on the reference Hamiltonian.
 
-    python benchmarks/label_efficiency.py [--seeds 5] [--rounds 4] [--per-round 6] [--pool 80]
+    python benchmarks/label_efficiency.py [--seeds 5] [--rounds 6] [--per-round 6] [--processes 2]
 
-For each seed: a first set, a pool of hot configurations (Hamiltonian MD is replaced by generated cells of
-growing displacement, so that no trajectory depends on the fit), and a separate test set. Round by round each
-way chooses from the same pool, labels, and refits from its own last potential; both see the same starts.
+For each seed: molecular dynamics of the Hamiltonian in LAMMPS (lattice parameters × temperatures), of which a few cool
+configurations are the first training set, all snapshots the pool, and those of other trajectories the test set.
+Moments are the relaxed ones with some noise, in one snapshot of five much smaller or partly turned round, as in MD with
+spin flips. Round by round each way chooses from the same pool, labels, and refits from its own last potential. Printed
+are the errors on the test set and, per quantity, how many labels beyond the first set active selection needs to reach
+what random choice reaches at its end, as a share of random choice's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
 from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
 from mmtp_fw.fitting import FitSettings, errors_by_quantity, fit
+from mmtp_fw.md.lammps import LammpsRun
+from mmtp_fw.md.models import CalculatorModel
+from mmtp_fw.md.settings import MdSettings
 from mmtp_fw.potential import Potential
 from mmtp_fw.selection import ActiveSet
 from mmtp_fw.structures import generate
 
 QUANTITIES = ("forces_eV_per_A", "magnetic_forces_eV_per_muB")
+LATTICES = (3.68, 3.74, 3.80)
+EXCITED = 0.2
+# (weights of rows of magnetic forces, of forces) in the active set.
+WAYS = {"active": (0.0, 0.0), "active, rows of magnetic forces": (1.0, 0.0), "random": None}
 
 
-def labelled(count: int, seed: int, displacement: float) -> list[Atoms]:
-    """Return generated cells with the Hamiltonian's labels."""
-    model = ReferenceHamiltonian()
-    made = generate(
-        {"Fe": 0.68, "Pd": 0.32},
-        [3.68, 3.72, 3.76, 3.80],
-        {"Fe": 2.6, "Pd": 0.3},
-        count,
-        supercell=(1, 1, 2),
-        displacement_A=displacement,
-        seed=seed,
-    )
-    for atoms in made:
-        found = model.evaluate(atoms, atoms.get_initial_magnetic_moments())
-        atoms.set_array("magnetic_forces", found.magnetic_forces)
-        atoms.calc = SinglePointCalculator(
-            atoms, energy=found.energy, forces=found.forces, stress=found.stress, magmoms=found.moments
-        )
+def trajectory(lattice: float, temperature: float, seed: int, steps: int, every: int) -> list[Atoms]:
+    """Return snapshots of the Hamiltonian's MD, labelled at excited moments."""
+    model, rng = ReferenceHamiltonian(), np.random.default_rng(seed)
+    composition, moments = {"Fe": 0.68, "Pd": 0.32}, {"Fe": 2.6, "Pd": 0.3}
+    start = generate(composition, [lattice], moments, 1, supercell=(1, 1, 2), displacement_A=0.02, seed=seed)[0]
+    settings = MdSettings(temperature_K=temperature, timestep_fs=2.0, seed=seed % 10**6 + 1)
+    run = LammpsRun(start, CalculatorModel(HamiltonianCalculator(), model.ferromagnetic(start)), settings)
+    made = []
+    try:
+        run.advance(100)
+        for _ in range(steps // every):
+            run.advance(every)
+            atoms = run.snapshot()
+            moments = model.relaxed(atoms)[0].moments * rng.normal(1.0, 0.05, len(atoms))
+            if rng.random() < EXCITED:
+                # A magnetic excitation: smaller moments, and some of them turned round.
+                moments *= rng.uniform(0.3, 1.1) * np.where(rng.random(len(atoms)) < rng.uniform(0.0, 0.5), -1.0, 1.0)
+            atoms.set_initial_magnetic_moments(moments)
+            made.append(label(model, atoms))
+    finally:
+        run.close()
     return made
 
 
-def one_seed(seed: int, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """Return the test errors after each round for both ways."""
-    first = labelled(options.first, 10 * seed, 0.08)
-    pool = labelled(options.pool, 10 * seed + 1, 0.16)
-    test = labelled(40, 10 * seed + 2, 0.16)
-    settings = FitSettings(max_iterations=options.iterations, threads=options.threads)
-    start = Potential.from_level(options.level, ["Fe", "Pd"], r_min=1.8, magnetic_size=3, seed=seed)
+def label(model: ReferenceHamiltonian, atoms: Atoms) -> Atoms:
+    """Attach the Hamiltonian's label."""
+    found = model.evaluate(atoms, atoms.get_initial_magnetic_moments())
+    atoms.set_array("magnetic_forces", found.magnetic_forces)
+    atoms.calc = SinglePointCalculator(
+        atoms, energy=found.energy, forces=found.forces, stress=found.stress, magmoms=found.moments
+    )
+    return atoms
+
+
+def one_seed(options: argparse.Namespace, seed: int) -> dict[str, list[dict[str, float]]]:
+    """Return the test errors of every way after each round."""
+    base = 100_000 * (seed + 1)
+
+    def trajectories(temperatures: list[float], offset: int, every: int) -> list[Atoms]:
+        return [
+            atoms
+            for k, (a, t) in enumerate([(a, t) for a in LATTICES for t in temperatures])
+            for atoms in trajectory(a, t, base + offset + k, options.steps, every)
+        ]
+
+    pool = trajectories([300.0, 900.0], 0, options.every)
+    test = trajectories([300.0, 900.0], 1000, 8 * options.every)
+    cool = trajectories([100.0], 2000, options.steps // 4)
+    first = [cool[k] for k in np.linspace(0, len(cool) - 1, options.first).astype(int)]
+    settings = FitSettings(max_iterations=options.iterations, threads=1)
+    start = Potential.from_level(options.level, ["Fe", "Pd"], r_min=1.6, radial_size=6, magnetic_size=3, seed=seed)
     begun = fit(start, first, settings=settings).potential
     found = {}
-    for way in ("active", "random"):
+    for way, weights in WAYS.items():
         rng = np.random.default_rng(seed)
         potential, training, left = begun, list(first), list(range(len(pool)))
         curve = [_errors(potential, test, training)]
         for _ in range(options.rounds):
-            if way == "active":
-                active = ActiveSet.from_configurations(potential, training)
+            if weights is not None:
+                active = ActiveSet.from_configurations(
+                    potential, training, magnetic_force_weight=weights[0], force_weight=weights[1]
+                )
                 chosen = active.select([pool[k] for k in left], options.per_round)
             else:
                 chosen = list(rng.choice(len(left), options.per_round, replace=False))
-            picked = [left[k] for k in chosen]
-            left = [k for k in left if k not in set(picked)]
+            picked = {left[k] for k in chosen}
+            left = [k for k in left if k not in picked]
             training += [pool[k] for k in picked]
             potential = fit(potential, training, settings=settings).potential
             curve.append(_errors(potential, test, training))
@@ -79,22 +118,27 @@ def _errors(potential: Potential, test: list[Atoms], training: list[Atoms]) -> d
     return {"labels": len(training)} | {name: errors[name]["rmse"] for name in QUANTITIES}
 
 
+def labels_needed(curve: list[dict[str, float]], name: str, error: float) -> float:
+    """Return the labels beyond the first set at which a curve first reaches an error, interpolated; inf if never."""
+    for before, after in pairwise(curve):
+        if after[name] <= error:
+            low, high = np.log(before[name]), np.log(after[name])
+            share = 1.0 if low <= high else min(1.0, (low - np.log(error)) / (low - high))
+            return before["labels"] - curve[0]["labels"] + share * (after["labels"] - before["labels"])
+    return np.inf
+
+
 def main() -> None:
-    """Run all seeds and print the mean curves as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run all seeds and print the curves' geometric means and the labels needed as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, value in {
-        "seeds": 5,
-        "rounds": 4,
-        "per-round": 6,
-        "pool": 80,
-        "first": 12,
-        "level": 8,
-        "iterations": 100,
-        "threads": 1,
-    }.items():
+        "seeds": 5, "rounds": 6, "per-round": 6, "first": 6, "steps": 400, "every": 10, "level": 8,
+        "iterations": 250, "processes": 1,
+    }.items():  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
-    runs = [one_seed(seed, options) for seed in range(options.seeds)]
+    with ProcessPoolExecutor(options.processes) as pool:
+        runs = list(pool.map(partial(one_seed, options), range(options.seeds)))
     curves = {
         way: [
             {
@@ -103,9 +147,26 @@ def main() -> None:
             }
             for k in range(options.rounds + 1)
         ]
-        for way in ("active", "random")
+        for way in WAYS
     }
-    print(json.dumps({"options": vars(options), "geometric_mean_rmse": curves}, indent=2))
+    most = options.rounds * options.per_round
+    needed = {
+        way: {
+            name: {
+                "median": float(np.median(shares)),
+                "per_seed": shares,
+            }
+            for name in QUANTITIES
+            for shares in [[labels_needed(run[way], name, run["random"][-1][name]) / most for run in runs]]
+        }
+        for way in WAYS
+        if way != "random"
+    }
+    print(
+        json.dumps(
+            {"options": vars(options), "geometric_mean_rmse": curves, "labels_needed_over_random": needed}, indent=2
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+Item = TypeVar("Item")
 
 
 def console() -> Console:
     """Return where text for people goes: stdout; as wide as needed when that is no terminal."""
     screen = Console(highlight=False, soft_wrap=False)
     return screen if screen.is_terminal else Console(highlight=False, width=200)
+
+
+def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """Yield items; on a terminal a bar on stderr shows how far it got."""
+    from rich.progress import track
+
+    screen = Console(stderr=True)
+    if len(items) < 2 or not screen.is_terminal:
+        yield from items
+        return
+    yield from track(items, description=what, console=screen, transient=True)
 
 
 def print_json(data: Any) -> None:

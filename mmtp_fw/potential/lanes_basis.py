@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from mmtp_fw.potential.lanes import ARITHMETIC, LLVM_LANES, W, broadcast, doubles, lanes
 
-# The size of the radial basis with code of its own: the default of new potentials, and MLIP's.
+# The (padded) size of the radial basis with code of its own: the default of new potentials, and MLIP's.
 SIZE = 8
 _TUPLE = types.UniTuple(lanes, SIZE)
 

@@ -147,7 +147,7 @@ def chebyshev_lanes(x, low, high, n, values, slopes):
 def radial(v, near, d, di, basis, pairs, forces):
     """Write unit vector, 1/r, f, f_i, f_j and f_r of a group of neighbours of one species to `pairs`.
 
-    `basis` is scratch. For the most usual size of the radial basis its polynomials stay in registers.
+    `basis` is scratch. For the most usual sizes of the radial basis its polynomials stay in registers.
     """
     x = load(near, 0)
     y = load(near, W)
@@ -172,7 +172,7 @@ def radial(v, near, d, di, basis, pairs, forces):
     square = gap * gap
     steep = square * scale
     slope = gap * -2.0
-    usual = R == SIZE
+    usual = v.padded == SIZE  # coefficients beyond R are zeros
     if not usual:
         chebyshev_lanes(r, v.ranges[0], v.ranges[1], R, phi, dphi)
     values = chebyshev(t)

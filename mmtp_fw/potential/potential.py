@@ -288,12 +288,8 @@ class Potential:
     def system(self, atoms: Atoms, follow: bool = False) -> System:
         """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`.
 
-        Parameters
-        ----------
-        atoms : Atoms
-        follow : bool
-            Keep the list and bring it up to date where the atoms have moved little since the last call that
-            follows. The order of neighbours, and with it the last bits of sums, then depends on those calls.
+        With `follow` the list is kept, and brought up to date where atoms have moved little since the last such
+        call: the order of neighbours, and with it the last bits of sums, then depends on those calls.
         """
         return System.from_atoms(atoms, self.species, self.r_cut, self._lists if follow else None)
 

@@ -1,0 +1,108 @@
+"""`mmtp potential` on plain files: no database, no server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from mmtp_fw.cli import main
+from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
+from mmtp_fw.fitting import write_configurations
+from mmtp_fw.potential import Potential
+from mmtp_fw.structures import generate
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A training set of twelve labelled cells."""
+    place = tmp_path_factory.mktemp("plain")
+    model = ReferenceHamiltonian()
+    made = generate({"Fe": 0.75, "Pd": 0.25}, [3.7, 3.8], {"Fe": 2.5, "Pd": 0.3}, 12, supercell=(1, 1, 1), seed=3)
+    for atoms in made:
+        found = model.evaluate(atoms, atoms.get_initial_magnetic_moments())
+        atoms.set_array("magnetic_forces", found.magnetic_forces)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=found.energy, forces=found.forces, stress=found.stress, magmoms=found.moments
+        )
+    write_configurations(place / "training.extxyz", made)
+    return place
+
+
+def mmtp(capsys, *arguments) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return int(ended.value.code), captured.out, captured.err
+
+
+FORM = ("--level", 4, "--radial-size", 4, "--magnetic-size", 2, "--r-min", 1.6)
+
+
+def test_fit_then_grade_then_relax(files, tmp_path, capsys):
+    out = tmp_path / "fe-pd.mmtp"
+    code, text, _ = mmtp(
+        capsys, "potential", "fit", files / "training.extxyz", out, *FORM, "--max-iterations", 20, "--hold-out", 0.25,
+        "--weights", "energy=2,magnetic_forces=0.2", "--json",
+    )  # fmt: skip
+    facts = json.loads(text)
+    assert code == 0 and facts["iterations"] > 0
+    assert facts["errors"]["energy_per_atom_eV"].keys() == facts["validation_errors"]["energy_per_atom_eV"].keys()
+    assert Potential.read(out).species == ["Fe", "Pd"]
+    assert not list(tmp_path.glob("*.checkpoint")), "a finished fit leaves none"
+    same = files / "training.extxyz"
+    code, text, _ = mmtp(capsys, "potential", "grade", out, same, same, "--json")
+    grades = json.loads(text)["grades"]
+    assert code == 0 and len(grades) == 12 and max(grades) < 1.02
+    code, text, _ = mmtp(capsys, "potential", "relax", out, files / "training.extxyz")
+    assert code == 0 and len(text.splitlines()) == 13
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_fit_goes_on(files, tmp_path, kind, capsys):
+    out, kept = tmp_path / "fe-pd.mmtp", tmp_path / "fe-pd.mmtp.checkpoint"
+    command = ["potential", "fit", files / "training.extxyz", out, "--level", 8, "--max-iterations", 100_000]
+    program = Path(sys.executable).parent / "mmtp"
+    process = subprocess.Popen([program, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    try:
+        limit = time.monotonic() + 120
+        while not kept.exists() and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.05)
+        process.send_signal(kind)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert f"goes on from {kept}" in err and "Traceback" not in err
+    assert kept.exists() and not out.exists()
+    code, text, _ = mmtp(capsys, *command[:-1], 5)
+    assert code == 0 and "continued from iteration" in text
+    assert out.exists() and not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--weights", "energy"], "not NAME=VALUE"),
+        (["--weights", "spin=1"], "no such weight"),
+        (["--weights", "energy=-1"], "not negative"),
+        (["--species", "Fe"], "Pd"),
+        (["--hold-out", "0.9", "--species", "Fe,Pd,Ni", "--level", "3"], "level"),
+    ],
+)
+def test_bad_options_are_one_line(files, tmp_path, capsys, options, words):
+    code, _, err = mmtp(
+        capsys, "potential", "fit", files / "training.extxyz", tmp_path / "x.mmtp", "--max-iterations", 1, *options
+    )
+    assert code == 2 and words in err and len(err.splitlines()) == 1
+
+
+def test_no_directory_is_said_before_the_fit(files, tmp_path, capsys):
+    code, _, err = mmtp(capsys, "potential", "fit", files / "training.extxyz", tmp_path / "no" / "x.mmtp")
+    assert code == 2 and "there is no directory" in err
