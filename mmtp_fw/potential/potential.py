@@ -327,12 +327,7 @@ class Potential:
     ) -> np.ndarray:
         """Return ∂E/∂θ, shape (p,), or ∂E_i/∂θ of every site, shape (n, p).
 
-        Parameters
-        ----------
-        atoms : Atoms or System
-        per_site : bool
-        moments : ndarray, shape (n,), optional
-            Needed with a System.
+        With a System the moments, shape (n,), are needed.
         """
         system = atoms if isinstance(atoms, System) else self.system(atoms)
         if moments is None:
