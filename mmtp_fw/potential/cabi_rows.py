@@ -1,12 +1,12 @@
 """Rows ∂E_i/∂(packed parameters) of sites behind a C function, for extrapolation grades inside LAMMPS.
 
     int rows(double *params, int inum, int *ilist, int *numneigh, int **firstneigh, double *x, int *type, double *m,
-             double *zeros, double *rows, double *doubles, int64 *integers, int longest)
+             double *rows, double *doubles, int64 *integers, int longest)
 
 `params` and the lists are those of `mmtp_fw.potential.cabi`. `rows` (inum, length) must be zero; a row holds the
 gradients over ξ, the species constants and the arranged radial coefficients, one after the other for all sites:
-first inum × n_scalars, then inum × C, then inum × size. `zeros` are 3 nall zeros, `doubles` and `integers` scratch
-of `scratch_sizes` for lists of up to `longest` entries.
+first inum × n_scalars, then inum × C, then inum × size. `doubles` and `integers` are scratch of `scratch_sizes` for
+lists of up to `longest` entries.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import numpy as np
 from numba import types
 
 from mmtp_fw.potential.jit import jit
-from mmtp_fw.potential.kernels_lanes import scratch_integers
-from mmtp_fw.potential.kernels_lanes_gradient import Changes, Gradients, gradient_doubles, run_gradient
-from mmtp_fw.potential.lanes import W, address, as_integers, at, pointer
+from mmtp_fw.potential.kernels_lanes_rows import Rows, rows_doubles, rows_integers, run_rows
+from mmtp_fw.potential.lanes import address, as_integers, at, pointer
 from mmtp_fw.potential.lanes_layout import OUT_CLOSEST, OUT_SIZE, Lists, view
 from mmtp_fw.potential.objects import compile_object
 from mmtp_fw.potential.program import disarrange
@@ -33,7 +32,7 @@ def object_code(name: str) -> bytes:
     integers, doubles = types.CPointer(types.int32), types.CPointer(types.float64)
     signature = types.int32(
         doubles, types.int32, integers, integers, types.CPointer(types.int64), doubles, integers, doubles,
-        doubles, doubles, doubles, types.CPointer(types.int64), types.int32,
+        doubles, doubles, types.CPointer(types.int64), types.int32,
     )  # fmt: skip
     return compile_object(_entry, signature, name)
 
@@ -79,23 +78,18 @@ def unfold(potential: Potential, matrix: np.ndarray) -> np.ndarray:
 @jit
 def _scratch(integers: Any, doubles: Any, longest: int) -> tuple[int, int]:
     v = view(pointer(integers), pointer(doubles))
-    # Unlike an evaluation, a gradient keeps the ends of the species' groups for every lane.
-    return gradient_doubles(v, longest) + 2 * OUT_SIZE, scratch_integers(v, longest) + v.C * W
+    return rows_doubles(v, longest) + OUT_SIZE, rows_integers(v, longest)
 
 
-def _entry(params, inum, ilist, numneigh, firstneigh, x, kind, m, zeros, rows, doubles, integers, longest):
+def _entry(params, inum, ilist, numneigh, firstneigh, x, kind, m, rows, doubles, integers, longest):
     head = as_integers(address(params))
     v = view(at(head, head[2]), at(params, head[3]))
     head[7] = -1  # no stored vectors: differences of positions
     q = Lists(ilist, numneigh, firstneigh, at(head, 7), 0, x, x, kind, at(head, head[4] - 1), m)
-    strain = doubles
-    for k in range(OUT_SIZE):
-        strain[k] = 0.0
-    out = at(doubles, OUT_SIZE)
+    out = doubles
     for k in range(OUT_SIZE):
         out[k] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] * v.ranges[1]
-    changes = Changes(zeros, strain, zeros, 1.0)
     constants = at(rows, inum * v.n_scalars)
-    gradients = Gradients(rows, constants, at(constants, inum * v.C), 1)
-    return run_gradient(v, q, out, changes, gradients, inum, longest, at(doubles, 2 * OUT_SIZE), integers)
+    gradients = Rows(rows, constants, at(constants, inum * v.C), 1)
+    return run_rows(v, q, out, gradients, inum, longest, at(doubles, OUT_SIZE), integers)

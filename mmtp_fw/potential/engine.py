@@ -143,8 +143,7 @@ def energy_gradient(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, the leading axis the sites, or of length 1."""
     if fast_kernels():
-        zero = np.zeros((len(system), 3))
-        return _fast_gradient(form, system, moments, 1.0, zero, np.zeros((3, 3)), zero[:, 0].copy(), per_site)[1:]
+        return _fast_rows(form, system, moments, per_site)
     from mmtp_fw.potential import kernels
 
     rows = len(system) if per_site else 1
@@ -166,23 +165,39 @@ def arranged_size(form: Form) -> int:
     return form.c.size // R * (R + -R % W)
 
 
-def _fast_gradient(
-    form: Form, system: System, moments: np.ndarray, a: float, u: np.ndarray, strain: np.ndarray, h: np.ndarray,
-    per_site: bool,
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def _fast_rows(
+    form: Form, system: System, moments: np.ndarray, per_site: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from mmtp_fw.potential import lanes_layout, run_lanes
     from mmtp_fw.potential.program import disarrange
 
     rows = len(system) if per_site else 1
     d_xi, d_constants = np.zeros((rows, len(form.xi))), np.zeros((rows, len(form.constants)))
     d_c, out = np.zeros((rows, arranged_size(form))), np.zeros(lanes_layout.OUT_SIZE)
-    code = run_lanes.gradient(
+    code = run_lanes.rows(
         *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
-        a, u, strain, h, per_site, d_xi, d_constants, d_c, out,
+        per_site, d_xi, d_constants, d_c, out,
     )  # fmt: skip
     if code:
         raise InputError(_ERRORS[code])
-    return float(out[0]), d_xi, d_constants, disarrange(d_c, form.c.shape)
+    return d_xi, d_constants, disarrange(d_c, form.c.shape)
+
+
+def _fast_gradient(
+    form: Form, system: System, moments: np.ndarray, a: float, u: np.ndarray, strain: np.ndarray, h: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    from mmtp_fw.potential import lanes_layout, run_lanes
+    from mmtp_fw.potential.program import disarrange
+
+    d_xi, d_constants = np.zeros(len(form.xi)), np.zeros(len(form.constants))
+    d_c, out = np.zeros(arranged_size(form)), np.zeros(lanes_layout.OUT_SIZE)
+    code = run_lanes.gradient(
+        *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
+        a, u, strain, h, d_xi, d_constants, d_c, out,
+    )  # fmt: skip
+    if code:
+        raise InputError(_ERRORS[code])
+    return float(out[0]), d_xi, d_constants, disarrange(d_c[None], form.c.shape)[0]
 
 
 def directional_gradient(
@@ -196,8 +211,7 @@ def directional_gradient(
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """Return S = a E + D E and its gradients over ξ, s and c; see `kernels_tangent`."""
     if fast_kernels():
-        value, d_xi, d_constants, d_c = _fast_gradient(form, system, moments, a, u, strain, h, False)
-        return value, d_xi[0], d_constants[0], d_c[0]
+        return _fast_gradient(form, system, moments, a, u, strain, h)
     return directional_gradient_plain(form, system, moments, a, u, strain, h)
 
 

@@ -17,8 +17,8 @@ from mmtp_fw.potential.lanes_products import products_tangent, products_tangent_
 
 # Changes: of positions (n, 3), the cell (9) and moments (n), and the factor a.
 Changes = namedtuple("Changes", ["u", "strain", "h", "a"])
-# Gradients, in the layout of `Packed`; `row` numbers per site (0: one row for all).
-Gradients = namedtuple("Gradients", ["xi", "constants", "c", "row"])
+# Gradients, in the layout of `Packed`.
+Gradients = namedtuple("Gradients", ["xi", "constants", "c"])
 
 
 @jit
@@ -294,21 +294,13 @@ def run_gradient(v, lists, out, changes, gradients, n_sites, longest, doubles, i
             store(value, v.summed[s] * W, totals(sums, s * W, v.n_sums * W))
             store(tangent, v.summed[s] * W, totals(sums_t, s * W, v.n_sums * W))
         products_tangent(v, value, tangent)
-        d_xi = at(gradients.xi, gradients.row * block * v.n_scalars)
-        store(
-            site,
-            0,
-            scalars_tangent(
-                v, value, tangent, changes.a, on_value, on_tangent, d_xi, gradients.row * v.n_scalars, used
-            ),
-        )
+        store(site, 0, scalars_tangent(v, value, tangent, changes.a, on_value, on_tangent, gradients.xi, used))
         products_tangent_adjoint(v, value, tangent, on_value, on_tangent)
         for lane in range(used):
             i = lists.centres[block + lane]
             kind = lists.type_map[lists.types[i]]
-            row = gradients.row * (block + lane)
             out[0] += site[lane] + changes.a * v.constants[kind]
-            gradients.constants[row * v.C + kind] += changes.a
+            gradients.constants[kind] += changes.a
             own = at(pairs, lane * limit * stride * W)
             for g in range(groups[lane]):
                 group = at(own, g * stride * W)
@@ -322,7 +314,7 @@ def run_gradient(v, lists, out, changes, gradients, n_sites, longest, doubles, i
             for t in range(v.C):
                 end = ends[lane * v.C + t]
                 if begin < end:
-                    to = at(gradients.c, (row * v.C * v.C + kind * v.C + t) * size)
+                    to = at(gradients.c, (kind * v.C + t) * size)
                     on_coefficients(v, begin, end, stride, own, weights, psi, psi_t, rows, to)
                 begin = end
     return OK

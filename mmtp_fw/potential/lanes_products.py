@@ -90,8 +90,8 @@ def products_tangent(v, value, tangent):
 
 
 @jit
-def scalars_tangent(v, value, tangent, a, on_value, on_tangent, d_xi, stride, used):
-    """Return Σ ξ (a B + B_t) of W atoms; add a B + B_t of lane l to d_xi[l·stride:] and start the adjoints."""
+def scalars_tangent(v, value, tangent, a, on_value, on_tangent, d_xi, used):
+    """Return Σ ξ (a B + B_t) of W atoms; add a B + B_t of the lanes in use to d_xi and start the adjoints."""
     for k in range(v.n_moments):
         store(on_value, k * W, spread(0.0))
         store(on_tangent, k * W, spread(0.0))
@@ -103,7 +103,7 @@ def scalars_tangent(v, value, tangent, a, on_value, on_tangent, d_xi, stride, us
         store(on_value, k, load(on_value, k) + a * v.xi[s])
         store(on_tangent, k, load(on_tangent, k) + v.xi[s])
         for lane in range(used):
-            d_xi[lane * stride + s] += value[k + lane] * a + tangent[k + lane]
+            d_xi[s] += value[k + lane] * a + tangent[k + lane]
     return result
 
 

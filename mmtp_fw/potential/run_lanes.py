@@ -7,6 +7,7 @@ import numpy as np
 from mmtp_fw.potential.jit import jit
 from mmtp_fw.potential.kernels_lanes import run, scratch_doubles, scratch_integers
 from mmtp_fw.potential.kernels_lanes_gradient import Changes, Gradients, gradient_doubles, run_gradient
+from mmtp_fw.potential.kernels_lanes_rows import Rows, rows_doubles, rows_integers, run_rows
 from mmtp_fw.potential.lanes import address, at, pointer
 from mmtp_fw.potential.lanes_layout import (
     OUT_CLOSEST,
@@ -55,11 +56,33 @@ def evaluate(
 
 
 @jit
+def rows(
+    packed_integers, packed_doubles, types, first, neighbors, vectors, moments, per_site, d_xi, d_constants, d_c, out
+):
+    """Add E to out[0] and ∂E/∂θ to the gradients (rows: sites, or one); returns OK or an error."""
+    n = len(types)
+    v = view(pointer(packed_integers), pointer(packed_doubles))
+    lengths, lists, longest = list_addresses(first, neighbors)
+    centres = np.arange(n).astype(np.int32)
+    type_map = np.arange(v.C)
+    doubles = np.empty(rows_doubles(v, longest))
+    integers = np.empty(rows_integers(v, longest), dtype=np.int64)
+    q = Lists(
+        pointer(centres), pointer(lengths), pointer(lists), pointer(first), 1, pointer(vectors),
+        pointer(vectors), pointer(types), pointer(type_map), pointer(moments),
+    )  # fmt: skip
+    out[:] = 0.0
+    out[OUT_CLOSEST] = v.ranges[1] ** 2
+    gradients = Rows(pointer(d_xi), pointer(d_constants), pointer(d_c), int(per_site))
+    return run_rows(v, q, pointer(out), gradients, n, longest, pointer(doubles), pointer(integers))
+
+
+@jit
 def gradient(
-    packed_integers, packed_doubles, types, first, neighbors, vectors, moments, a, u, strain, h, per_site,
+    packed_integers, packed_doubles, types, first, neighbors, vectors, moments, a, u, strain, h,
     d_xi, d_constants, d_c, out,
 ):  # fmt: skip
-    """Add S to out[0] and ∂S/∂θ to the gradients (rows: sites, or one); returns OK or an error."""
+    """Add S to out[0] and ∂S/∂θ to the gradients; returns OK or an error."""
     n = len(types)
     v = view(pointer(packed_integers), pointer(packed_doubles))
     lengths, lists, longest = list_addresses(first, neighbors)
@@ -74,5 +97,5 @@ def gradient(
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
     changes = Changes(pointer(u), pointer(strain), pointer(h), a)
-    gradients = Gradients(pointer(d_xi), pointer(d_constants), pointer(d_c), int(per_site))
+    gradients = Gradients(pointer(d_xi), pointer(d_constants), pointer(d_c))
     return run_gradient(v, q, pointer(out), changes, gradients, n, longest, pointer(doubles), pointer(integers))

@@ -29,7 +29,7 @@ from ase import Atoms
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential
-from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, maxvol
+from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, largest_coefficients, maxvol
 from mmtp_fw.selection.rows import Mode, rows_of
 
 DEFAULT_FLOOR = 1e-2
@@ -191,7 +191,25 @@ class ActiveSet:
         ndarray
             Shape (n,) in site mode, (1,) in configuration mode, without rows of forces.
         """
-        return self._square.grades(self._rows(atoms, moments))
+        if not self.sites_only:
+            return self._square.grades(self._rows(atoms, moments))
+        system = self.potential.system(atoms, follow=True)
+        rows = rows_of(self.potential, atoms, self.mode, moments, system=system)
+        return self._site_grades(rows / self._scale, system.types)
+
+    def _site_grades(self, rows: np.ndarray, types: np.ndarray) -> np.ndarray:
+        """Return the grades of rows of sites: only the radial coefficients of its own species stand in a site's."""
+        radial = self.potential.parameter_slices["radial"]
+        size = (radial.stop - radial.start) // len(self.potential.species)
+        inverse = self._square.inverse
+        found = np.empty(len(rows))
+        for kind in np.unique(types):
+            mine = types == kind
+            own = slice(radial.start + int(kind) * size, radial.start + (int(kind) + 1) * size)
+            coefficients = rows[mine, : radial.start] @ inverse[: radial.start]
+            coefficients += rows[mine, own] @ inverse[own]
+            found[mine] = largest_coefficients(coefficients)
+        return found
 
     def grade(self, atoms: Atoms, moments: np.ndarray | None = None) -> float:
         """Return the extrapolation grade of a configuration: the largest of its rows' (0 without atoms)."""

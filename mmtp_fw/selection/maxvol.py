@@ -66,6 +66,13 @@ def _exchange_block(block: np.ndarray, threshold: float, limit: int, pairs: np.n
     return count
 
 
+def largest_coefficients(coefficients: np.ndarray) -> np.ndarray:
+    """Return max_j |c_ij| of every row, shape (n,)."""
+    out = np.empty(len(coefficients))
+    _row_maxima(np.ascontiguousarray(coefficients), out)
+    return out
+
+
 @dataclass(eq=False)
 class SquareSet:
     """An invertible matrix of p rows that can be improved.
@@ -121,9 +128,7 @@ class SquareSet:
 
     def grades(self, rows: np.ndarray) -> np.ndarray:
         """Return max_j |c_ij| for rows of shape (n, p), shape (n,)."""
-        out = np.empty(len(rows))
-        _row_maxima(np.ascontiguousarray(self.coefficients(rows)), out)
-        return out
+        return largest_coefficients(self.coefficients(rows))
 
     def absorb(
         self,

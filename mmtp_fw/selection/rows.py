@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import Potential, moments_of
+from mmtp_fw.potential import Potential, System, moments_of
 
 Mode = Literal["configuration", "site"]
 MODES: tuple[Mode, ...] = ("configuration", "site")
@@ -21,6 +21,7 @@ def rows_of(
     moments: np.ndarray | None = None,
     magnetic_force_weight: float = 0.0,
     force_weight: float = 0.0,
+    system: System | None = None,
 ) -> np.ndarray:
     """Return the rows of one configuration of n atoms at its moments.
 
@@ -36,6 +37,8 @@ def rows_of(
         Where positive, n rows ∂T_i/∂θ times this (μB) follow.
     force_weight : float
         Where positive, 3n rows ∂f_i/∂θ times this (Å) follow.
+    system : System, optional
+        The arrays of `atoms`, where they are there already.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def rows_of(
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}", f"choose one of {', '.join(MODES)}")
     moments = moments_of(atoms) if moments is None else np.asarray(moments, dtype=np.float64)
-    system = potential.system(atoms)
+    system = potential.system(atoms) if system is None else system
     n = len(system)
     parts = [potential.energy_parameter_gradient(system, per_site=mode == "site", moments=moments)]
     if mode == "configuration":

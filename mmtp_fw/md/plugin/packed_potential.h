@@ -20,7 +20,7 @@ extern "C" int mmtp_kernel(double *params, int inum, int nall, int *ilist, int *
 
 // Rows of sites, for grades; its contract is in mmtp_fw/potential/cabi_rows.py.
 extern "C" int mmtp_rows(double *params, int inum, int *ilist, int *numneigh, int **firstneigh, double *x, int *type,
-                         double *m, double *zeros, double *rows, double *doubles, int64_t *integers, int longest);
+                         double *m, double *rows, double *doubles, int64_t *integers, int longest);
 
 struct PackedPotential {
   static constexpr int OUT_SIZE = 16;
@@ -82,37 +82,41 @@ struct PackedPotential {
   }
 
   // Largest coefficient of `count` sites (at most GRADED) in the active rows; returns the kernel's code.
-  static constexpr int GRADED = 16;
+  static constexpr int GRADED = 16, STRIP = 128;
   struct GradeScratch {
     std::vector<double> rows, doubles, coefficients;
     std::vector<int64_t> integers;
   };
   int grades(std::vector<double> &params, int count, int *ilist, int *numneigh, int **firstneigh, double *x, int *type,
-             double *m, double *zeros, GradeScratch &s, double *found) const {
+             double *m, GradeScratch &s, double *found) const {
     const int longest = int(reinterpret_cast<int64_t *>(params.data())[0]);
     const int64_t groups = longest / lanes + species + 1;
     s.doubles.resize(sizes[5] + sizes[4] * groups);
     s.integers.resize(sizes[7] + sizes[6] * groups);
     s.rows.assign(size_t(count) * row_length(), 0.0);
-    const int code = mmtp_rows(params.data(), count, ilist, numneigh, firstneigh, x, type, m, zeros, s.rows.data(),
+    const int code = mmtp_rows(params.data(), count, ilist, numneigh, firstneigh, x, type, m, s.rows.data(),
                                s.doubles.data(), s.integers.data(), longest);
     if (code) return code;
-    s.coefficients.assign(size_t(count) * n_active, 0.0);
-    const double *part = s.rows.data(), *weights = matrix.data();
-    for (int p = 0; p < 3; p++) {
-      for (int k = 0; k < row_parts[p]; k++, weights += n_active)
-        for (int i = 0; i < count; i++) {
-          const double value = part[size_t(i) * row_parts[p] + k];
-          if (value == 0.0) continue;
-          double *to = s.coefficients.data() + size_t(i) * n_active;
-          for (int j = 0; j < n_active; j++) to[j] += value * weights[j];
-        }
-      part += size_t(count) * row_parts[p];
-    }
-    for (int i = 0; i < count; i++) {
-      double most = 0.0;
-      for (int j = 0; j < n_active; j++) most = std::max(most, std::fabs(s.coefficients[size_t(i) * n_active + j]));
-      found[i] = most;
+    // Coefficients of all sites in a strip of active rows, which stay in the cache meanwhile.
+    std::fill(found, found + count, 0.0);
+    s.coefficients.resize(size_t(count) * STRIP);
+    for (int begin = 0; begin < n_active; begin += STRIP) {
+      const int width = std::min(STRIP, n_active - begin);
+      std::fill(s.coefficients.begin(), s.coefficients.end(), 0.0);
+      const double *part = s.rows.data(), *weights = matrix.data() + begin;
+      for (int p = 0; p < 3; p++) {
+        for (int k = 0; k < row_parts[p]; k++, weights += n_active)
+          for (int i = 0; i < count; i++) {
+            const double value = part[size_t(i) * row_parts[p] + k];
+            if (value == 0.0) continue;  // coefficients of pairs of other species
+            double *to = s.coefficients.data() + size_t(i) * STRIP;
+            for (int j = 0; j < width; j++) to[j] += value * weights[j];
+          }
+        part += size_t(count) * row_parts[p];
+      }
+      for (int i = 0; i < count; i++)
+        for (int j = 0; j < width; j++)
+          found[i] = std::max(found[i], std::fabs(s.coefficients[size_t(i) * STRIP + j]));
     }
     return 0;
   }

@@ -119,8 +119,8 @@ def packed_file(path: Path, types: Sequence[str], directory: Path, active: Path 
 def cabi_digest() -> bytes:
     """Return a digest of the code that decides the layout of packed potentials."""
     folder = Path(cabi.__file__).parent
-    names = ("cabi", "cabi_rows", "kernels_lanes", "kernels_lanes_gradient", "lanes_layout", "lanes_pairs")
-    names += ("lanes_products", "program", "symmetry", "tables")
+    names = ("cabi", "cabi_rows", "kernels_lanes", "kernels_lanes_rows", "lanes", "lanes_basis", "lanes_layout")
+    names += ("lanes_pairs", "lanes_products", "program", "symmetry", "tables")
     return hashlib.blake2b(b"".join((folder / f"{name}.py").read_bytes() for name in names), digest_size=16).digest()
 
 

@@ -190,7 +190,7 @@ void PairMMTP::compute(int eflag, int vflag)
 void PairMMTP::grade()
 {
   const int nall = atom->nlocal + atom->nghost, inum = list->inum;
-  std::vector<double> zeros(3 * size_t(nall), 0.0), none;
+  std::vector<double> none;
   double *m = moments();
   if (m == nullptr) {
     none.assign(nall, 0.0);
@@ -207,7 +207,7 @@ void PairMMTP::grade()
     for (int begin = int(bigint(inum) * t / count); begin < end && !codes[t]; begin += PackedPotential::GRADED) {
       const int n = std::min(PackedPotential::GRADED, end - begin);
       codes[t] = potential.grades(params[t], n, list->ilist + begin, list->numneigh, list->firstneigh,
-                                  nall ? atom->x[0] : nullptr, atom->type, m, zeros.data(), scratch, found);
+                                  nall ? atom->x[0] : nullptr, atom->type, m, scratch, found);
       for (int k = 0; k < n; k++) grades[list->ilist[begin + k]] = found[k];
     }
   }
