@@ -126,10 +126,7 @@ def _scratch(integers: Any, doubles: Any, longest: int) -> tuple[int, int]:
 @lru_cache(maxsize=1)
 def kernel() -> Any:
     """Return the compiled C function; ``.address`` is its address."""
-    try:
-        return cfunc(_signature(), cache=True, nopython=True)(_entry)
-    except RuntimeError:  # no place to cache in
-        return cfunc(_signature(), nopython=True)(_entry)
+    return cfunc(_signature(), nopython=True)(_entry)  # what it calls is cached
 
 
 def object_code(name: str) -> bytes:
