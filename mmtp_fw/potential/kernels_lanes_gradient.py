@@ -11,6 +11,7 @@ from collections import namedtuple
 
 from mmtp_fw.potential.jit import jit
 from mmtp_fw.potential.lanes import W, at, load, spread, square_root, store, totals
+from mmtp_fw.potential.lanes_basis import SIZE, chebyshev, chebyshev_slopes, dot
 from mmtp_fw.potential.lanes_layout import OK, UNKNOWN_TYPE, group_limit, monomial_count
 from mmtp_fw.potential.lanes_pairs import centre_basis, chebyshev_lanes, contract, gather, monomials
 from mmtp_fw.potential.lanes_products import products_tangent, products_tangent_adjoint, scalars_tangent
@@ -97,18 +98,29 @@ def radial_tangent(v, near, change, d, d_t, slopes, pairs):
     h = load(change, 3 * W)
     for gamma in range(v.M):
         store(psi_t, gamma * W, load(slopes, gamma * W) * h)
+    scale = 2.0 / (v.ranges[1] - v.ranges[0])
+    t = (r - 0.5 * (v.ranges[0] + v.ranges[1])) * scale
+    values = chebyshev(t)
+    value_slopes = chebyshev_slopes(t)
+    usual = v.padded == SIZE  # coefficients beyond R are zeros
     for mu in range(v.K):
         s = spread(0.0)
         s_t = spread(0.0)
         for gamma in range(v.M):
             row = (mu * v.M + gamma) * v.padded
-            a = spread(0.0)
-            b = spread(0.0)
-            for q in range(v.R):
-                p = load(phi, q * W)
-                a += p * d[row + q]
-                b += p * d_t[row + q]
-                b += load(phi_t, q * W) * d[row + q]
+            if usual:
+                p = dot(values, d, row)
+                a = square * p
+                b = square * dot(values, d_t, row)
+                b += (square * scale * dot(value_slopes, d, row) - gap * p * 2.0) * r_t
+            else:
+                a = spread(0.0)
+                b = spread(0.0)
+                for q in range(v.R):
+                    p = load(phi, q * W)
+                    a += p * d[row + q]
+                    b += p * d_t[row + q]
+                    b += load(phi_t, q * W) * d[row + q]
             s += a * load(psi, gamma * W)
             s_t += b * load(psi, gamma * W) + a * load(psi_t, gamma * W)
         store(f, mu * W, s)
