@@ -1,6 +1,7 @@
 """Time the loss gradient and the fit, side by side with motep where it is installed.
 
     python benchmarks/fit.py [--level 8] [--magnetic-size 3] [--configurations 60] [--iterations 150]
+    python benchmarks/fit.py --level 16 --memory 5000      # peak memory only
 
 Labels are the reference Hamiltonian's on generated Fe-Pd cells. motep's training pass is its loss with
 gradient (energies, forces, stress and magnetic forces) on the same configurations and an equal potential,
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +25,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
 from mmtp_fw.fitting import FitSettings, fit
 from mmtp_fw.fitting.loss import Loss
+from mmtp_fw.fitting.metric import gauss_newton_matrix
 from mmtp_fw.fitting.samples import make_samples
 from mmtp_fw.potential import Potential
 from mmtp_fw.structures import generate
@@ -85,6 +88,27 @@ def motep_gradient(potential: Potential, configurations: list[Atoms]) -> float |
     return seconds(lambda: (loss(parameters * (1 + 1e-9)), loss.jac(parameters)), 2)
 
 
+def memory(count: int, level: int, magnetic_size: int) -> str:
+    """Return how much memory a process takes at most for a loss with gradient and metric of `count` 32-atom cells."""
+    few = [atoms * (1, 1, 2) for atoms in labelled(8, 0)]
+    training = []
+    for k in range(count):
+        atoms = few[k % len(few)].copy()
+        atoms.rattle(0.02, seed=k)
+        atoms.set_array("magnetic_forces", np.zeros(len(atoms)))
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((len(atoms), 3)), stress=np.zeros(6))
+        training.append(atoms)
+    potential = Potential.from_level(level, ["Fe", "Pd"], r_min=1.6, magnetic_size=magnetic_size)
+    loss = Loss(potential, make_samples(potential, training))
+    began = time.perf_counter()
+    loss.value_and_gradient(potential.parameters)
+    passed = time.perf_counter() - began
+    gauss_newton_matrix(loss, potential.parameters, np.random.default_rng(0), 1.0)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    size = f"{count} cells of {len(training[0])} atoms, {potential.n_parameters} parameters"
+    return f"{size}: {peak:.2f} GiB, {passed:.1f} s for the loss and its gradient"
+
+
 def main() -> None:
     """Measure and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -94,7 +118,11 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=150)
     parser.add_argument("--motep-configurations", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory", type=int, metavar="N", help="only this: the memory for N cells of 32 atoms")
     options = parser.parse_args()
+    if options.memory:
+        print(memory(options.memory, options.level, options.magnetic_size))
+        return
     training, validation = labelled(options.configurations, 0), labelled(30, 99)
     form = {
         "level": options.level,

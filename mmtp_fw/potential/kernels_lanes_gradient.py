@@ -32,7 +32,7 @@ def tangent_stride(v):
 def gradient_doubles(v, longest):
     """Return how many doubles `run_gradient` needs for neighbour lists of up to `longest` entries."""
     groups = group_limit(v, longest)
-    vectors = 4 * (v.C + 1) * groups + W * groups * tangent_stride(v) + 2 * monomial_count(v.top) + 2 * W * v.n_sums
+    vectors = 4 * (v.C + 1) * groups + W * groups * tangent_stride(v) + 4 * monomial_count(v.top) + 2 * W * v.n_sums
     vectors += 4 * v.n_moments + 2 * groups * v.K * v.M + 2 * v.padded + 2 * v.K + v.R + v.M + 2
     return vectors * W + 2 * v.M + 2 * v.C * v.K * v.M * v.padded
 
@@ -162,19 +162,35 @@ def group_monomials(v, pairs, mono, mono_t):
 
 
 @jit
-def accumulate_tangent(v, pairs, mono, mono_t, sums, sums_t):
-    """Add f g and its tangent of a group to the sums."""
-    f = at(pairs, (6 + 2 * v.R + 2 * v.M) * W)
-    for mu in range(v.K):
-        s = load(f, mu * W)
-        s_t = load(f, (v.K + mu) * W)
-        low = v.low[mu]
-        here = v.sums[mu] - low
-        for k in range(low, v.high[mu]):
-            g = load(mono, k * W)
-            to = (here + k) * W
-            store(sums, to, load(sums, to) + s * g)
-            store(sums_t, to, load(sums_t, to) + s_t * g + s * load(mono_t, k * W))
+def accumulate_tangent(v, pairs, groups, stride, mono, mono_t, sums, sums_t):
+    """Sum f g and its tangent over the groups of an atom, two at a time."""
+    size = monomial_count(v.top) * W
+    more = at(mono, size)
+    more_t = at(mono_t, size)
+    for s in range(v.n_sums):
+        store(sums, s * W, spread(0.0))
+        store(sums_t, s * W, spread(0.0))
+    for g in range(0, groups, 2):
+        one = at(pairs, g * stride * W)
+        two = at(pairs, (g + 1) * stride * W)  # behind the last group there is one of zeros
+        group_monomials(v, one, mono, mono_t)
+        group_monomials(v, two, more, more_t)
+        f = at(one, (6 + 2 * v.R + 2 * v.M) * W)
+        h = at(two, (6 + 2 * v.R + 2 * v.M) * W)
+        for mu in range(v.K):
+            s = load(f, mu * W)
+            s_t = load(f, (v.K + mu) * W)
+            r = load(h, mu * W)
+            r_t = load(h, (v.K + mu) * W)
+            low = v.low[mu]
+            here = v.sums[mu] - low
+            for k in range(low, v.high[mu]):
+                p = load(mono, k * W)
+                q = load(more, k * W)
+                to = (here + k) * W
+                store(sums, to, load(sums, to) + s * p + r * q)
+                t = load(sums_t, to) + s_t * p + s * load(mono_t, k * W)
+                store(sums_t, to, t + r_t * q + r * load(more_t, k * W))
 
 
 @jit
@@ -182,15 +198,17 @@ def on_radial(v, pairs, mono, mono_t, on_value, on_tangent, out):
     """Write the adjoints of f_μ and f_μ's tangent of a group to `out` (2 K vectors)."""
     for mu in range(v.K):
         low = v.low[mu]
-        here = v.sums[mu] - low
+        high = v.high[mu]
         p = spread(0.0)
         p_t = spread(0.0)
-        for k in range(low, v.high[mu]):
-            slot = v.summed[here + k] * W
-            g = load(mono, k * W)
-            p += g * on_value[slot]
-            p += load(mono_t, k * W) * on_tangent[slot]
-            p_t += g * on_tangent[slot]
+        if low < high:
+            first = v.summed[v.sums[mu]] - low  # the slots of a radial function follow one another
+            for k in range(low, high):
+                slot = (first + k) * W
+                g = load(mono, k * W)
+                p += g * on_value[slot]
+                p += load(mono_t, k * W) * on_tangent[slot]
+                p_t += g * on_tangent[slot]
         store(out, mu * W, p)
         store(out, (v.K + mu) * W, p_t)
 
@@ -248,8 +266,8 @@ def run_gradient(v, lists, out, changes, gradients, n_sites, longest, doubles, i
     change = at(near, 4 * v.C * limit * W)
     pairs = at(change, 4 * limit * W)
     mono = at(pairs, W * limit * stride * W)
-    mono_t = at(mono, monomial_count(v.top) * W)
-    sums = at(mono_t, monomial_count(v.top) * W)
+    mono_t = at(mono, 2 * monomial_count(v.top) * W)
+    sums = at(mono_t, 2 * monomial_count(v.top) * W)
     sums_t = at(sums, W * v.n_sums * W)
     value = at(sums_t, W * v.n_sums * W)
     tangent = at(value, v.n_moments * W)
@@ -272,8 +290,6 @@ def run_gradient(v, lists, out, changes, gradients, n_sites, longest, doubles, i
         store(rows, q * W, spread(0.0))
     for block in range(0, n_sites, W):
         used = min(W, n_sites - block)
-        for s in range(2 * W * v.n_sums):
-            store(sums, s * W, spread(0.0))
         for lane in range(used):
             i = lists.centres[block + lane]
             kind = lists.type_map[lists.types[i]]
@@ -298,10 +314,12 @@ def run_gradient(v, lists, out, changes, gradients, n_sites, longest, doubles, i
                 while g < own_ends[t]:
                     own = at(pairs, (lane * limit + g) * stride * W)
                     radial_tangent(v, at(near, g * 4 * W), at(change, g * 4 * W), d, d_t, slopes, own)
-                    group_monomials(v, own, mono, mono_t)
-                    first = lane * v.n_sums * W
-                    accumulate_tangent(v, own, mono, mono_t, at(sums, first), at(sums_t, first))
                     g += 1
+            own = at(pairs, lane * limit * stride * W)
+            for k in range(stride):
+                store(own, (n * stride + k) * W, spread(0.0))
+            first = lane * v.n_sums * W
+            accumulate_tangent(v, own, n, stride, mono, mono_t, at(sums, first), at(sums_t, first))
         for s in range(v.n_sums):
             store(value, v.summed[s] * W, totals(sums, s * W, v.n_sums * W))
             store(tangent, v.summed[s] * W, totals(sums_t, s * W, v.n_sums * W))

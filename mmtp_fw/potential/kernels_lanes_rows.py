@@ -89,10 +89,12 @@ def weigh_values(v, pairs, mono, adjoint, weights):
     psi = at(pairs, (3 + v.R) * W)
     for mu in range(v.K):
         low = v.low[mu]
-        here = v.sums[mu] - low
+        high = v.high[mu]
         p = spread(0.0)
-        for k in range(low, v.high[mu]):
-            p += load(mono, k * W) * adjoint[v.summed[here + k] * W]
+        if low < high:
+            first = v.summed[v.sums[mu]] - low  # the slots of a radial function follow one another
+            for k in range(low, high):
+                p += load(mono, k * W) * adjoint[(first + k) * W]
         for gamma in range(v.M):
             store(weights, (mu * v.M + gamma) * W, p * load(psi, gamma * W))
 
