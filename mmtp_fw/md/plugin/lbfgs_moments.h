@@ -29,7 +29,8 @@ class MomentLBFGS {
       alpha[k] = dot(p.s, q) / p.sy;
       for (size_t i = 0; i < n; i++) q[i] -= alpha[k] * p.y[i];
     }
-    for (size_t i = 0; i < n; i++) q[i] /= curvature;
+    const double scale = 1.0 / curvature;
+    for (size_t i = 0; i < n; i++) q[i] *= scale;
     for (size_t k = 0; k < pairs.size(); k++) {
       const Pair &p = pairs[k];
       const double beta = dot(p.y, q) / p.sy;
@@ -58,7 +59,7 @@ class MomentLBFGS {
   }
 
  private:
-  static constexpr size_t DEPTH = 24;
+  static constexpr size_t DEPTH = 12;
   struct Pair {
     std::vector<double> s, y;
     double sy;
@@ -67,8 +68,11 @@ class MomentLBFGS {
   double curvature = 0.5;  // ∂²E/∂m² before anything is known, eV/μB²
 
   double dot(const std::vector<double> &a, const std::vector<double> &b) const {
+    const double *p = a.data(), *q = b.data();
+    const size_t n = a.size();
     double x = 0.0;
-    for (size_t i = 0; i < a.size(); i++) x += a[i] * b[i];
+#pragma omp simd reduction(+ : x)
+    for (size_t i = 0; i < n; i++) x += p[i] * q[i];
     return sum(x);
   }
 };

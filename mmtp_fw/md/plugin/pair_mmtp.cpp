@@ -153,7 +153,7 @@ void PairMMTP::compute(int eflag, int vflag)
   ev_init(eflag, vflag);
   for (int k = 0; k < N_EXTRA; k++) pvector[k] = 0.0;
   const bool relaxing = index_moment >= 0 && relax_every > 0 && update->ntimestep % relax_every == 0;
-  const int flags = PackedPotential::FORCES | PackedPotential::SITE_ENERGIES |
+  const int flags = PackedPotential::FORCES | (eflag_atom ? PackedPotential::SITE_ENERGIES : 0) |
       (vflag_atom ? PackedPotential::SITE_VIRIALS : 0);
   double counted[2] = {0.0, 0.0};
   if (relaxing) {
@@ -242,7 +242,7 @@ void PairMMTP::evaluate(int flags)
   thread_outs.assign(count, std::vector<double>(PackedPotential::OUT_SIZE, 0.0));
   forces.assign(3 * size_t(nall), 0.0);
   slopes.assign(nall, 0.0);
-  site_energies.assign(nall, 0.0);
+  if (flags & PackedPotential::SITE_ENERGIES) site_energies.assign(nall, 0.0);
   if (flags & PackedPotential::SITE_VIRIALS) site_virials.assign(6 * size_t(nall), 0.0);
   std::vector<double> none;
   double *m = moments();
