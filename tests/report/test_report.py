@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from sample import sample
+from report_sample import sample
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.report.figures import FIGURES
