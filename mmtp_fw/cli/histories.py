@@ -97,6 +97,9 @@ def potential(history: History) -> Iterator[Any]:
     )
     for item in document["fit"].get("excluded", ()):
         yield Text(f"Left out: {item['calculation']}: {item['reason']}")
+    for key in document["fit"].get("suspects", ()):
+        left = " and was left out" if key in document["fit"].get("left_out", ()) else ": look at the label"
+        yield Text(f"Suspect: {key} fits far worse than the rest{left}")
     yield errors_table(document)
     yield table(
         [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", "Origin"],

@@ -86,6 +86,8 @@ class FitWork:
             "validation_errors": best.validation_errors or {},
             "fit": {
                 **{k: v for k, v in best.document().items() if k not in ("errors", "validation_errors")},
+                "suspects": [training[k] for k in best.suspects],
+                "left_out": [training[k] for k in best.left_out],
                 "excluded": [{"calculation": key, "reason": reason} for key, reason in excluded.items()],
             },
         }

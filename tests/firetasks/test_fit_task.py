@@ -8,6 +8,8 @@ from ase.build import bulk
 from pydantic import ValidationError
 from small_campaign import small
 
+from mmtp_fw.cli.histories import potential
+from mmtp_fw.database import history
 from mmtp_fw.firetasks import tasks
 from mmtp_fw.firetasks.base import Context, run_action
 from mmtp_fw.firetasks.fit import accepted_labels, usable
@@ -49,6 +51,26 @@ def test_labels_weigh_by_their_quality(database, tmp_path, monkeypatch):
         assert atoms.info["weight"] == weights[atoms.info["label_grade"]]
     run_action(database, action.key, tasks.FitTask.work)
     assert database.potentials.find_one()["weights"]["moment_deviation_muB"] == 0.05
+
+
+def test_a_suspect_label_is_named_and_left_out_on_request(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit = {"max_iterations": 30, "ensemble": 1, "validation_fraction": 0.0}
+    fit["settings"] = {"leave_out_suspects": True, "suspect_factor": 20.0}
+    budget = {"max_iterations": 1, "max_labels": 20}
+    submit_campaign(database, small("small", fit=fit, pretraining={"structures": 14}, budget=budget))
+    run_action(database, database.actions.find_one({"kind": "pretrain"})["_id"], tasks.PretrainTask.work)
+    for action in list(database.actions.find({"kind": "label"})):
+        run_action(database, action["_id"], tasks.LabelTask.work)
+    bad = database.calculations.find_one({"status": "accepted"})
+    energy = bad["label"]["energy_eV"] + 30.0
+    database.calculations.update_one({"_id": bad["_id"]}, {"$set": {"label.energy_eV": energy}})
+    run_action(database, database.actions.find_one({"kind": "fit"})["_id"], tasks.FitTask.work)
+    record = database.potentials.find_one()["fit"]
+    assert record["left_out"] == [bad["_id"]]
+    assert bad["_id"] in record["suspects"]
+    shown = "\n".join(str(part) for part in potential(history.potential(database, 1)))
+    assert f"{bad['_id']} fits far worse than the rest and was left out" in shown
 
 
 @pytest.mark.parametrize("weights", [{"A": 1.0}, {"A": -1.0, "B": 1.0, "C": 1.0}, {"A": 0.0, "B": 0.0, "C": 0.0}])
