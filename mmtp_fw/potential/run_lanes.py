@@ -33,6 +33,15 @@ def list_addresses(first, neighbors):
 
 
 @jit
+def lists_of(centres, lengths, lists, first, vectors, types, type_map, moments):
+    """Return what the kernels read of a configuration; the arrays must outlive it."""
+    return Lists(
+        pointer(centres), pointer(lengths), pointer(lists), pointer(first), 1, pointer(vectors),
+        pointer(vectors), pointer(types), pointer(type_map), pointer(moments),
+    )  # fmt: skip
+
+
+@jit
 def evaluate(
     packed_integers, packed_doubles, types, first, neighbors, vectors, moments, begin, end, flags,
     energies, f, gm, out,
@@ -45,10 +54,7 @@ def evaluate(
     type_map = np.arange(v.C)
     doubles = np.empty(scratch_doubles(v, longest))
     integers = np.empty(scratch_integers(v, longest), dtype=np.int64)
-    q = Lists(
-        pointer(centres), pointer(lengths), pointer(lists), pointer(first), 1, pointer(vectors),
-        pointer(vectors), pointer(types), pointer(type_map), pointer(moments),
-    )  # fmt: skip
+    q = lists_of(centres, lengths, lists, first, vectors, types, type_map, moments)
     results = Results(pointer(f), pointer(gm), pointer(energies), pointer(energies), pointer(out))
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
@@ -67,10 +73,7 @@ def rows(
     type_map = np.arange(v.C)
     doubles = np.empty(rows_doubles(v, longest))
     integers = np.empty(rows_integers(v, longest), dtype=np.int64)
-    q = Lists(
-        pointer(centres), pointer(lengths), pointer(lists), pointer(first), 1, pointer(vectors),
-        pointer(vectors), pointer(types), pointer(type_map), pointer(moments),
-    )  # fmt: skip
+    q = lists_of(centres, lengths, lists, first, vectors, types, type_map, moments)
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
     gradients = Rows(pointer(d_xi), pointer(d_constants), pointer(d_c), int(per_site))
@@ -90,10 +93,7 @@ def gradient(
     type_map = np.arange(v.C)
     doubles = np.empty(gradient_doubles(v, longest))
     integers = np.empty(scratch_integers(v, longest), dtype=np.int64)
-    q = Lists(
-        pointer(centres), pointer(lengths), pointer(lists), pointer(first), 1, pointer(vectors),
-        pointer(vectors), pointer(types), pointer(type_map), pointer(moments),
-    )  # fmt: skip
+    q = lists_of(centres, lengths, lists, first, vectors, types, type_map, moments)
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
     changes = Changes(pointer(u), pointer(strain), pointer(h), a)
