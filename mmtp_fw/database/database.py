@@ -32,6 +32,7 @@ COLLECTIONS = (
     "properties",
     "claims",
     "actions",
+    "fit_checkpoints",
 )
 
 
@@ -43,7 +44,8 @@ class Database:
     launchpad : fireworks.LaunchPad
     db : pymongo.database.Database
     name : str
-    campaigns, configurations, calculations, potentials, training_sets, md_runs, properties, claims, actions
+    campaigns, configurations, calculations, potentials, training_sets, md_runs, properties, claims, actions,
+    fit_checkpoints
         The collections; `mmtp_fw.database.records` says what is in them.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from pymongo.client_session import ClientSession
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import store
 from mmtp_fw.dft.stages import Label
-from mmtp_fw.errors import FitError
+from mmtp_fw.errors import FitError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
+from mmtp_fw.firetasks.fit_checkpoint import KeptFit
 from mmtp_fw.firetasks.potentials import load_potential
-from mmtp_fw.fitting import FitSettings, Progress, Weights, check_training_set, fit
+from mmtp_fw.fitting import FitResult, FitSettings, Progress, Weights, check_training_set, fit
 from mmtp_fw.loop.facts import ACCEPTED, seed_of
 from mmtp_fw.loop.fits import VERSION
 from mmtp_fw.potential import Potential
@@ -43,7 +44,7 @@ class FitWork:
     """`Work` of a fit action."""
 
     def compute(self, context: Context) -> _Fitted | None:
-        """Fit from the parent potential, or from random starts; stop between two steps when asked."""
+        """Fit from the parent potential, or from random starts; stop between two steps when asked, and go on later."""
         campaign, parent = context.campaign, context.action.params["parent"]
         start = _start(context, campaign, parent)
         labels, excluded = usable(start, accepted_labels(context))
@@ -51,20 +52,34 @@ class FitWork:
             raise FitError(f"no label can be fitted: {next(iter(excluded.values()))}", "look at them: `mmtp find`")
         training, validation = split(list(labels), campaign.fit.validation_fraction)
 
-        def stop_when_asked(progress: Progress) -> None:
+        kept = KeptFit(context.database, context.action.key, context.directory / "fit.checkpoint")
+        kept.fetch()
+
+        def look_up(progress: Progress) -> None:
+            kept.keep()
             if context.should_stop():
                 raise _StoppedError
 
-        try:
-            best = fit(
+        def run() -> FitResult:
+            return fit(
                 start,
                 [labels[key] for key in training],
                 Weights(**_weights(campaign)),
                 [labels[key] for key in validation] or None,
-                _settings(context),
-                stop_when_asked,
+                replace(_settings(context), checkpoint=kept.path),
+                look_up,
             )
+
+        try:
+            try:
+                best = run()
+            except InputError as error:
+                if str(kept.path) not in error.message:
+                    raise
+                kept.path.unlink()  # a checkpoint of something else: without it
+                best = run()
         except _StoppedError:
+            kept.keep(now=True)
             return INTERRUPTED
         if not np.isfinite(best.loss):
             raise FitError(f"the loss is {best.loss}", "look at the labels: `mmtp find`")
@@ -95,6 +110,7 @@ class FitWork:
 
     def store(self, context: Context, payload: _Fitted, session: ClientSession) -> Mapping[str, Any]:
         """Store training set and potential."""
+        KeptFit.drop(context.database, context.action.key, session)
         training_set = store.add_training_set(
             context.database, payload.calculations, payload.validation, session
         )

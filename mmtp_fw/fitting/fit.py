@@ -283,7 +283,7 @@ class _Fit:
                     # No step lowers the loss in a fresh metric: the minimum within rounding.
                     self.converged = True
                     break
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or whatever the caller of `progress` ends it with
             self._save(point)
             raise
         self._save(point)

@@ -11,8 +11,8 @@ from small_campaign import small
 from mmtp_fw.cli.histories import potential
 from mmtp_fw.database import history
 from mmtp_fw.firetasks import tasks
-from mmtp_fw.firetasks.base import Context, run_action
-from mmtp_fw.firetasks.fit import accepted_labels, usable
+from mmtp_fw.firetasks.base import INTERRUPTED, Context, run_action
+from mmtp_fw.firetasks.fit import FitWork, accepted_labels, usable
 from mmtp_fw.potential import Potential
 from mmtp_fw.workflows.submit import stored_action, submit_campaign
 
@@ -71,6 +71,31 @@ def test_a_suspect_label_is_named_and_left_out_on_request(database, tmp_path, mo
     assert bad["_id"] in record["suspects"]
     shown = "\n".join(str(part) for part in potential(history.potential(database, 1)))
     assert f"{bad['_id']} fits far worse than the rest and was left out" in shown
+
+
+def test_an_ended_fit_goes_on_elsewhere(database, tmp_path):
+    campaign = small("small", fit={"max_iterations": 40, "ensemble": 1})
+    submit_campaign(database, campaign)
+    run_action(database, database.actions.find_one({"kind": "pretrain"})["_id"], tasks.PretrainTask.work)
+    for action in list(database.actions.find({"kind": "label"})):
+        run_action(database, action["_id"], tasks.LabelTask.work)
+    action = stored_action(database, database.actions.find_one({"kind": "fit"})["_id"])
+    calls = iter(range(1000))
+    here, there = tmp_path / "here", tmp_path / "there"
+    for place in (here, there):
+        place.mkdir()
+    stopped = FitWork().compute(Context(database, campaign, action, here, lambda: next(calls) > 12))
+    assert stopped is INTERRUPTED
+    assert database.fit_checkpoints.count_documents({"_id": action.key}) == 1
+    fitted = FitWork().compute(Context(database, campaign, action, there, lambda: False))
+    assert "continued from iteration" in fitted.fields["fit"]["decision"]
+    # What the database holds may be damaged, or of another form: then the fit begins anew.
+    database.fit_checkpoints.update_one({"_id": action.key}, {"$set": {"content": b"nothing"}})
+    (there / "fit.checkpoint").unlink()
+    fitted = FitWork().compute(Context(database, campaign, action, there, lambda: False))
+    assert "continued" not in fitted.fields["fit"]["decision"]
+    run_action(database, action.key, tasks.FitTask.work)
+    assert database.fit_checkpoints.count_documents({}) == 0
 
 
 @pytest.mark.parametrize("weights", [{"A": 1.0}, {"A": -1.0, "B": 1.0, "C": 1.0}, {"A": 0.0, "B": 0.0, "C": 0.0}])
