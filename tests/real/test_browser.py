@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import require
 from matplotlib.image import imread
 from report_sample import sample
 from small_campaign import small
 
 from mmtp_fw.report.write import write_report
 from mmtp_fw.workflows.submit import submit_campaign
+from tests.conftest import require
 
 BIN = Path(sys.executable).parent
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import require
 from small_campaign import check_finished, labels_of, small
 
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.workflows.submit import submit_campaign
+from tests.conftest import require
 
 SPECS = Path(__file__).parents[2] / "fireworks_specs"
 BIN = Path(sys.executable).parent
