@@ -15,13 +15,12 @@ import typer
 
 from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
 from mmtp_fw.cli.options import JsonOption
-from mmtp_fw.cli.output import console, print_json
+from mmtp_fw.cli.output import console, print_json, table
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from mmtp_fw.fitting import FitResult, Progress, Weights
-    from mmtp_fw.potential import Potential
 
 _LINE_EVERY_S = 10.0
 
@@ -85,7 +84,7 @@ def fit(
             raise
     result.potential.write(output)
     kept.unlink(missing_ok=True)
-    _print(result, potential, output, as_json)
+    _print(result, labels + held + more, output, as_json)
 
 
 def _weights(text: str) -> Weights:
@@ -116,7 +115,10 @@ def _divided(labels: list[Atoms], share: float, seed: int) -> tuple[list[Atoms],
     return [a for k, a in enumerate(labels) if k not in held], [a for k, a in enumerate(labels) if k in held]
 
 
-def _print(result: FitResult, potential: Potential, output: Path, as_json: bool) -> None:
+def _print(result: FitResult, labels: list[Atoms], output: Path, as_json: bool) -> None:
+    from mmtp_fw.fitting import errors_by_species, errors_by_volume
+
+    by_volume = errors_by_volume(result.potential, labels)
     facts: dict[str, Any] = {
         "loss": result.loss,
         "converged": result.converged,
@@ -126,10 +128,12 @@ def _print(result: FitResult, potential: Potential, output: Path, as_json: bool)
         "decision": result.decision,
         "errors": result.errors,
         "validation_errors": result.validation_errors,
+        "errors_by_species": errors_by_species(result.potential, labels),
+        "errors_by_volume": [{"A3_per_atom": list(edges), "errors": errors} for edges, errors in by_volume.items()],
         "suspects": result.suspects,
         "left_out": result.left_out,
         "warnings": result.warnings,
-        "n_parameters": potential.n_parameters,
+        "n_parameters": result.potential.n_parameters,
         "path": str(output.resolve()),
     }
     if as_json:
@@ -137,7 +141,13 @@ def _print(result: FitResult, potential: Potential, output: Path, as_json: bool)
         return
     from mmtp_fw.cli.histories import errors_table
 
-    console().print(errors_table(facts))
+    screen = console()
+    screen.print(errors_table(facts))
+    parts = dict(facts["errors_by_species"])
+    parts |= {f"{low:.2f} to {high:.2f} Å³/atom": errors for (low, high), errors in by_volume.items()}
+    quantities = list(result.errors)
+    rows = [[name, *(errors.get(q, {}).get("rmse") for q in quantities)] for name, errors in parts.items()]
+    screen.print(table(["", *(f">{q}" for q in quantities)], rows, title="RMSE of all labels by species and volume"))
     for warning in result.warnings:
         print(f"warning: {warning}")
     print(f"{output}: {result.message}")

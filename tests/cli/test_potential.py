@@ -54,6 +54,8 @@ def test_fit_then_grade_then_relax(files, tmp_path, capsys):
     facts = json.loads(text)
     assert code == 0 and facts["iterations"] > 0
     assert facts["errors"]["energy_per_atom_eV"].keys() == facts["validation_errors"]["energy_per_atom_eV"].keys()
+    assert set(facts["errors_by_species"]) == {"Fe", "Pd"}
+    assert len(facts["errors_by_volume"]) >= 2
     assert Potential.read(out).species == ["Fe", "Pd"]
     assert not list(tmp_path.glob("*.checkpoint")), "a finished fit leaves none"
     same = files / "training.extxyz"
@@ -83,6 +85,7 @@ def test_an_interrupted_fit_goes_on(files, tmp_path, kind, capsys):
     assert kept.exists() and not out.exists()
     code, text, _ = mmtp(capsys, *command[:-1], 5)
     assert code == 0 and "continued from iteration" in text
+    assert "Å³/atom" in text and "magnetic_forces_eV_per_muB" in text
     assert out.exists() and not kept.exists()
 
 
