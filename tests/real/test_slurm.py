@@ -107,6 +107,9 @@ def slurm(tmp_path_factory):
         else:
             pytest.skip(f"slurmd can't run on this machine: {(place / 'slurmd.log').read_text()[-300:]}")
         yield place
+        # Jobs outlive slurmd: left alone they would work on the campaigns of other tests.
+        ask("scancel", "--partition=compute", "--full", "--signal=TERM")
+        assert wait(lambda: not ask("squeue", "-h").strip(), 90), "a job does not end"
     finally:
         for process in reversed(started):
             process.terminate()
