@@ -17,7 +17,7 @@ def find(
         str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="hamiltonian, abinit or vasp.")] = None,
-    quality: Annotated[str | None, typer.Option(help="Grade of the label: A, B, C or D.")] = None,
+    quality: Annotated[str | None, typer.Option(help="Grade of the label: A, B or C.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows, the newest first.")] = 50,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
@@ -29,8 +29,8 @@ def find(
     known = ("accepted", "rejected", "failed", "running")
     if status is not None and status not in known:
         raise InputError(f"--status {status}: no such verdict", f"one of {', '.join(known)}")
-    if quality is not None and quality not in ("A", "B", "C", "D"):
-        raise InputError(f"--quality {quality}: no such grade", "one of A, B, C, D; docs/dft.md says what they mean")
+    if quality is not None and quality not in ("A", "B", "C"):
+        raise InputError(f"--quality {quality}: no such grade", "one of A, B, C; docs/dft.md says what they mean")
     with open_database(launchpad) as database:
         rows = find_configurations(
             database,

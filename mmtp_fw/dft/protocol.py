@@ -287,6 +287,11 @@ class _Protocol:
         self.recorder.decision(StageName.ACCEPT, best=best, message=f"{rule.value}: {reason}")
         return self.recorder.outcome(OutcomeStatus.ACCEPTED, rule, reason, label)
 
+    def _confirmed(self, residual: float | None) -> bool:
+        """Return whether the energy was confirmed along the ramp and from the unconstrained state."""
+        from_free, agrees = quality.equilibrium_residual(self.recorder.stages, self.settings)
+        return residual is not None and from_free is not None and agrees
+
     def _useful(self, stage: Stage) -> bool:
         limits = self.settings
         return (
@@ -318,7 +323,7 @@ class _Protocol:
                 "lambda_eV_per_muB2": best.lambda_eV_per_muB2,
                 "mae_muB": best.mae_muB,
                 "max_deviation_muB": best.max_deviation_muB,
-                "grade": quality.grade(inside, residual, True),
+                "grade": quality.grade(inside, self._confirmed(residual)),
                 "extrapolation": limit,
                 "integration_residual_eV_per_atom": residual,
                 "bias_eV_per_atom": (limit.energy_eV - (best.energy_eV or 0.0)) / len(atoms),

@@ -38,12 +38,30 @@ def integration_residual(stages: Sequence[Stage], settings: ProtocolSettings) ->
     agrees : bool
         Whether every residual is inside the tolerances.
     """
+    return _compare(list(pairwise(constrained_stages(stages))), settings)
+
+
+def equilibrium_residual(stages: Sequence[Stage], settings: ProtocolSettings) -> tuple[float | None, bool]:
+    """Do as `integration_residual`, from the unconstrained state to every calculation under a constraint.
+
+    Neighbours along an adaptive ramp have nearly the same penalty: what of it is left in the energy cancels between
+    them, not against the unconstrained state, where penalty and forces vanish. But that one may lie too far away, or on
+    another branch of the electrons: to disagree with it is no reason to reject a label, to agree is one to trust it.
+    """
+    free = [s for s in stages if s.name == "equilibrium" and s.converged and s.energy_eV is not None]
+    pairs = [(one, two) for one in free[:1] if one.constrained is None for two in constrained_stages(stages)]
+    return _compare(pairs, settings)
+
+
+def _compare(pairs: Sequence[tuple[Stage, Stage]], settings: ProtocolSettings) -> tuple[float | None, bool]:
     residuals, agrees = [], True
-    for one, two in pairwise(constrained_stages(stages)):
+    for one, two in pairs:
         step = two.final_moments() - one.final_moments()
-        if one.radii_A != two.radii_A or np.max(np.abs(step)) > _LONGEST_STEP:
+        # Forces in other spheres are others, but for those that vanish in all.
+        same = one.radii_A == two.radii_A or one.constrained is None
+        if not same or np.max(np.abs(step)) > _LONGEST_STEP:
             continue
-        mean_force = 0.5 * (np.array(one.magnetic_forces) + np.array(two.magnetic_forces))
+        mean_force = 0.5 * (_forces(one) + _forces(two))
         residual = abs(_energy(two) - _energy(one) + mean_force @ step) / len(step)
         work = float(np.sum(np.abs(mean_force * step))) / len(step)
         relative = settings.integration_tolerance_relative * work
@@ -75,13 +93,11 @@ def extrapolate(stages: Sequence[Stage], label: Stage) -> Extrapolation:
     return _taylor(label)
 
 
-def grade(inside: bool, residual: float | None, agrees: bool) -> Grade:
+def grade(inside: bool, confirmed: bool) -> Grade:
     """Return the grade of a label (see `Grade`)."""
-    if not agrees:
-        return Grade.D
     if not inside:
         return Grade.C
-    return Grade.B if residual is None else Grade.A
+    return Grade.A if confirmed else Grade.B
 
 
 def _against_inverse_lambda(stages: Sequence[Stage]) -> Extrapolation:
@@ -124,6 +140,11 @@ def _taylor(label: Stage) -> Extrapolation:
         moments_uncertainty=np.abs(way).tolist(),
         lambdas=[label.lambda_eV_per_muB2 or 0.0],
     )
+
+
+def _forces(stage: Stage) -> np.ndarray:
+    """Return the magnetic forces, which vanish without constraint."""
+    return np.zeros(len(stage.target)) if stage.magnetic_forces is None else np.array(stage.magnetic_forces)
 
 
 def _energy(stage: Stage) -> float:

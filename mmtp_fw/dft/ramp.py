@@ -86,7 +86,8 @@ def adaptive_step(
     Self-consistency breaks when the constraining field 2λ (m^sWS − m^constr) on an atom changes too
     suddenly. A constraint that is shifted so that the target itself becomes the minimum needs the least
     λ; where its field would change by more than `dare`, λ is raised under the unshifted constraint
-    instead, by as much as that allows.
+    instead, by as much as that allows; and where that is too much as well, the constraint goes a part of the way from
+    the present one, so that every smaller `dare` is another and smaller step.
 
     Parameters
     ----------
@@ -115,8 +116,16 @@ def adaptive_step(
     wanted = min(_sufficient(response, settings, left=1.0), ceiling)
     if wanted <= last:
         wanted = min(2.0 * last, high)
-    steps = [step(strength, target) for strength in np.geomspace(wanted, last * 1.1, 30)]
-    return next((one for one in steps if one.jump <= dare), steps[-1])
+    steps = [step(strength, target) for strength in np.geomspace(wanted, min(last * 1.1, high), 30)]
+    for one in steps:
+        if one.jump <= dare:
+            return one
+    # Not even the smallest rise of λ is dared: a part of the way from the constraint that held, at its λ.
+    strength = min(last, high)
+    present = state[0] - state[1] / (2.0 * strength)
+    whole = step(strength, target)
+    share = dare / whole.jump
+    return step(strength, present + share * (target - present))
 
 
 def _sufficient(response: Response, settings: ProtocolSettings, left: float) -> float:

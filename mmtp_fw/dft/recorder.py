@@ -89,6 +89,11 @@ class Recorder:
         previous : Stage or None
             The converged calculation to restart from.
         """
+        # Rounded before they are computed with: the last bits of sums differ between machines, and a key that holds
+        # them would make another calculation of the same one.
+        strength = None if strength is None else round(float(strength), 9)
+        constraint = None if constraint is None else np.round(constraint, 9) + 0.0
+        radii = {species: round(float(radius), 9) for species, radius in radii.items()}
         asked = {
             "name": name.value,
             "index": len(self.stages),

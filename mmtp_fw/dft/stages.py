@@ -48,16 +48,17 @@ class Rule(StrEnum):
 class Grade(StrEnum):
     """Quality of a label.
 
-    A: inside both limits, energies along the ramp agree with the magnetic forces.
-    B: inside both limits, agreement could not be checked (one constrained stage only).
+    A: inside both limits, energies agree with the magnetic forces along the ramp and from the unconstrained state.
+    B: inside both limits; the unconstrained state is too far away to tell, or does not agree (another branch, or an
+       energy that still holds some penalty), or there is one constrained stage only.
     C: moments off target but near enough to be useful; the label is exact at its own moments.
-    D: inside the limits or not, energies and magnetic forces disagree: for inspection, not for training.
+
+    Where energies along the ramp disagree with the magnetic forces there is no label.
     """
 
     A = "A"
     B = "B"
     C = "C"
-    D = "D"
 
 
 class Stage(BaseModel):

@@ -23,6 +23,7 @@ from mmtp_fw.dft import (
     Stage,
     StageName,
     get_engine,
+    ramp,
     run_protocol,
 )
 from mmtp_fw.dft.engine import SMOOTHED, UNSMOOTHED, Engine
@@ -241,7 +242,39 @@ def test_penalty_left_in_the_energy_is_found_by_integration():
     chosen = ProtocolSettings(adaptive=False, integration_tolerance_eV_per_atom=0.0005)
     outcome = run_protocol(Tampering(leave), request(9, scale=0.6), chosen)
     assert (outcome.status, outcome.rule) == (OutcomeStatus.REJECTED, Rule.INCONSISTENT_ENERGY)
-    assert run_protocol(HamiltonianEngine(), request(9, scale=0.6), chosen).label.grade == Grade.A
+    assert run_protocol(HamiltonianEngine(), request(9, scale=0.6), chosen).label is not None
+
+
+def test_no_label_is_trusted_whose_energy_holds_the_penalty():
+    def leave(request: ScfRequest, result: ScfResult) -> ScfResult:
+        return replace(result, energy_eV=result.energy_eV + result.penalty_eV)
+
+    good, bad = [], []
+    for seed in range(8):
+        good.append(run_protocol(HamiltonianEngine(), request(seed)).label.grade)
+        label = run_protocol(Tampering(leave), request(seed)).label
+        bad.append(label.grade if label else None)
+    assert good.count(Grade.A) >= 2
+    assert Grade.A not in bad and None in bad
+
+
+@given(
+    st.integers(0, 10**6), st.floats(0.01, 30.0), st.floats(1e-4, 10.0), st.booleans(),
+)  # fmt: skip
+def test_the_adaptive_ramp_never_dares_more_than_allowed(seed, last, dare, free):
+    rng = np.random.default_rng(seed)
+    smoothed, target = rng.uniform(-2, 2, 5), rng.uniform(-2, 2, 5)
+    field = np.zeros(5) if free else 2 * last * (smoothed - rng.uniform(-2, 2, 5))
+    response = ramp.Response(rng.normal(size=5), rng.uniform(0, 3, 5), rng.uniform(0.6, 0.9, 5))
+    chosen = ProtocolSettings()
+    first, second = (
+        ramp.adaptive_step(response, (smoothed, field), target, last, allowed, chosen) for allowed in (dare, dare / 2)
+    )
+    for step, allowed in ((first, dare), (second, dare / 2)):
+        assert step.jump <= allowed * (1 + 1e-9) + 1e-12
+        assert step.strength <= chosen.lambda_max * (1 + 1e-12)
+    if first.jump > dare / 2:
+        assert (first.strength, *first.constraint) != (second.strength, *second.constraint), "no failure twice"
 
 
 def test_engine_failure_is_a_verdict():

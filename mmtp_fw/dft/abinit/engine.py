@@ -22,6 +22,7 @@ from mmtp_fw.dft.abinit.outputs import AbinitOutput, parse_output
 from mmtp_fw.dft.abinit.settings import AbinitSettings, PawDataset, find_dataset
 from mmtp_fw.dft.checks import check_structure
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.processes import end_with_parent
 from mmtp_fw.errors import EngineError, InputError
 
 _POLL_SECONDS = 0.2
@@ -96,8 +97,15 @@ class AbinitEngine:
         (directory / "run.abi").write_text(text)
         finished = self._run(directory, request.should_stop)
         output = parse_output(_read(directory / "run.abo"), _read(directory / "log"))
-        if finished and output.etotal_eV is None:
-            raise EngineError(f"ABINIT stopped in {directory}: {output.error or 'no energy'}", "see its log")
+        if finished and not output.completed:
+            # Killed, out of memory, a full disk …: nothing is known about the configuration.
+            why = output.error or _last_words(directory)
+            raise EngineError(f"ABINIT did not come to its end in {directory}: {why}")
+        if finished and constrained and (output.lvp_eV is None or output.penalty_eV is None):
+            raise EngineError(
+                f"{directory / 'log'} tells neither lVp nor penalty: the energy without it is unknown",
+                "a version of ABINIT other than 9?",
+            )
         return self._result(request, output, finished)
 
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
@@ -153,7 +161,7 @@ class AbinitEngine:
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
                 self._command(), cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, start_new_session=True,
+                stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent,
             )
             try:
                 while process.poll() is None:
@@ -191,8 +199,8 @@ class AbinitEngine:
             converged=converged,
             moments={} if moments is None else {FINAL: moments, UNSMOOTHED: moments, SMOOTHED: moments},
             energy_eV=energy,
-            energy_with_penalty_eV=None if energy is None else energy + output.penalty_eV,
-            penalty_eV=output.penalty_eV,
+            energy_with_penalty_eV=None if energy is None else energy + (output.penalty_eV or 0.0),
+            penalty_eV=output.penalty_eV or 0.0,
             forces=output.forces,
             stress=output.stress,
             radii_A={},
@@ -209,6 +217,11 @@ def _existing(request: ScfRequest, kind: str) -> str | None:
     if not name or not (request.directory.parent / name).is_file():
         return None
     return f"../{name}"
+
+
+def _last_words(directory: Path) -> str:
+    lines = [line.strip() for line in _read(directory / "log").splitlines() if line.strip()]
+    return f"its last words: {lines[-1][:200]}" if lines else "it said nothing"
 
 
 def _read(path: Path) -> str:

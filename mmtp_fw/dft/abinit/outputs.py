@@ -22,8 +22,10 @@ class AbinitOutput:
         Electronic steps taken.
     etotal_eV : float or None
         The last ETOT: what was printed as energy, neither E_DFT nor E_DFT + penalty under a constraint.
-    penalty_eV, lvp_eV : float
-        `Lagrange penalty` and `lVp`; zero without constraint.
+    penalty_eV, lvp_eV : float or None
+        `Lagrange penalty` and `lVp`; None where the log has none, as without constraint.
+    completed : bool
+        Whether ABINIT came to its own end, converged or not.
     moments : ndarray, shape (n,), or None
         Sphere moments, μB.
     forces : ndarray, shape (n, 3), or None
@@ -37,12 +39,13 @@ class AbinitOutput:
     converged: bool
     steps: int
     etotal_eV: float | None
-    penalty_eV: float
-    lvp_eV: float
+    penalty_eV: float | None
+    lvp_eV: float | None
     moments: np.ndarray | None
     forces: np.ndarray | None
     stress: np.ndarray | None
     error: str
+    completed: bool
 
     @property
     def energy_eV(self) -> float | None:
@@ -51,7 +54,7 @@ class AbinitOutput:
         ABINIT's etotal counts the constraining potential with the band energy. That etotal − lVp is the
         right one follows from thermodynamic integration of the magnetic forces (docs/dft.md).
         """
-        return None if self.etotal_eV is None else self.etotal_eV - self.lvp_eV
+        return None if self.etotal_eV is None else self.etotal_eV - (self.lvp_eV or 0.0)
 
 
 def parse_output(output: str, log: str) -> AbinitOutput:
@@ -70,18 +73,20 @@ def parse_output(output: str, log: str) -> AbinitOutput:
         converged="=>converged." in output and "Calculation completed" in output,
         steps=int(energies[-1][0]) if energies else 0,
         etotal_eV=float(energies[-1][1]) * Hartree if energies else None,
-        penalty_eV=_last(r"Lagrange penalty\s+", log) * Hartree,
-        lvp_eV=_last(r"lVp =\s+", log) * Hartree,
+        penalty_eV=_last(r"Lagrange penalty\s+", log),
+        lvp_eV=_last(r"lVp =\s+", log),
         moments=_moments(output),
         forces=_forces(output),
         stress=_stress(output),
         error=" ".join(error.group(1).split()) if error else "",
+        completed="Calculation completed" in output,
     )
 
 
-def _last(label: str, text: str) -> float:
+def _last(label: str, text: str) -> float | None:
+    """Return the last number behind a label, from hartree to eV."""
     found = re.findall(rf"{label}({_FLOAT})", text)
-    return float(found[-1].replace("D", "E")) if found else 0.0
+    return float(found[-1].replace("D", "E")) * Hartree if found else None
 
 
 def _moments(output: str) -> np.ndarray | None:

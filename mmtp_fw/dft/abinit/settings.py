@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmtp_fw.errors import EngineError, InputError
+from mmtp_fw.errors import EngineError
 
 # Where Debian's abinit-data and gpaw-data put them; MMTP_ABINIT_PSEUDOS (os.pathsep between) goes before.
 _DIRECTORIES = ("/usr/share/abinit/psp/Pseudodojo_paw_pbe_standard", "/usr/share/gpaw-setups")
@@ -77,7 +77,7 @@ class PawDataset:
         self.digest = hashlib.blake2b(self.text, digest_size=16).hexdigest()
         found = re.search(rb'<atom[^>]*symbol="\s*(\w+)\s*"[^>]*valence="\s*([\d.]+)', self.text)
         if found is None or found.group(1).decode() != species:
-            raise InputError(f"{path} is not a PAW dataset of {species} in XML")
+            raise EngineError(f"{path} is not a PAW dataset of {species} in XML", "a matter of this machine")
         self.valence = float(found.group(2))
 
     def install(self, directory: Path) -> str:

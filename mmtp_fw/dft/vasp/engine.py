@@ -272,7 +272,8 @@ class VaspEngine:
         smoothed = found.smoothed[:, 2]
         if run.constraint is not None and found.residual is not None:
             written = np.reshape(run.incar()["M_CONSTR"], (-1, 3))[:, 2]
-            smoothed = sharpened(smoothed, written, found.residual[:, 2], found.lambda_eV_per_muB2)
+            # λ as it was given: OSZICAR prints three digits of it.
+            smoothed = sharpened(smoothed, written, found.residual[:, 2], magnetic.lambda_eV_per_muB2)
         if corrections:
             message += f"; corrected: {'; '.join(map(str, corrections))}"
         moments = {FINAL: found.final[:, 2], UNSMOOTHED: found.unsmoothed[:, 2], SMOOTHED: smoothed}

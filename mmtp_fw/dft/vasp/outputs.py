@@ -102,9 +102,9 @@ def read_output(directory: Path, n: int, constrained: bool) -> VaspOutput:
         raise IncompleteOutputError(f"{directory / 'OSZICAR'} has no table MW_int/M_int of {n} ions")
     _same_run(directory, free, oszicar)
     message = "" if _CONVERGED.search(outcar) else f"not converged in {oszicar.steps} electronic steps"
-    numbers = [free, oszicar.penalty_eV, forces, final]
-    if not all(np.all(np.isfinite(value)) for value in numbers):
-        message = "energy, forces or moments are not finite"
+    numbers = [free, oszicar.penalty_eV, forces, final, stress, oszicar.unsmoothed, oszicar.smoothed]
+    if not all(np.all(np.isfinite(value)) for value in numbers if value is not None):
+        message = "energy, forces, stress or moments are not finite"
     return VaspOutput(
         converged=not message,
         free_energy_eV=free,

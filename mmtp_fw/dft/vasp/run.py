@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ import numpy as np
 from custodian.custodian import Job
 from pymatgen.io.vasp.inputs import Incar
 
+from mmtp_fw.dft.processes import end_with_parent
 from mmtp_fw.dft.vasp.inputs import write_incar
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
 from mmtp_fw.errors import EngineError
@@ -36,7 +35,6 @@ CHANGEABLE_INCAR = frozenset({"ALGO", "AMIX", "BMIX", "AMIX_MAG", "BMIX_MAG", "I
 
 # A moment that small has no sign to lose.
 _SIGNED_ABOVE_muB = 0.2
-_PR_SET_PDEATHSIG = 1
 
 
 class Symptom(StrEnum):
@@ -113,7 +111,7 @@ class VaspRun:
             try:
                 self.process = subprocess.Popen(
                     list(self.command), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=standard, stderr=errors,
-                    start_new_session=True, preexec_fn=_end_with_parent,
+                    start_new_session=True, preexec_fn=end_with_parent,
                 )  # fmt: skip
             except OSError as failure:
                 raise EngineError(f"VASP can't be started: {failure}", "see MMTP_VASP_COMMAND") from failure
@@ -273,12 +271,6 @@ def restart_tags(files: Sequence[str]) -> dict[str, int]:
     """Return ISTART and ICHARG for the restart files that are there."""
     wave, charge = "WAVECAR" in files, "CHGCAR" in files
     return {"ISTART": 1 if wave else 0, "ICHARG": 1 if charge else 0 if wave else 2}
-
-
-def _end_with_parent() -> None:
-    """Have Linux end VASP's launcher with us: a second VASP in the same directory would spoil both."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _text(path: Path) -> str:

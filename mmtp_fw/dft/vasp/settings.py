@@ -96,7 +96,8 @@ class VaspSettings(BaseModel):
         default=600.0, ge=0, description="VASP is told to stop so long before the job's end, where that is known"
     )
     stop_grace_s: float = Field(
-        default=1800.0, ge=0, description="VASP is ended when it has not stopped so long after it was told to"
+        # less than the margin above, and than the 900 s of the queue adapter's signal
+        default=480.0, ge=0, description="VASP is ended when it has not stopped so long after it was told to"
     )
     poll_s: float = Field(default=5.0, gt=0, description="Seconds between two looks at the running program")
     frozen_after_s: float = Field(

@@ -15,6 +15,7 @@ from mmtp_fw.dft.abinit import AbinitEngine, AbinitSettings
 from mmtp_fw.dft.abinit.inputs import input_text, k_grid
 from mmtp_fw.dft.abinit.outputs import parse_output
 from mmtp_fw.dft.abinit.settings import find_dataset
+from mmtp_fw.dft.engine import ScfRequest
 from mmtp_fw.errors import EngineError, InputError
 
 DATA = Path(__file__).parent / "data"
@@ -112,7 +113,7 @@ def test_datasets(dataset):
     assert found.valence == 16
     assert found.install(dataset) == "Fe.xml"
     (dataset / "Al.xml").write_text(DATASET)
-    with pytest.raises(InputError, match="not a PAW dataset of Al"):
+    with pytest.raises(EngineError, match="not a PAW dataset of Al"):  # another machine may have the right one
         find_dataset("Al", AbinitSettings())
     with pytest.raises(EngineError, match=r"Fe\.other"):
         find_dataset("Fe", AbinitSettings(pseudos={"Fe": "Fe.other"}))
@@ -133,6 +134,24 @@ def test_bad_settings_species_targets_and_program_are_refused(dataset):
         engine.check(iron)
     with pytest.raises(EngineError, match="no PAW dataset for Ac"):
         engine.check(Atoms("Ac"))
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo out of memory; kill -9 $$", "did not come to its end.*out of memory"),
+        (f"cp '{DATA}/fe2.abo' run.abo; echo nothing of use", "neither lVp nor penalty"),
+    ],
+)
+def test_what_says_nothing_about_the_configuration_is_no_verdict(dataset, script, words):
+    program = dataset / "fake-abinit"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    iron = bulk("Fe")
+    iron.set_initial_magnetic_moments([2.2])
+    asked = ScfRequest(iron, "ramp", np.array([2.2]), dataset / "01_ramp", 1.0, np.array([2.0]))
+    with pytest.raises(EngineError, match=words):
+        AbinitEngine(command=str(program)).scf(asked)
 
 
 def test_how_it_is_started_does_not_change_the_label():
