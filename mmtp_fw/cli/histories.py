@@ -61,7 +61,7 @@ def configuration(history: History) -> Iterator[Any]:
                     stage.get("penalty_eV"),
                     stage.get("scf_steps"),
                     stage.get("wall_seconds"),
-                    stage.get("host"),
+                    f"{stage.get('host')}, for another label" if stage.get("reused_from") else stage.get("host"),
                     stage.get("message"),
                 )
                 for stage in calculation["stages"]

@@ -74,6 +74,11 @@ def add_configuration(
     return key
 
 
+NOT_OF_THE_CONFIGURATION = {"$or": [{"status": "failed"}, {"status": "rejected", "rule": "input"}]}
+"""Finished calculations that are tried again when they are asked for again: the engine failed, or refused the target
+under a limit that is no part of the settings."""
+
+
 def begin_calculation(
     database: Database,
     key: str,
@@ -82,7 +87,10 @@ def begin_calculation(
     engine_settings: Mapping[str, Any],
     owner: str,
 ) -> None:
-    """Note that `owner` works on a calculation; what is there of it stays."""
+    """Note that `owner` works on a calculation; what is there of it stays.
+
+    A verdict that was about a machine or a limit, not about the configuration, is taken back.
+    """
     document = CalculationDocument(
         _id=key, configuration=configuration, engine=engine, engine_settings=dict(engine_settings)
     ).to_mongo()
@@ -90,6 +98,29 @@ def begin_calculation(
     database.calculations.update_one(
         {"_id": key}, {"$setOnInsert": document, "$addToSet": {"owners": owner}}, upsert=True
     )
+    open_again = {"status": "running", "reason": None, "rule": None, "finished": None}
+    database.calculations.update_one({"_id": key, **NOT_OF_THE_CONFIGURATION}, {"$set": open_again})
+
+
+def agreed_datasets(database: Database, settings: str, datasets: Mapping[str, str]) -> dict[str, str]:
+    """Return the dataset of every species that labels of some engine settings are made with.
+
+    Parameters
+    ----------
+    database : Database
+    settings : str
+        Hash of the engine's settings.
+    datasets : mapping of str to str
+        Digest by species, as the asking machine has them: the first to ask decides for all.
+    """
+    missing = {species: {"$ifNull": [f"$species.{species}", digest]} for species, digest in datasets.items()}
+    document = database.db.meta.find_one_and_update(
+        {"_id": f"datasets/{settings}"},
+        [{"$set": {"species": missing}}],
+        upsert=True,
+        return_document=ReturnDocument.AFTER,
+    )
+    return {species: document["species"][species] for species in datasets}
 
 
 def save_stage(database: Database, key: str, stage: Mapping[str, Any]) -> None:

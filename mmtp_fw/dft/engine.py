@@ -143,6 +143,14 @@ class Engine(Protocol):
         """Raise `InputError` if this engine can't compute `atoms` with its targets (initial moments)."""
         ...
 
+    def datasets(self, atoms: Atoms) -> dict[str, str]:
+        """Return a digest of every species' pseudopotential or PAW dataset on this machine; empty if there are none.
+
+        Settings name datasets; two machines may have different files of one name, and labels from both don't fit
+        together.
+        """
+        ...
+
     def scf(self, request: ScfRequest) -> ScfResult:
         """Carry out one calculation; no convergence is a result, a missing program an `EngineError`."""
         ...

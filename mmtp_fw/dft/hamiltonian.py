@@ -116,6 +116,10 @@ class HamiltonianEngine:
                     f"{symbol} carries at most {limit} μB",
                 )
 
+    def datasets(self, atoms: Atoms) -> dict[str, str]:
+        """Return nothing: a Hamiltonian has no datasets."""
+        return {}
+
     def scf(self, request: ScfRequest) -> ScfResult:
         """Minimise E, or E + λ Σ (m^sWS − m^constr)², downhill from the restarted moments."""
         atoms = request.atoms

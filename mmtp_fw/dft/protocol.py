@@ -31,6 +31,7 @@ def run_protocol(
     finished: Sequence[Stage] = (),
     on_stage: Callable[[Stage], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    others: Sequence[Stage] = (),
 ) -> Outcome:
     """Label one configuration by soft-constrained calculations.
 
@@ -48,6 +49,9 @@ def run_protocol(
         Called with every new stage the moment it ends.
     should_stop : callable, optional
         Asked before every calculation (and handed to the engine); True ends the run as interrupted.
+    others : sequence of Stage
+        Stages that were computed for the same configuration with the same engine under other settings of the protocol,
+        each with its `reused_from`. One that answers the very same request is taken over, from the same datasets only.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def run_protocol(
     """
     check_request(engine, atoms)
     settings = settings or ProtocolSettings()
-    recorder = Recorder(engine, atoms, settings, Path(directory), finished, on_stage, should_stop)
+    recorder = Recorder(engine, atoms, settings, Path(directory), finished, on_stage, should_stop, others)
     try:
         return _Protocol(recorder).run()
     except StoppedError as stop:
@@ -160,12 +164,11 @@ class _Protocol:
         fitted = slope_by_species(self.symbols, spheres, smoothed)
         slopes = per_atom(self.symbols, fitted)
         self.radii = dict(self.last.radii_A or {})
-        self.recorder.decision(
-            StageName.MAP,
-            constraint=slopes * self.target,
-            slope=fitted,
-            message="m^constr = slope · m^target, slope of m^sWS against m^WS by species",
-        )
+        message = "m^constr = slope · m^target, slope of m^sWS against m^WS by species"
+        if self.recorder.engine.adjustable_radii and not self._radii_match(self.last):
+            off = ", ".join(f"{z} {100 * (ratio - 1):+.1f} %" for z, ratio in self._sphere_ratios(self.last).items())
+            message += f"; the spheres' moments still differ from the final ones: {off}"
+        self.recorder.decision(StageName.MAP, constraint=slopes * self.target, slope=fitted, message=message)
         return slopes
 
     # -- ramp ------------------------------------------------------------------------------------------

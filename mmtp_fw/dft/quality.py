@@ -12,6 +12,8 @@ from mmtp_fw.dft.stages import Extrapolation, Grade, Stage
 
 # A trapezoid over a longer way than this (μB on one atom) says nothing about the label.
 _LONGEST_STEP = 0.4
+# A line in 1/λ through strengths nearer than this ratio says nothing about its end.
+_SMALLEST_LEVER = 1.2
 
 
 def constrained_stages(stages: Sequence[Stage]) -> list[Stage]:
@@ -88,9 +90,9 @@ def extrapolate(stages: Sequence[Stage], label: Stage) -> Extrapolation:
         families.setdefault(tuple(stage.constrained or ()), {})[stage.lambda_eV_per_muB2 or 0.0] = stage
     own = families.get(tuple(label.constrained or ()), {})
     family = own if len(own) > 1 else max(families.values(), key=len, default={})
-    if len(family) > 1:
+    if len(family) > 1 and max(family) >= _SMALLEST_LEVER * min(family):
         return _against_inverse_lambda([family[strength] for strength in sorted(family)])
-    return _taylor(label)
+    return _taylor(label, _stiffness(stages, label))
 
 
 def grade(inside: bool, confirmed: bool) -> Grade:
@@ -125,13 +127,25 @@ def _against_inverse_lambda(stages: Sequence[Stage]) -> Extrapolation:
     )
 
 
-def _taylor(label: Stage) -> Extrapolation:
+def _stiffness(stages: Sequence[Stage], label: Stage) -> np.ndarray:
+    """Return ∂²E/∂m² of every atom (eV/μB²) from the label and the constrained calculation before it, shape (n,)."""
+    typical = np.ones(len(label.target))  # of Fe in its moment's valley
+    before = [s for s in constrained_stages(stages) if s.index < label.index and s.radii_A == label.radii_A]
+    if not before:
+        return typical
+    moved = label.final_moments() - before[-1].final_moments()
+    measurable = np.abs(moved) > 0.01
+    measured = typical.copy()
+    measured[measurable] = np.abs((_forces(label) - _forces(before[-1]))[measurable] / moved[measurable])
+    return np.clip(measured, 0.1, 10.0)
+
+
+def _taylor(label: Stage, stiffness: np.ndarray) -> Extrapolation:
     """Continue the energy of one calculation to its target along the magnetic forces."""
     target = np.array(label.target)
     way = target - label.final_moments()
     force = np.array(label.magnetic_forces)
-    # The next order, ½ κ way² with a stiffness κ of 1 eV/μB², typical of Fe in its moment's valley.
-    uncertainty = 0.5 * float(way @ way)
+    uncertainty = 0.5 * float(way @ (stiffness * way))  # the next order
     return Extrapolation(
         method="taylor",
         energy_eV=_energy(label) - float(force @ way),

@@ -15,7 +15,7 @@ from ase import Atoms
 from mmtp_fw.dft.engine import SMOOTHED, Engine, ScfRequest, ScfResult, settings_hash
 from mmtp_fw.dft.moments import deviations, magnetic_forces, per_atom, slope_by_species
 from mmtp_fw.dft.settings import ProtocolSettings
-from mmtp_fw.dft.stages import Label, Outcome, OutcomeStatus, Rule, Stage, StageName
+from mmtp_fw.dft.stages import DECISIONS, Label, Outcome, OutcomeStatus, Rule, Stage, StageName
 
 
 class StoppedError(Exception):
@@ -27,7 +27,7 @@ class Recorder:
 
     Parameters
     ----------
-    engine, atoms, settings, directory, finished, on_stage, should_stop
+    engine, atoms, settings, directory, finished, on_stage, should_stop, others
         As for `run_protocol`.
 
     Attributes
@@ -47,6 +47,7 @@ class Recorder:
         finished: Sequence[Stage] = (),
         on_stage: Callable[[Stage], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        others: Sequence[Stage] = (),
     ) -> None:
         self.engine = engine
         self.atoms = atoms
@@ -55,6 +56,10 @@ class Recorder:
         self.target = np.array(atoms.get_initial_magnetic_moments(), dtype=float)
         self.stages: list[Stage] = []
         self._finished = {stage.key: stage for stage in finished}
+        self._datasets = engine.datasets(atoms)
+        self._others = {
+            stage.key: stage for stage in others if stage.name not in DECISIONS and stage.datasets == self._datasets
+        }
         self._on_stage = on_stage or (lambda stage: None)
         self._should_stop = should_stop or (lambda: False)
         self._symbols = list(atoms.symbols)
@@ -105,6 +110,8 @@ class Recorder:
         key = settings_hash({"identity": self._identity}, asked)
         if key in self._finished:
             return self._keep(self._finished[key], new=False)
+        if key in self._others:
+            return self._keep(self._others[key])
         if self._should_stop():
             raise StoppedError(f"asked to stop before stage {len(self.stages)} ({name.value})")
         request = ScfRequest(
@@ -229,6 +236,7 @@ class Recorder:
             ended=datetime.now(UTC),
             radii_A=result.radii_A,
             slope=slope,
+            datasets=self._datasets,
             restart=result.restart,
             message=result.message,
         )

@@ -23,6 +23,10 @@ class StageName(StrEnum):
     ACCEPT = "accept"
 
 
+DECISIONS = (StageName.MAP, StageName.ACCEPT)
+"""Stages without a calculation."""
+
+
 class OutcomeStatus(StrEnum):
     """How the protocol ended for one configuration."""
 
@@ -96,7 +100,13 @@ class Stage(BaseModel):
     slope: dict[str, float] | None = Field(
         default=None, description="d m^sWS / d m^final by species, as measured in this stage"
     )
+    datasets: dict[str, str] = Field(
+        default_factory=dict, description="Digest of every species' pseudopotential or PAW dataset that was used"
+    )
     restart: dict[str, Any] = Field(default_factory=dict)
+    reused_from: str | None = Field(
+        default=None, description="The calculation that computed it, where another one than this did"
+    )
     message: str = ""
 
     def final_moments(self) -> np.ndarray:
@@ -196,5 +206,5 @@ class Outcome(BaseModel):
 
     @property
     def scf_runs(self) -> int:
-        """Number of self-consistent calculations in `stages`, failed ones included."""
-        return sum(stage.name not in (StageName.MAP, StageName.ACCEPT) for stage in self.stages)
+        """Number of self-consistent calculations made for it, failed ones included, those of others not."""
+        return sum(stage.name not in DECISIONS and stage.reused_from is None for stage in self.stages)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ase import Atoms
 from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import Claim, Database, atoms_codec, store
@@ -41,9 +42,10 @@ class LabelWork:
         configuration = str(context.action.params["configuration"])
         engine = get_engine(dft.engine, **dft.settings)
         key = calculation_key(configuration, engine, dft.protocol)
-        # Another campaign may want the same label: the calculation has a claim of its own.
+        # Another campaign may want the same label, or one by another protocol, of which the first stages are the same.
         lease = context.campaign.workers.lease_seconds
-        claim = Claim.take(context.database, f"calculation/{key}", owner_name(), lease)
+        shared = f"calculation/{configuration}/{settings_hash(engine.settings_document())}"
+        claim = Claim.take(context.database, shared, owner_name(), lease)
         if claim is None:
             raise ClaimedElsewhereError(key)
         with claim:
@@ -53,11 +55,12 @@ class LabelWork:
         self, context: Context, configuration: str, key: str, engine: Engine, should_stop: Callable[[], bool]
     ) -> _Labelled | None:
         known = context.database.calculations.find_one({"_id": key})
-        if known is not None and known["status"] in ("accepted", "rejected", "failed"):
+        if known is not None and (known["status"] == "accepted" or _is_verdict(known)):
             return _Labelled(key, None, _result(key, known["status"], known["reason"], 0))
         atoms = _configuration(context.database, configuration)
         try:
             check_request(engine, atoms)
+            _check_datasets(context.database, engine, atoms)
         except InputError as error:  # a structure that this engine refuses is a verdict, not a crash
             store.begin_calculation(
                 context.database, key, configuration, engine.name, engine.settings_document(), owner_name()
@@ -78,6 +81,7 @@ class LabelWork:
             finished=stages,
             on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
             should_stop=should_stop,
+            others=_stages_of_others(context.database, key, configuration, engine),
         )
         if outcome.status == OutcomeStatus.INTERRUPTED:
             return INTERRUPTED
@@ -98,6 +102,39 @@ class LabelWork:
                 session=session,
             )
         return payload.result
+
+
+def _is_verdict(calculation: Mapping[str, Any]) -> bool:
+    """Return whether a calculation was rejected for what the configuration is."""
+    return calculation["status"] == "rejected" and calculation["rule"] != "input"
+
+
+def _check_datasets(database: Database, engine: Engine, atoms: Atoms) -> None:
+    """Refuse to label with datasets that differ from those of the labels that are there."""
+    here = engine.datasets(atoms)
+    if not here:
+        return
+    agreed = store.agreed_datasets(database, settings_hash(engine.settings_document()), here)
+    for species, digest in here.items():
+        if digest != agreed[species]:
+            raise EngineError(
+                f"the dataset of {species} on this machine ({digest[:12]}…) is not that of the other labels of these "
+                f"settings ({agreed[species][:12]}…)",
+                "give this worker the same file; to begin anew with another one, name it in dft.settings",
+            )
+
+
+def _stages_of_others(database: Database, key: str, configuration: str, engine: Engine) -> list[Stage]:
+    """Return what was computed for the same configuration and engine settings under other protocols."""
+    wanted = settings_hash(engine.settings_document())
+    others = {"configuration": configuration, "_id": {"$ne": key}, "engine": engine.name}
+    found = database.calculations.find(others, {"engine_settings": 1, "stages": 1})
+    return [
+        Stage.model_validate(stage | {"reused_from": stage.get("reused_from") or other["_id"]})
+        for other in found
+        if settings_hash(other["engine_settings"]) == wanted
+        for stage in other["stages"]
+    ]
 
 
 def _last_attempt(context: Context) -> bool:

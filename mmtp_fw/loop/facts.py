@@ -194,6 +194,11 @@ class Facts:
 
 
 def seed_of(campaign: Campaign, key: str) -> int:
-    """Return the seed of an action, in [0, 2³¹): the same for the same campaign seed and key."""
-    digest = hashlib.blake2b(f"{campaign.seed}/{key}".encode(), digest_size=8).digest()
+    """Return the seed of an action, in [0, 2³¹): the same for the same campaign seed and key.
+
+    The campaign's name is no part of it: a second campaign on the same system, with another potential say, begins with
+    the same configurations, and finds their labels there.
+    """
+    bare = key.removeprefix(f"{campaign.name}/")
+    digest = hashlib.blake2b(f"{campaign.seed}/{bare}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % 2**31

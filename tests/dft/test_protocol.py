@@ -150,6 +150,39 @@ def test_restart_from_any_stage_computes_nothing_twice(engine):
         assert [s.key for s in again.stages] == [s.key for s in whole.stages]
 
 
+class WithDataset(HamiltonianEngine):
+    """An engine with a dataset, that counts its calculations."""
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__()
+        self.dataset, self.calls = dataset, 0
+
+    def datasets(self, atoms: Atoms) -> dict[str, str]:
+        return dict.fromkeys(sorted(set(atoms.symbols)), self.dataset)
+
+    def scf(self, request: ScfRequest) -> ScfResult:
+        self.calls += 1
+        return super().scf(request)
+
+
+def test_stages_of_another_protocol_are_taken_over():
+    atoms, other = request(4, scale=0.6), ProtocolSettings(adaptive=False, radii_runs=1)
+    first = run_protocol(WithDataset("a"), atoms, ProtocolSettings(refine_runs=0))
+    there = [s.model_copy(update={"reused_from": "first"}) for s in first.stages]
+    fresh, sharing, foreign = WithDataset("a"), WithDataset("a"), WithDataset("b")
+    alone = run_protocol(fresh, atoms, other)
+    kept: list[Stage] = []
+    shared = run_protocol(sharing, atoms, other, on_stage=kept.append, others=there)
+    assert kept == shared.stages, "stages of others are kept with the rest"
+    taken = [s for s in shared.stages if s.reused_from]
+    assert [s.name for s in taken] == [StageName.EQUILIBRIUM, StageName.RADII]
+    assert sharing.calls == shared.scf_runs == fresh.calls - len(taken)
+    assert shared.label.energy_eV == alone.label.energy_eV and shared.label.moments == alone.label.moments
+    assert [set(s.datasets.values()) for s in shared.stages if s.name == StageName.RAMP] == [{"a"}] * 3
+    run_protocol(foreign, atoms, other, others=there)
+    assert foreign.calls == fresh.calls, "labels from different datasets don't fit together"
+
+
 def test_stop_keeps_the_stages_and_goes_on_later(engine):
     atoms = request(5, scale=0.6)
     kept: list[Stage] = []

@@ -1,4 +1,4 @@
-"""A node that fails in the middle of a label costs an attempt, not the label."""
+"""Labels in the database: what was computed is used again, what failed is tried again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from small_campaign import small
 
 from mmtp_fw.dft.hamiltonian import HamiltonianEngine
-from mmtp_fw.errors import EngineError
+from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks import base, tasks
 from mmtp_fw.workflows.submit import submit_campaign
 
@@ -55,3 +55,90 @@ def test_an_engine_that_always_breaks_ends_as_failed(database, tmp_path, monkeyp
     result = database.actions.find_one({"_id": label})["result"]
     assert result["outcome"] == "failed" and "no node" in result["reason"]
     assert database.calculations.find_one({"_id": result["calculation"]})["status"] == "failed"
+
+
+@pytest.fixture
+def campaign(database, tmp_path, monkeypatch):
+    """Submit a small campaign under a name, make its configurations, and return the key of its first label."""
+    monkeypatch.chdir(tmp_path)
+
+    def submit(name, **dft):
+        submit_campaign(database, small(name, dft=dft) if dft else small(name))
+        base.run_action(database, f"{name}/000/pretrain", tasks.PretrainTask.work)
+        return database.actions.find_one({"kind": "label", "campaign": name}, sort=[("_id", 1)])["_id"]
+
+    return submit
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Record the stages that are computed."""
+    real, made = HamiltonianEngine.scf, []
+
+    def counted(self, request):
+        made.append(request.stage)
+        return real(self, request)
+
+    monkeypatch.setattr(HamiltonianEngine, "scf", counted)
+    return made
+
+
+def labelled(database, key):
+    """Carry a label out; return its result and its calculation."""
+    assert base.run_action(database, key, tasks.LabelTask.work) == "done"
+    result = database.actions.find_one({"_id": key})["result"]
+    return result, database.calculations.find_one({"_id": result["calculation"]})
+
+
+def test_another_protocol_takes_over_the_stages_that_are_the_same(database, campaign, calls):
+    first, made = labelled(database, campaign("one"))
+    computed = len(calls)
+    other, calculation = labelled(database, campaign("two", protocol={"refine_limit_mae_muB": 0.02}))
+    assert made["configuration"] == calculation["configuration"] and made["_id"] != calculation["_id"]
+    assert len(calls) == computed, "every stage of the second is one of the first"
+    assert other["outcome"] == "accepted" and other["scf_runs"] == 0 and first["scf_runs"] == computed
+    assert {stage["reused_from"] for stage in calculation["stages"]} == {made["_id"], None}, "decisions are its own"
+    _, third = labelled(database, campaign("three", protocol={"refine_limit_mae_muB": 0.03}))
+    assert {stage["reused_from"] for stage in third["stages"]} == {made["_id"], None}, "who computed it is named"
+
+
+def test_a_failed_label_is_tried_again_when_it_is_asked_for_again(database, campaign, monkeypatch):
+    def broken(self, request):
+        raise EngineError("no node ever comes back")
+
+    key = campaign("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(HamiltonianEngine, "scf", broken)
+        for _ in range(small().budget.max_attempts - 1):
+            with pytest.raises(EngineError):
+                base.run_action(database, key, tasks.LabelTask.work)
+        result, calculation = labelled(database, key)
+    assert result["outcome"] == calculation["status"] == "failed"
+    result, calculation = labelled(database, campaign("two"))
+    assert result["outcome"] == calculation["status"] == "accepted"
+    assert calculation["rule"] == "criteria_met" and calculation["label"]
+
+
+def test_a_target_that_was_refused_is_computed_once_it_is_not(database, campaign, monkeypatch):
+    def refuse(self, atoms):
+        raise InputError("such a target is impossible")
+
+    key = campaign("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(HamiltonianEngine, "check", refuse)
+        result, _ = labelled(database, key)
+    assert result["outcome"] == "rejected" and "impossible" in result["reason"]
+    result, calculation = labelled(database, campaign("two"))
+    assert result["outcome"] == calculation["status"] == "accepted"
+
+
+def test_labels_with_other_datasets_are_given_back(database, campaign, monkeypatch):
+    monkeypatch.setattr(base, "NOT_HERE_SECONDS", 0.0)
+    monkeypatch.setattr(HamiltonianEngine, "datasets", lambda self, atoms: {"Fe": "0123456789abcdef"})
+    _, calculation = labelled(database, campaign("one"))
+    assert calculation["stages"][0]["datasets"] == {"Fe": "0123456789abcdef"}
+    key = campaign("two", protocol={"adaptive": False})
+    monkeypatch.setattr(HamiltonianEngine, "datasets", lambda self, atoms: {"Fe": "fedcba9876543210"})
+    assert base.run_action(database, key, tasks.LabelTask.work) == "not here"
+    reason = database.actions.find_one({"_id": key})["not_here"]["reason"]
+    assert "dataset of Fe" in reason and "fedcba987654…" in reason and "0123456789ab…" in reason

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,15 @@ from mmtp_fw.dft.abinit.outputs import AbinitOutput, parse_output
 from mmtp_fw.dft.abinit.settings import AbinitSettings, PawDataset, find_dataset
 from mmtp_fw.dft.checks import check_structure
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, RUNNING, CalculationFolder, filled
 from mmtp_fw.dft.processes import end_with_parent
+from mmtp_fw.dft.walltime import stop_test
 from mmtp_fw.errors import EngineError, InputError
 
 _POLL_SECONDS = 0.2
+# Endings of the files that ABINIT restarts from, and the file that asks it to end (chkexit 1).
+_RESTART_FILES = {"density": "o_DEN", "wavefunction": "o_WFK"}
+_EXIT = "abinit.exit"
 
 
 class AbinitEngine:
@@ -41,7 +46,8 @@ class AbinitEngine:
     ABINIT has one definition of the moment, the integral over atomic spheres of the PAW radius, and
     penalises just that; the radii and map stages therefore have nothing to do. The penalty is
     λ Σ (m − m^constr)², as the protocol's. Each run leaves its input, output, log, density and
-    wavefunction in the request's directory; a later one restarts from these where they still exist.
+    wavefunction in the request's directory, or in a folder of `work_directory` that belongs to the structure
+    and its targets, where a later launch finds them; a later run restarts from these where they still exist.
     """
 
     name = "abinit"
@@ -58,8 +64,8 @@ class AbinitEngine:
         self._datasets: dict[str, PawDataset] = {}
 
     def settings_document(self) -> dict[str, Any]:
-        """Return what defines a label. The datasets enter by name; their content is checked by `check`."""
-        return {"engine": self.name, "pseudos": self.settings.pseudos, **self.settings.document()}
+        """Return what defines a label. Datasets enter by name; `datasets` tells what is in them."""
+        return {"engine": self.name, **self.settings.document()}
 
     def check(self, atoms: Atoms) -> None:
         """Refuse species without dataset and impossible targets; a missing program is an `EngineError`."""
@@ -74,39 +80,48 @@ class AbinitEngine:
             )
         self._command()
 
+    def datasets(self, atoms: Atoms) -> dict[str, str]:
+        """Return the digest of every species' PAW dataset, as this machine has it."""
+        return {symbol: self._dataset(symbol).digest for symbol in sorted(set(atoms.symbols))}
+
     def scf(self, request: ScfRequest) -> ScfResult:
-        """Run ABINIT once, and read what it found."""
-        directory = request.directory
+        """Run ABINIT once, or on from where it was stopped, and read what it found."""
+        details = {"datasets": self.datasets(request.atoms)}
+        folder = CalculationFolder(request, self.settings_document(), details, self.settings.work_directory)
+        directory = folder.path
         directory.mkdir(parents=True, exist_ok=True)
-        self._clear(directory)
-        constrained = request.constraint is not None
-        moments = request.constraint if request.constraint is not None else request.start_moments
-        species = sorted(set(request.atoms.symbols))
-        valence = {symbol: self._dataset(symbol).valence for symbol in species}
-        for symbol in species:
-            self._dataset(symbol).install(directory)
-        text = input_text(
-            request.atoms,
-            self.settings,
-            valence,
-            np.asarray(moments, dtype=float),
-            request.lambda_eV_per_muB2 if constrained else None,
-            _existing(request, "density"),
-            _existing(request, "wavefunction"),
-        )
-        (directory / "run.abi").write_text(text)
-        finished = self._run(directory, request.should_stop)
-        output = parse_output(_read(directory / "run.abo"), _read(directory / "log"))
-        if finished and not output.completed:
+        should_stop = stop_test(request.should_stop, self.settings.wall_time_margin_s)
+        state = folder.note().get("state")
+        if state == FINISHED and _read(directory).completed:
+            # The process that computed this ended before it could hand the result on.
+            return self._result(request, _read(directory), finished=True)
+        if should_stop():
+            return self._result(request, parse_output("", ""), finished=False)
+        before = folder.before(request)
+        restart = self._prepare(directory, before, goes_on=state == INTERRUPTED)
+        self._write(request, directory, restart)
+        folder.write_note(RUNNING)
+        stopped = self._run(directory, should_stop)
+        output = _read(directory)
+        if stopped and not (output.completed and output.converged):
+            # After a request that was heeded, density and wavefunction are there to go on from.
+            folder.write_note(INTERRUPTED if output.completed else RUNNING)
+            return self._result(request, output, finished=False)
+        if not output.completed:
             # Killed, out of memory, a full disk …: nothing is known about the configuration.
             why = output.error or _last_words(directory)
             raise EngineError(f"ABINIT did not come to its end in {directory}: {why}")
-        if finished and constrained and (output.lvp_eV is None or output.penalty_eV is None):
+        if request.constraint is not None and (output.lvp_eV is None or output.penalty_eV is None):
             raise EngineError(
                 f"{directory / 'log'} tells neither lVp nor penalty: the energy without it is unknown",
                 "a version of ABINIT other than 9?",
             )
-        return self._result(request, output, finished)
+        result = self._result(request, output, finished=True)
+        folder.write_note(FINISHED)
+        if result.converged and before is not None and not self.settings.keep_restart_files:
+            for name in _RESTART_FILES.values():
+                (before / f"run{name}").unlink(missing_ok=True)
+        return result
 
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled without constraint, started from its initial moments.
@@ -153,11 +168,53 @@ class AbinitEngine:
         processes = str(self.settings.mpi_processes)
         return [launcher, "-n", processes, "--oversubscribe", program, "run.abi"]
 
-    def _run(self, directory: Path, should_stop: Callable[[], bool] | None) -> bool:
-        """Start ABINIT and wait; return False where it was stopped on request."""
+    def _prepare(self, directory: Path, before: Path | None, goes_on: bool) -> dict[str, str]:
+        """Clear what an earlier try left, but what it goes on from; return the files to restart from, by kind.
+
+        ABINIT gives its output another name where one is there already.
+        """
+        for name in _RESTART_FILES.values():
+            if goes_on and filled(directory / f"run{name}"):
+                (directory / f"run{name}").replace(directory / f"resume{name}")
+            elif not goes_on:
+                (directory / f"resume{name}").unlink(missing_ok=True)
+        for old in (*directory.glob("run*"), *directory.glob("__ABI_MPIABORTFILE__"), directory / _EXIT):
+            old.unlink(missing_ok=True)
+        found = {}
+        for kind, name in _RESTART_FILES.items():
+            if filled(directory / f"resume{name}"):
+                found[kind] = f"resume{name}"
+            elif before is not None and filled(before / f"run{name}"):
+                found[kind] = f"../{before.name}/run{name}"
+        return found
+
+    def _write(self, request: ScfRequest, directory: Path, restart: Mapping[str, str]) -> None:
+        constrained = request.constraint is not None
+        moments = request.constraint if request.constraint is not None else request.start_moments
+        datasets = {symbol: self._dataset(symbol) for symbol in sorted(set(request.atoms.symbols))}
+        for dataset in datasets.values():
+            dataset.install(directory)
+        text = input_text(
+            request.atoms,
+            self.settings,
+            {symbol: dataset.valence for symbol, dataset in datasets.items()},
+            np.asarray(moments, dtype=float),
+            request.lambda_eV_per_muB2 if constrained else None,
+            restart.get("density"),
+            restart.get("wavefunction"),
+        )
+        (directory / "run.abi").write_text(text)
+
+    def _run(self, directory: Path, should_stop: Callable[[], bool]) -> bool:
+        """Start ABINIT and wait; return whether it was told to stop.
+
+        It is asked to end after its electronic step where a later launch can find what it then writes.
+        """
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if os.geteuid() == 0:
             environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        patience = self.settings.stop_grace_s if self.settings.work_directory is not None else 0.0
+        told: float | None = None
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
                 self._command(), cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT,
@@ -165,8 +222,11 @@ class AbinitEngine:
             )
             try:
                 while process.poll() is None:
-                    if should_stop is not None and should_stop():
-                        return False
+                    if told is None and should_stop():
+                        told = time.monotonic()
+                        (directory / _EXIT).touch()
+                    if told is not None and time.monotonic() - told >= patience:
+                        break
                     time.sleep(_POLL_SECONDS)
             finally:
                 # Whatever happens here, no process of ours may go on computing.
@@ -177,12 +237,7 @@ class AbinitEngine:
                     except subprocess.TimeoutExpired:
                         os.killpg(process.pid, signal.SIGKILL)
                         process.wait()
-        return True
-
-    def _clear(self, directory: Path) -> None:
-        """Remove what an earlier try left: ABINIT renames its output where one is there already."""
-        for old in (*directory.glob("run*"), *directory.glob("__ABI_MPIABORTFILE__")):
-            old.unlink()
+        return told is not None
 
     def _result(self, request: ScfRequest, output: AbinitOutput, finished: bool) -> ScfResult:
         n = len(request.atoms)
@@ -190,10 +245,7 @@ class AbinitEngine:
         complete = moments is not None and output.forces is not None and output.stress is not None
         converged = finished and output.converged and complete
         energy = output.energy_eV
-        restart = {}
-        if converged:
-            folder = request.directory.name
-            restart = {"density": f"{folder}/runo_DEN", "wavefunction": f"{folder}/runo_WFK"}
+        restart = {"folder": request.directory.name} if converged else {}
         state = "converged" if converged else output.error or f"not converged in {output.steps} steps"
         return ScfResult(
             converged=converged,
@@ -211,18 +263,14 @@ class AbinitEngine:
         )
 
 
-def _existing(request: ScfRequest, kind: str) -> str | None:
-    """Return the path of a restart file relative to the calculation's directory, where it still exists."""
-    name = request.restart.get(kind)
-    if not name or not (request.directory.parent / name).is_file():
-        return None
-    return f"../{name}"
-
-
 def _last_words(directory: Path) -> str:
-    lines = [line.strip() for line in _read(directory / "log").splitlines() if line.strip()]
+    lines = [line.strip() for line in _text(directory / "log").splitlines() if line.strip()]
     return f"its last words: {lines[-1][:200]}" if lines else "it said nothing"
 
 
-def _read(path: Path) -> str:
+def _read(directory: Path) -> AbinitOutput:
+    return parse_output(_text(directory / "run.abo"), _text(directory / "log"))
+
+
+def _text(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""

@@ -69,6 +69,7 @@ def input_text(
         f"diemix {settings.diemix}\ndiemixmag {settings.diemixmag}",
         "optforces 1\noptstress 1",
         "prteig 0\nprtebands 0",
+        "chkexit 1",  # a file abinit.exit ends it after its electronic step, with density and wavefunction written
         f"spinat\n{_rows([[0.0, 0.0, float(m)] for m in moments])}",
         'pp_dirpath "."',
         f'pseudos "{", ".join(f"{s}.xml" for s in species)}"',

@@ -16,6 +16,12 @@ from mmtp_fw.errors import EngineError
 # Where Debian's abinit-data and gpaw-data put them; MMTP_ABINIT_PSEUDOS (os.pathsep between) goes before.
 _DIRECTORIES = ("/usr/share/abinit/psp/Pseudodojo_paw_pbe_standard", "/usr/share/gpaw-setups")
 
+# What changes neither the answer nor whether it is found.
+_NOT_OF_A_LABEL = {
+    "command", "mpi_command", "mpi_processes", "work_directory", "wall_time_margin_s", "stop_grace_s",
+    "keep_restart_files", "max_moment_muB",
+}  # fmt: skip
+
 
 class AbinitSettings(BaseModel):
     """What defines an ABINIT calculation, and how it is started.
@@ -44,12 +50,24 @@ class AbinitSettings(BaseModel):
     command: str = Field(default="abinit", description="The program")
     mpi_command: str = Field(default="mpirun.openmpi", description="Starts more than one process")
     mpi_processes: int = Field(default=1, ge=1, description="Processes of one calculation")
+    work_directory: str | None = Field(
+        default=None,
+        description="Where ABINIT runs ($VARIABLES allowed), a folder per label, found again by a later launch; "
+        "the launch's own folder when not given",
+    )
+    wall_time_margin_s: float = Field(
+        default=600.0, ge=0, description="ABINIT is told to stop so long before the job's end, where that is known"
+    )
+    stop_grace_s: float = Field(
+        default=480.0, ge=0, description="It is ended when it has not stopped so long after it was told to"
+    )
+    keep_restart_files: bool = Field(
+        default=False, description="Keep density and wavefunction of every stage, not of the last converged one only"
+    )
 
     def document(self) -> dict[str, Any]:
-        """Return what defines a label: everything but how the program is started."""
-        return self.model_dump(
-            mode="json", exclude={"command", "mpi_command", "mpi_processes", "pseudos", "max_moment_muB"}
-        )
+        """Return what defines a label: everything but how, where and how long the program runs."""
+        return self.model_dump(mode="json", exclude=_NOT_OF_A_LABEL)
 
 
 class PawDataset:

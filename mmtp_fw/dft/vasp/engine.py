@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import shutil
 import tempfile
 import warnings
@@ -19,7 +17,8 @@ from custodian.custodian import Custodian, CustodianError
 from pydantic import ValidationError
 
 from mmtp_fw.dft.checks import check_structure
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult, settings_hash
+from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, RUNNING, CalculationFolder, filled
 from mmtp_fw.dft.vasp.handlers import handlers_for
 from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, species_of, species_order, write_inputs
 from mmtp_fw.dft.vasp.oszicar import sharpened
@@ -27,13 +26,12 @@ from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput
 from mmtp_fw.dft.vasp.potcars import PotcarFile, find_potcar
 from mmtp_fw.dft.vasp.run import OUTPUT_FILES, RESTART_FILES, Correction, VaspJob, VaspRun
 from mmtp_fw.dft.vasp.settings import VaspSettings, program
-from mmtp_fw.dft.vasp.walltime import stop_test
+from mmtp_fw.dft.walltime import stop_test
 from mmtp_fw.errors import EngineError, InputError
 
 _MOST_CORRECTIONS = 8
 # Moments that have turned away from z by more than this (μB) are not the state that was asked for.
 _TURNED_muB = 0.1
-_RECORD = "mmtp.json"
 
 logging.getLogger("custodian").addHandler(logging.NullHandler())
 
@@ -92,37 +90,40 @@ class VaspEngine:
             self._potcar(species)
         program(self.settings)
 
+    def datasets(self, atoms: Atoms) -> dict[str, str]:
+        """Return the SHA-256 of the POTCAR of every species, as this machine has it."""
+        return {species: self._potcar(species).sha256 for species in species_of(atoms)}
+
     def scf(self, request: ScfRequest) -> ScfResult:
         """Carry out one calculation: from the files of the stage before, or on from its own after a stop."""
-        atoms, directory = request.atoms, self._place(request)
+        atoms, magnetic = request.atoms, self._magnetic(request)
+        details = {"radii": dict(magnetic.radii_A), "datasets": self.datasets(atoms)}
+        folder = CalculationFolder(request, self.settings_document(), details, self.settings.work_directory)
+        directory = folder.path
         directory.mkdir(parents=True, exist_ok=True)
         should_stop = stop_test(request.should_stop, self.settings.wall_time_margin_s)
-        magnetic = self._magnetic(request)
-        digest = self._digest(request, magnetic)
-        record = _read_record(directory)
-        same = record.get("request") == digest
+        note = folder.note()
         run = VaspRun(
             directory=directory,
             command=program(self.settings),
             n=len(atoms),
             constraint=None if request.constraint is None else magnetic.constraint[species_order(atoms)],
             penalised="LAMBDA" in incar(atoms, self.settings, magnetic),
-            sources=_sources(request, directory),
+            sources=_sources(folder.before(request)),
             should_stop=should_stop,
             stop_grace_s=self.settings.stop_grace_s,
             frozen_after_s=self.settings.frozen_after_s,
         )
-        if same and record.get("state") == "finished":
+        if note.get("state") == FINISHED:
             try:  # the process that computed this ended before it could hand the result on
-                return self._result(request, run, magnetic, run.read(), [Correction(*c) for c in record["corrections"]])
+                return self._result(request, run, magnetic, run.read(), [Correction(*c) for c in note["corrections"]])
             except (IncompleteOutputError, KeyError, TypeError):
                 pass
-        goes_on = same and record.get("state") == "interrupted"
         if should_stop():
             return self._interrupted(run, magnetic)
-        files = self._prepare(run, goes_on)
+        files = self._prepare(run, goes_on=note.get("state") == INTERRUPTED)
         potcars = {species: self._potcar(species) for species in species_of(atoms)}
-        _write_record(directory, digest, "running", run)
+        folder.write_note(RUNNING, corrections=_corrections(run))
         try:
             write_inputs(directory, atoms, self.settings, potcars, magnetic, files)
             self._run(run)
@@ -130,10 +131,10 @@ class VaspEngine:
             run.terminate()
             (directory / "POTCAR").unlink(missing_ok=True)
         if run.stopping is not None and not _converged(run):
-            _write_record(directory, digest, "interrupted", run)
+            folder.write_note(INTERRUPTED, corrections=_corrections(run))
             return self._interrupted(run, magnetic)
         result = self._result(request, run, magnetic, self._output(run), run.corrections)
-        _write_record(directory, digest, "finished", run)
+        folder.write_note(FINISHED, corrections=_corrections(run))
         if result.converged and not self.settings.keep_restart_files:
             for source in run.sources.values():
                 source.unlink(missing_ok=True)
@@ -183,44 +184,15 @@ class VaspEngine:
         constraint = None if request.constraint is None else np.asarray(request.constraint, dtype=float)
         return MagneticInput(start, constraint, request.lambda_eV_per_muB2, radii)
 
-    def _place(self, request: ScfRequest) -> Path:
-        """Return where to compute: the request's directory, or its counterpart in `work_directory`."""
-        if self.settings.work_directory is None:
-            return request.directory.absolute()
-        root = Path(os.path.expandvars(self.settings.work_directory)).expanduser()
-        if "$" in str(root):
-            raise EngineError(f"dft.settings.work_directory: a variable of {root} is not set on this machine")
-        atoms = request.atoms
-        structure = {
-            "symbols": list(atoms.symbols),
-            "positions": atoms.positions.tolist(),
-            "cell": np.asarray(atoms.cell).tolist(),
-            "targets": atoms.get_initial_magnetic_moments().tolist(),
-        }
-        return root.absolute() / settings_hash(self.settings_document(), structure) / request.directory.name
-
-    def _digest(self, request: ScfRequest, magnetic: MagneticInput) -> str:
-        asked = {
-            "stage": request.stage,
-            "positions": request.atoms.positions.tolist(),
-            "symbols": list(request.atoms.symbols),
-            "cell": np.asarray(request.atoms.cell).tolist(),
-            "lambda": magnetic.lambda_eV_per_muB2,
-            "constraint": None if magnetic.constraint is None else magnetic.constraint.tolist(),
-            "radii": dict(magnetic.radii_A),
-            "restart": request.restart.get("folder"),
-        }
-        return settings_hash(self.settings_document(), asked)
-
     def _prepare(self, run: VaspRun, goes_on: bool) -> list[str]:
         """Bring the directory into the state to start from; return which restart files are in it."""
-        files = [name for name in RESTART_FILES if goes_on and _filled(run.directory / name)]
+        files = [name for name in RESTART_FILES if goes_on and filled(run.directory / name)]
         for name in (*OUTPUT_FILES, *RESTART_FILES):
             if name not in files:
                 (run.directory / name).unlink(missing_ok=True)
         if "WAVECAR" in files:
             return files
-        files = [name for name, source in run.sources.items() if _filled(source)]
+        files = [name for name, source in run.sources.items() if filled(source)]
         for name in files:
             shutil.copyfile(run.sources[name], run.directory / name)
         return files
@@ -295,7 +267,7 @@ class VaspEngine:
         )
 
     def _interrupted(self, run: VaspRun, magnetic: MagneticInput) -> ScfResult:
-        wave = _filled(run.directory / "WAVECAR")
+        wave = filled(run.directory / "WAVECAR")
         return ScfResult(
             converged=False,
             moments={},
@@ -329,16 +301,13 @@ def _converged(run: VaspRun) -> bool:
         return False
 
 
-def _sources(request: ScfRequest, directory: Path) -> dict[str, Path]:
+def _sources(before: Path | None) -> dict[str, Path]:
     """Return where the stage before may have left its restart files."""
-    folder = request.restart.get("folder")
-    if not folder:
-        return {}
-    return {name: directory.parent / str(folder) / name for name in RESTART_FILES}
+    return {} if before is None else {name: before / name for name in RESTART_FILES}
 
 
-def _filled(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+def _corrections(run: VaspRun) -> list[list[Any]]:
+    return [[c.handler, c.symptom, list(c.changes)] for c in run.corrections]
 
 
 def _unsorted(values: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -350,19 +319,3 @@ def _unsorted(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _read_record(directory: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((directory / _RECORD).read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _write_record(directory: Path, digest: str, state: str, run: VaspRun) -> None:
-    corrections = [[c.handler, c.symptom, list(c.changes)] for c in run.corrections]
-    text = json.dumps({"request": digest, "state": state, "corrections": corrections})
-    new = directory / f"{_RECORD}.new"
-    new.write_text(text)
-    new.replace(directory / _RECORD)

@@ -61,3 +61,30 @@ def test_stopped_and_unreadable_runs(tmp_path):
     with pytest.raises(EngineError, match="no self-consistent state"):
         unfinished.unconstrained(iron)
     assert np.all(iron.get_initial_magnetic_moments() == 1.8)
+
+
+def test_in_a_work_directory_a_later_launch_goes_on_where_the_first_was_stopped(tmp_path):
+    require("abinit")
+    scratch = tmp_path / "scratch"
+    settings = COARSE | {"work_directory": str(scratch)}
+    iron = bulk("Fe", "bcc", a=2.87)
+    iron.set_initial_magnetic_moments([1.8])
+
+    def after_four_steps() -> bool:
+        return any(" ETOT  4 " in log.read_text(errors="replace") for log in scratch.rglob("log"))
+
+    first = run_protocol(
+        get_engine("abinit", **settings), iron, directory=tmp_path / "a", should_stop=after_four_steps
+    )
+    assert first.status == OutcomeStatus.INTERRUPTED and not first.stages
+    second = run_protocol(get_engine("abinit", **settings), iron, directory=tmp_path / "b")
+    assert second.status == OutcomeStatus.ACCEPTED, second.reason
+    (inputs,) = scratch.glob("*/00_equilibrium/run.abi")
+    assert 'getden_filepath "resumeo_DEN"' in inputs.read_text()
+    alone = get_engine("abinit", **COARSE).unconstrained(iron)
+    assert second.stages[0].energy_eV == pytest.approx(alone.get_potential_energy(), abs=1e-5)
+    assert len(list(scratch.rglob("runo_WFK"))) == 1, "restart files of the last stage only"
+    # A worker that died before it could store a stage: its output is read, no program is started.
+    third = run_protocol(get_engine("abinit", **settings, command="false"), iron, directory=tmp_path / "c")
+    assert third.label == second.label
+    assert not any((tmp_path / name).exists() for name in "abc"), "nothing is left elsewhere"

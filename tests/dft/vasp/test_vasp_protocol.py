@@ -16,8 +16,8 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from mmtp_fw.dft import OutcomeStatus, ProtocolSettings, Rule, Stage, get_engine, run_protocol
-from mmtp_fw.dft.engine import Engine
+from mmtp_fw.dft import OutcomeStatus, ProtocolSettings, Rule, ScfRequest, Stage, get_engine, run_protocol
+from mmtp_fw.dft.engine import SMOOTHED, Engine
 from mmtp_fw.dft.hamiltonian import SPHERES
 from mmtp_fw.errors import EngineError, InputError
 
@@ -99,6 +99,17 @@ def test_the_same_label_as_the_hamiltonian(settings, atoms, tmp_path):
     left = [path.parent.name for path in tmp_path.rglob("WAVECAR")]
     assert left == [f"{[s for s in outcome.stages if s.converged and s.scf_steps][-1].index:02d}_ramp"]
     assert not list(tmp_path.rglob("POTCAR"))
+
+
+def test_magnetic_forces_have_the_digits_of_lambda_as_it_was_given(settings, atoms, tmp_path, monkeypatch):
+    """OSZICAR prints λ = 1.5446 as 0.154E+01: moments computed with that would be 3e-3 of the way off."""
+    monkeypatch.setenv("VASP_STANDIN_JUMP_SCALE", "10")
+    targets = 0.85 * atoms.get_initial_magnetic_moments()
+    asked = ScfRequest(atoms, "ramp", targets, tmp_path / "00_ramp", 1.5446, targets, RADII)
+    found, exact = get_engine("vasp", **settings).scf(asked), get_engine("hamiltonian", jump_limit_scale=10).scf(asked)
+    away = np.max(np.abs(exact.moments[SMOOTHED] - targets))
+    assert found.converged and away > 0.05
+    np.testing.assert_allclose(found.moments[SMOOTHED], exact.moments[SMOOTHED], atol=1e-3 * away)
 
 
 def test_without_measuring_penalty_it_comes_to_the_same(settings, atoms, tmp_path):
