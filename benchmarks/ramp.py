@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 
 import numpy as np
@@ -87,7 +88,10 @@ def main() -> None:
     for name, settings in list(ways.items())[: 2 if real else 4]:
         rng = np.random.default_rng(arguments.seed)
         begun = time.perf_counter()
-        outcomes = [run_protocol(engine, request(rng), settings) for _ in range(arguments.targets)]
+        outcomes = []
+        for _ in range(arguments.targets):
+            with tempfile.TemporaryDirectory(prefix="mmtp-ramp-") as directory:
+                outcomes.append(run_protocol(engine, request(rng), settings, directory))
         results[name] = summary(outcomes, time.perf_counter() - begun)
         rules = [o.rule.value for o in outcomes]
         results[name] |= {f"rule_{rule}": rules.count(rule) for rule in sorted(set(rules))}
