@@ -5,8 +5,8 @@
 Energies of all engines are compared first. In every round each engine is called, one after the other, once to
 warm up and then for some milliseconds, as in MD and in fits; times are medians over rounds in µs per atom, ratios
 medians of the ratios within a round, which the drift of a noisy machine leaves alone. "kernel" is ours without
-the neighbour list, "evaluate" is `Potential.evaluate` with it, "grade" `ActiveSet.grade` by site; motep's figures are
-its calculation with its own (kept) list. The floor is the counted number of multiply-adds of this algorithm at the
+the neighbour list, "evaluate" is `Potential.evaluate` with it, "grade" `ActiveSet.grade` by configuration and "by site"; motep's
+figures are its calculation with its own (kept) list. The floor is the counted number of multiply-adds of this algorithm at the
 measured peak of one core.
 """
 
@@ -102,7 +102,7 @@ def functions(pot: Potential, atoms: Atoms) -> dict[str, Callable[[], float]]:
     system, form = pot.system(atoms), pot.form
     rng = np.random.default_rng(1)
     n = len(atoms)
-    active = ActiveSet.from_configurations(pot, [atoms])
+    sites, whole = (ActiveSet.from_configurations(pot, [atoms], mode=mode) for mode in ("site", "configuration"))
     changes = 1.0, rng.normal(size=(n, 3)), rng.normal(size=(3, 3)), rng.normal(size=n)
 
     def loss_gradient() -> float:
@@ -115,7 +115,8 @@ def functions(pot: Potential, atoms: Atoms) -> dict[str, Callable[[], float]]:
         "E and T": lambda: float(engine.evaluate(form, system, moments, forces=False)[0].sum()),
         "evaluate": lambda: pot.evaluate(atoms).energy,
         "loss gradient": loss_gradient,
-        "grade": lambda: float("nan") * active.grade(atoms),
+        "grade": lambda: float("nan") * whole.grade(atoms),
+        "by site": lambda: float("nan") * sites.grade(atoms),
         "motep C": motep_engine(pot, atoms, "cext"),
         "motep numba": motep_engine(pot, atoms, "numba"),
     }
@@ -178,7 +179,7 @@ def main() -> None:
         return
     peak = peak_multiply_adds()
     print(f"peak of one core: {2e-9 * peak:.1f} Gflop/s in multiply-adds\n")
-    names = ["kernel", "E and T", "evaluate", "loss gradient", "grade", "motep C", "motep numba"]
+    names = ["kernel", "E and T", "evaluate", "loss gradient", "grade", "by site", "motep C", "motep numba"]
     print(
         "| level, species, magnetic size, atoms | " + " | ".join(names) + " | ratio kernel | ratio evaluate | floor |"
     )

@@ -28,7 +28,7 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import Potential
+from mmtp_fw.potential import Potential, System
 from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, largest_coefficients, maxvol
 from mmtp_fw.selection.rows import Mode, rows_of
 
@@ -191,23 +191,22 @@ class ActiveSet:
         ndarray
             Shape (n,) in site mode, (1,) in configuration mode, without rows of forces.
         """
-        if not self.sites_only:
-            return self._square.grades(self._rows(atoms, moments))
         system = self.potential.system(atoms, follow=True)
-        rows = rows_of(self.potential, atoms, self.mode, moments, system=system)
-        return self._site_grades(rows / self._scale, system.types)
+        if not self.sites_only:
+            return self._square.grades(self._rows(atoms, moments, system))
+        return self._site_grades(rows_of(self.potential, atoms, self.mode, moments, system=system), system.types)
 
     def _site_grades(self, rows: np.ndarray, types: np.ndarray) -> np.ndarray:
-        """Return the grades of rows of sites: only the radial coefficients of its own species stand in a site's."""
+        """Return the grades of raw rows of sites: only the radial coefficients of its own species stand in a site's."""
         radial = self.potential.parameter_slices["radial"]
         size = (radial.stop - radial.start) // len(self.potential.species)
-        inverse = self._square.inverse
+        inverse, factor = self._square.inverse, 1.0 / self._scale
         found = np.empty(len(rows))
         for kind in np.unique(types):
             mine = types == kind
             own = slice(radial.start + int(kind) * size, radial.start + (int(kind) + 1) * size)
-            coefficients = rows[mine, : radial.start] @ inverse[: radial.start]
-            coefficients += rows[mine, own] @ inverse[own]
+            coefficients = (rows[mine, : radial.start] * factor[: radial.start]) @ inverse[: radial.start]
+            coefficients += (rows[mine, own] * factor[own]) @ inverse[own]
             found[mine] = largest_coefficients(coefficients)
         return found
 
@@ -269,8 +268,10 @@ class ActiveSet:
         self._size += len(blocks)
         return self._square.absorb(np.vstack(blocks), labels, tolerance)
 
-    def _rows(self, atoms: Atoms, moments: np.ndarray | None = None) -> np.ndarray:
-        return rows_of(self.potential, atoms, self.mode, moments, *self._row_weights) / self._scale
+    def _rows(
+        self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None
+    ) -> np.ndarray:
+        return rows_of(self.potential, atoms, self.mode, moments, *self._row_weights, system) / self._scale
 
     # Keeping ------------------------------------------------------------------------------------------------
 
