@@ -5,9 +5,9 @@
 Energies of all engines are compared first. In every round each engine is called, one after the other, once to
 warm up and then for some milliseconds, as in MD and in fits; times are medians over rounds in µs per atom, ratios
 medians of the ratios within a round, which the drift of a noisy machine leaves alone. "kernel" is ours without
-the neighbour list, "evaluate" is `Potential.evaluate` with it, "grade" `ActiveSet.grade` by configuration and "by site"; motep's
-figures are its calculation with its own (kept) list. The floor is the counted number of multiply-adds of this algorithm at the
-measured peak of one core.
+the neighbour list, "evaluate" is `Potential.evaluate` with it, "grade" `ActiveSet.grade` by configuration, "by site"
+the same by site; motep's figures are its calculation with its own (kept) list. The floor is the counted number of
+multiply-adds of this algorithm at the measured peak of one core.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from mmtp_fw.database.process import identity, machine, started
 from mmtp_fw.errors import LeaseLostError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Claim:
             "fence": {"$add": ["$fence", 1]},
             "lease_until": {"$add": ["$$NOW", round(lease_seconds * 1000)]},
             "taken": "$$NOW",
+            "process": {"$literal": identity()},
         }
         # MongoDB refuses $expr in an upsert: first a claim that nobody holds, then the contest for it.
         with contextlib.suppress(DuplicateKeyError):
@@ -180,3 +182,25 @@ class Claim:
                 pause = self.lease_seconds / 3
             except PyMongoError:
                 pause = max(0.1, self.lease_seconds / 30)
+
+
+def release_dead(database: Database) -> list[str]:
+    """End the leases of processes of this machine that are gone: nobody will renew them.
+
+    Returns
+    -------
+    list of str
+        The keys of their claims.
+    """
+    here = machine()
+    if here is None:
+        return []
+    live = {"process.machine": here, "$expr": {"$gt": ["$lease_until", "$$NOW"]}}
+    released = []
+    for claim in database.claims.find(live, {"fence": 1, "process": 1}):
+        if started(claim["process"]["pid"]) != claim["process"]["started"]:
+            database.claims.update_one(
+                {"_id": claim["_id"], "fence": claim["fence"]}, [{"$set": {"lease_until": "$$NOW"}}]
+            )
+            released.append(claim["_id"])
+    return released

@@ -43,7 +43,11 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING)]),
         IndexModel([("potential", ASCENDING)]),
     ],
-    "claims": [IndexModel([("lease_until", ASCENDING)]), IndexModel([("owner", ASCENDING)])],
+    "claims": [
+        IndexModel([("lease_until", ASCENDING)]),
+        IndexModel([("owner", ASCENDING)]),
+        IndexModel([("process.machine", ASCENDING)], sparse=True),
+    ],
     "actions": [
         IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING), ("kind", ASCENDING)]),
         IndexModel([("campaign", ASCENDING), ("finished", ASCENDING)]),

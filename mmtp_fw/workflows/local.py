@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -123,8 +122,6 @@ class LocalRun:
 
     def _bury(self, slot: _Slot, now: float) -> None:
         assert slot.process is not None
-        # Nobody will renew its leases: they need not run out.
-        release_claims(self.database, slot.process.pid)
         self.restarts += 1
         slot.failures = 0 if now - slot.started > LONGEST_BACKOFF else slot.failures + 1
         slot.not_before = now + min(LONGEST_BACKOFF, 0.5 * 2**slot.failures)
@@ -179,15 +176,6 @@ class LocalRun:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def release_claims(database: Database, pid: int) -> None:
-    """Let the claims of a dead process of this machine run out now."""
-    owner = f"{socket.gethostname()}:{pid}"
-    try:
-        database.claims.update_many({"owner": owner}, [{"$set": {"lease_until": "$$NOW"}}])
-    except PyMongoError:
-        return  # the lease runs out by itself
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmtp_fw.database import Database
+from mmtp_fw.database.claims import release_dead
 from mmtp_fw.loop.planner import Position
 from mmtp_fw.loop.reconcile import Mended, reconcile
 from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
@@ -31,6 +32,7 @@ def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> t
     def resubmit(key: str) -> None:
         add_workflows(database, campaign_id, [stored_action(database, key)])
 
+    release_dead(database)
     mended = reconcile(database, campaign_id, resubmit, grace_seconds)
     return mended, advance(database, campaign_id)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 
 import pytest
 from pymongo.errors import AutoReconnect
 
-from mmtp_fw.database import Claim, Database
+from mmtp_fw.database import Claim, Database, process
+from mmtp_fw.database.claims import release_dead
 from mmtp_fw.errors import LeaseLostError
 
 KEYS = [f"race/{number}" for number in range(60)]
@@ -102,3 +104,41 @@ def test_a_claim_that_hangs_in_renewal_counts_as_lost(database, monkeypatch):
     with claim:
         time.sleep(0.5)
         assert claim.lost
+
+
+def _hold(key, taken):
+    with Database.open() as database:
+        Claim.take(database, key, "killed", 600.0)
+        taken.set()
+        time.sleep(600)
+
+
+def test_the_claim_of_a_killed_process_of_this_machine_is_free_at_once(database):
+    context = multiprocessing.get_context("spawn")
+    taken = context.Event()
+    holder = context.Process(target=_hold, args=("k", taken))
+    holder.start()
+    assert taken.wait(60)
+    mine = Claim.take(database, "mine", "us", 600.0)
+    assert release_dead(database) == [], "both are alive"
+    os.kill(holder.pid, 9)
+    while process.started(holder.pid) is not None:  # as long as nobody has asked for its end, it is a zombie
+        time.sleep(0.01)
+    assert release_dead(database) == ["k"]
+    assert Claim.take(database, "k", "next", 600.0) is not None
+    assert mine.renew() and Claim.take(database, "mine", "next", 600.0) is None
+
+
+@pytest.mark.parametrize("changed", [{"process.machine": "another/pid:[1]"}, {"process": None}])
+def test_claims_of_other_machines_run_out_by_themselves(database, changed):
+    Claim.take(database, "k", "elsewhere", 600.0)
+    database.claims.update_one({"_id": "k"}, {"$set": {"process.pid": 2**22 + 1}})
+    database.claims.update_one({"_id": "k"}, {"$set": changed})
+    assert release_dead(database) == []
+    assert Claim.take(database, "k", "us", 600.0) is None
+
+
+def test_a_process_number_that_is_used_again_is_another_process(database):
+    Claim.take(database, "k", "us", 600.0)
+    database.claims.update_one({"_id": "k"}, {"$inc": {"process.started": -1}})
+    assert release_dead(database) == ["k"]

@@ -198,7 +198,8 @@ def test_a_relative_home_is_where_the_command_runs(tmp_path, monkeypatch):
 
 def test_the_server_outlives_an_interrupted_parent(own_home):
     script = (
-        "import os, signal; from mmtp_fw.database import server; server.start(); os.killpg(0, signal.SIGINT)"
+        "import os, signal; from mmtp_fw.database import server; server.start(); "
+        "signal.signal(signal.SIGINT, signal.SIG_DFL); os.killpg(0, signal.SIGINT)"  # a background job ignores it
     )
     ended = subprocess.run(
         [sys.executable, "-c", script],

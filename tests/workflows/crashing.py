@@ -15,7 +15,6 @@ from pymongo import monitoring
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import Database
 from mmtp_fw.loop.gather import gather
-from mmtp_fw.workflows.local import release_claims
 from mmtp_fw.workflows.mend import mend
 from mmtp_fw.workflows.submit import submit_campaign
 from mmtp_fw.workflows.worker import run_worker
@@ -90,11 +89,10 @@ def work_until_killed(at: int, before: bool, directory: Path, answers: multiproc
     answers.put(killer.writes)
 
 
-def go_on(dead: int, directory: Path, answers: multiprocessing.Queue) -> None:
+def go_on(directory: Path, answers: multiprocessing.Queue) -> None:
     """Do what `mmtp run` does after a crash, and answer with what there is in the end."""
     _quiet()
     with Database.open() as database:
-        release_claims(database, dead)
         submit_campaign(database, CAMPAIGN)
         mended = mend(database, CAMPAIGN.name, 0)[0]
         run_worker(database, directory=directory, campaign_id=CAMPAIGN.name, grace_seconds=1)
@@ -119,7 +117,7 @@ def look(database: Database, mended: list[str]) -> Ending:
 
 
 def in_process(target, *arguments, seconds: float = 120.0):
-    """Run `target` in a forked process; return its process id, exit code and answer."""
+    """Run `target` in a forked process; return its exit code and answer."""
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     process = context.Process(target=target, args=(*arguments, answers))
@@ -135,7 +133,7 @@ def in_process(target, *arguments, seconds: float = 120.0):
     if process.is_alive():
         process.kill()
         process.join()
-    return process.pid, process.exitcode, answer
+    return process.exitcode, answer
 
 
 def _quiet() -> None:

@@ -15,9 +15,9 @@ NEVER = 10**9
 
 def survive(database, directory, at: int, before: bool, expected: Ending) -> list[str]:
     database.reset()
-    dead, code, _ = in_process(work_until_killed, at, before, directory)
+    code, _ = in_process(work_until_killed, at, before, directory)
     assert code == KILLED
-    _, code, ending = in_process(go_on, dead, directory)
+    code, ending = in_process(go_on, directory)
     where = f"killed {'before' if before else 'after'} write {at}"
     assert ending is not None, f"{where}: the campaign doesn't end"
     assert ending.facts == expected.facts, where
@@ -32,9 +32,9 @@ def survive(database, directory, at: int, before: bool, expected: Ending) -> lis
 @pytest.fixture
 def undisturbed(database, tmp_path):
     """Number of writes of a whole campaign, and how it ends."""
-    _, code, writes = in_process(work_until_killed, NEVER, False, tmp_path)
+    code, writes = in_process(work_until_killed, NEVER, False, tmp_path)
     assert code == 0 and writes > 40
-    _, _, expected = in_process(go_on, 0, tmp_path)
+    _, expected = in_process(go_on, tmp_path)
     assert expected.mended == []
     return writes, expected
 
