@@ -47,16 +47,20 @@ def pack(
     potential: Annotated[Path, typer.Argument(help="A .mmtp file.")],
     elements: Annotated[list[str], typer.Argument(help="Element of every LAMMPS atom type, in order.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    active: Annotated[
+        Path | None, typer.Option(help="Its active set (mmtp export active-set), for grades.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a potential as pair_coeff reads it without Python, for nodes that have none."""
     from mmtp_fw.md.plugin import packed_file
 
-    if not potential.is_file():
-        raise InputError(f"{potential}: no such file")
+    for path in (potential, active):
+        if path is not None and not path.is_file():
+            raise InputError(f"{path}: no such file")
     if output.exists():
         raise InputError(f"{output} exists", "name another file")
-    packed_file(potential, elements, output.parent).replace(output)
+    packed_file(potential, elements, output.parent, active).replace(output)
     if as_json:
         print_json({"path": str(output.resolve())})
     else:

@@ -54,8 +54,10 @@ def _chain(facts: Facts, first: Action) -> Chain:
         if fact.outcome not in CUT_OFF or left <= 0 or empty >= MAX_EMPTY_PARTS:
             return Chain(tuple(parts), None)
         number = len(parts)
-        params = {**first.params, "steps": left, "continues": fact.key, "part": number}
-        action = replace(first, key=f"{first.key}-part{number}", params=params, after=(fact.key,))
+        key = f"{first.key}-part{number}"
+        # Another seed: flips of moments must not begin their random numbers anew.
+        more = {"steps": left, "continues": fact.key, "part": number, "seed": seed_of(facts.campaign, key)}
+        action = replace(first, key=key, params={**first.params, **more}, after=(fact.key,))
     return Chain(tuple(parts), action)
 
 

@@ -53,7 +53,7 @@ class LammpsCell:
         positions = self.prism.vector_to_lammps(atoms.get_positions(), wrap=True)
         types = [self.species.index(s) + 1 for s in atoms.get_chemical_symbols()]
         n = len(types)
-        made = lmp.create_atoms(n, list(range(1, n + 1)), types, positions.ravel().tolist())
+        made = lmp.create_atoms(n, list(range(1, n + 1)), types, positions.ravel().tolist(), shrinkexceed=True)
         if made != n:
             raise EngineError(f"LAMMPS took {made} of {n} atoms", "are all atoms inside the cell?")
         self.commands(*(f"mass {i + 1} {masses[s]:.10g}" for i, s in enumerate(self.species)))
@@ -96,6 +96,10 @@ class LammpsCell:
             "total_energy_eV": get("etotal"),
             "pressure_GPa": get("press") * 1e-4,
         }
+
+    def volume(self) -> float:
+        """Return the volume of the box (Å³) as it is now."""
+        return float(self.lmp.get_thermo("vol"))
 
     def gather(self, name: str) -> np.ndarray:
         """Return a vector per atom (x, v or f) in LAMMPS' axes and units, shape (n, 3)."""

@@ -27,7 +27,7 @@ def save(path: Path, data: Any) -> None:
 def main(directory: Path) -> None:
     """Run the task that lies in `directory`; save the result so far every few seconds."""
     task = pickle.loads((directory / TASK).read_bytes())
-    last = time.monotonic()
+    last = float("-inf")
 
     def on_progress(result: MdResult) -> None:
         nonlocal last

@@ -37,7 +37,7 @@ def run_md(
     directory: str | Path,
     should_stop: Callable[[], bool] | None = None,
 ) -> MdResult:
-    """Run NVT molecular dynamics of a potential in LAMMPS.
+    """Run molecular dynamics of a potential in LAMMPS: NVT, NPT or NVE as `settings` say.
 
     Parameters
     ----------
@@ -105,6 +105,8 @@ def _check(potential: Potential, atoms: Atoms, settings: MdSettings) -> None:
         )
     if not np.all(np.isfinite(potential.parameters)):
         raise InputError("a parameter of the potential is not a finite number", "repeat the fit")
+    if settings.pressure_GPa is not None and not all(atoms.pbc):
+        raise InputError("pressure_GPa: a surface or cluster has no pressure to hold", "set pressure_GPa to null")
     if potential.magnetic:
         _check_moments(potential, atoms.get_initial_magnetic_moments(), settings)
 
@@ -162,7 +164,8 @@ def _collect(directory: Path, code: int, why: str) -> MdResult:
         complete, result = pickle.loads(path.read_bytes())
     if not complete:
         lines = (directory / "md.log").read_text(errors="replace").strip().splitlines()
+        told = [line for line in lines if "ERROR" in line] or lines[-1:]  # LAMMPS adds its last input line
         result.state = MdState.CRASHED
-        why = why or (lines[-1][:300] if lines else "no message")
+        why = why or (told[-1][:300] if told else "no message")
         result.message = f"exit code {code}: {why}"
     return result

@@ -29,6 +29,9 @@ COLUMNS = (
     "grade",
 )
 
+# A barostat that has scaled the volume by more has gone astray, and a collapsing cell takes all memory for its pairs.
+_MOST_SCALED = 2.0
+
 
 def trajectory(
     model: Model,
@@ -68,9 +71,12 @@ def trajectory(
     except FloatingPointError as error:
         run.result.state, run.result.message = MdState.NOT_A_NUMBER, str(error)
     except Exception as error:
-        if "Lost atoms" not in str(error) and "out of range" not in str(error):
+        told = str(error).strip() or type(error).__name__
+        lost = "Lost atoms" in told or "out of range" in told
+        if not lost and not isinstance(error, EngineError) and not told.startswith("ERROR"):
             raise
-        run.result.state, run.result.message = MdState.LOST_ATOMS, str(error).splitlines()[0]
+        run.result.state = MdState.LOST_ATOMS if lost else MdState.CRASHED
+        run.result.message = told.splitlines()[0]
     finally:
         run.close()
     result = run.finish()
@@ -86,6 +92,7 @@ class _Run:
         self.result = MdResult()
         self.rows: list[list[float]] = []
         self.next_candidate = 0
+        self.start_volume = float(atoms.get_volume())
         self.lammps = _lammps(atoms, model, settings, active_set)
 
     def go(
@@ -98,6 +105,8 @@ class _Run:
         chunk = int(np.gcd(s.sample_interval, s.grade_interval)) if self.active_set else s.sample_interval
         self.lammps.advance(0)
         self._look(0)
+        if on_progress is not None:
+            on_progress(self.finish())
         while result.state is MdState.COMPLETED and result.steps_done < s.steps:
             steps = min(chunk, s.steps - result.steps_done)
             self.lammps.advance(steps)
@@ -111,14 +120,20 @@ class _Run:
             if on_progress is not None and result.steps_done % s.sample_interval == 0:
                 on_progress(self.finish())
         if not result.frames or result.frames[-1].info["step"] != result.steps_done:
-            result.frames.append(self.snapshot())
+            self._keep(self.snapshot())
+
+    def _keep(self, snapshot: Atoms) -> None:
+        """Add a frame; one that is not finite is of no use to anybody."""
+        numbers = (snapshot.positions, np.asarray(snapshot.cell), snapshot.get_initial_magnetic_moments())
+        if all(np.all(np.isfinite(one)) for one in numbers):
+            self.result.frames.append(snapshot)
 
     def _end(self, state: MdState, message: str) -> None:
         self.result.state, self.result.message = state, message
 
     def _look(self, step: int) -> None:
         """Record, grade and judge the step just made."""
-        s, result, state = self.settings, self.result, self.lammps.state
+        s, state = self.settings, self.lammps.state
         assert state is not None
         thermo = self.lammps.thermo()
         if state.at_bounds:
@@ -129,13 +144,19 @@ class _Run:
             self._end(MdState.NOT_A_NUMBER, f"step {step}: the temperature is not a number")
         elif thermo["temperature_K"] > s.max_temperature_factor * s.temperature_K:
             self._end(MdState.EXPLODED, f"step {step}: {thermo['temperature_K']:.0f} K")
+        elif s.pressure_GPa is not None and not 1 / _MOST_SCALED <= (scaled := self._scaled()) <= _MOST_SCALED:
+            self._end(MdState.EXPLODED, f"step {step}: the cell has {scaled:.2g} times its first volume")
         grade = float("nan")
         if self.active_set is not None and (step % s.grade_interval == 0 or state.at_bounds):
             grade = self._grade(step)
         if step % s.sample_interval == 0:
             magnetization = float(state.moments.mean())
             self.rows.append([float(step), *thermo.values(), magnetization, grade])
-            result.frames.append(self.snapshot())
+            self._keep(self.snapshot())
+
+    def _scaled(self) -> float:
+        """Return the volume over that of the start."""
+        return self.lammps.cell.volume() / self.start_volume
 
     def _grade(self, step: int) -> float:
         s, result = self.settings, self.result

@@ -49,20 +49,17 @@ def row_parts(potential: Potential) -> tuple[int, int, int]:
     return len(potential.form.xi), int(c), int(c * c * k * m * m * padded)
 
 
-def unfold(potential: Potential, matrix: np.ndarray) -> np.ndarray:
-    """Return Q with (packed row) Q = (∂E_i/∂θ) `matrix`.
-
-    Parameters
-    ----------
-    potential : Potential
-    matrix : ndarray, shape (p, q)
+def folding(potential: Potential) -> tuple[np.ndarray, np.ndarray]:
+    """Return how ∂E_i/∂θ comes from a packed row: entry k counts for parameter `target[k]`, `weight[k]` times.
 
     Returns
     -------
-    ndarray, shape (sum of `row_parts`, q)
+    target : ndarray of int64, shape (sum of `row_parts`,)
+    weight : ndarray, same shape
+        Zero for padding.
     """
     parts = row_parts(potential)
-    found = np.empty((sum(parts), matrix.shape[1]))
+    target, weight = np.zeros(sum(parts), dtype=np.int64), np.zeros(sum(parts))
     begin = 0
     for place, length in enumerate(parts):
         for first in range(0, length, 256):  # the unit rows of a large potential would fill the memory
@@ -70,9 +67,11 @@ def unfold(potential: Potential, matrix: np.ndarray) -> np.ndarray:
             unit = [np.zeros((count, other)) for other in parts]
             unit[place][np.arange(count), first + np.arange(count)] = 1.0
             rows = potential._gather_gradient(unit[0], unit[1], disarrange(unit[2], potential.form.c.shape))
-            found[begin + first : begin + first + count] = rows @ matrix
+            here = slice(begin + first, begin + first + count)
+            target[here] = np.argmax(np.abs(rows), axis=1)
+            weight[here] = rows[np.arange(count), target[here]]
         begin += length
-    return found
+    return target, weight
 
 
 @jit

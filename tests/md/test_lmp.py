@@ -171,6 +171,9 @@ def test_extrapolation_control_by_stock_commands(example, active):
         (["pair_coeff * * fe-pd.mmtp Fe"], "2 types, 1 elements"),
         (["pair_style mmtp moments free"], "relax or fixed?"),
         (["pair_style mmtp depth 3"], "unknown keyword depth"),
+        (["pair_style mmtp moments fixed every 5"], "leave out every"),
+        (["pair_style mmtp grade 1", "run 0"], "no grades without an active set"),
+        (["fix f all mmtp/mc 1 1 300 7", "group none empty", "fix f none mmtp/mc 1 1 300 7", "run 0"], "has no atoms"),
         (["unfix mom", "run 0"], "fix ID all property/atom d_mag ghost yes"),
     ],
 )
@@ -194,6 +197,52 @@ def test_a_packed_potential_needs_no_python(example, monkeypatch):
     path = place / name
     path.write_text(path.read_text().replace("pair_coeff * * fe-pd.mmtp Fe Pd\n", ""))
     assert table(lmp(place, name))[0, 2] == pytest.approx(table(example[1])[0, 2], abs=1e-4)
+    path.write_text(path.read_text().replace("packed Fe Pd", "packed Pd Fe"))
+    assert "packed for Fe Pd, not for Pd Fe" in lmp(place, name, ok=False)
+    path.write_text(path.read_text().replace("mmtp tolerance 1e-6", "mmtp active fe-pd.data"))
+    assert "pair_style mmtp without active FILE" in lmp(place, name, ok=False)
+
+
+def test_a_second_pair_style_command_forgets_the_first(example):
+    place, _ = example
+    lines = ["pair_style mmtp moments fixed tolerance 1e-6", "pair_style mmtp tolerance 1e-6", "run 0"]
+    text = lmp(place, script(place, "in.twice", "read_data fe-pd.data fix mom NULL mom", *lines))
+    assert table(text)[0, 2] == pytest.approx(table(example[1])[0, 2], abs=1e-4), "moments are relaxed"
+
+
+def test_grades_stay_with_their_atoms_between_two_looks(example, larger, active):
+    place, _ = example
+    (place / "fe-pd.state").write_bytes(active.to_bytes())
+    with pytest.raises(SystemExit):
+        main(["lammps", "pack", str(place / "fe-pd.mmtp"), "Fe", "Pd", "-o", str(place / "graded.packed"),
+              "--active", str(place / "fe-pd.state")])  # fmt: skip
+    name = script(
+        place, "in.graded", larger, "pair_style mmtp moments fixed grade 20", "pair_coeff * * graded.packed Fe Pd",
+        "neigh_modify every 1 delay 0 check no", "velocity all create 3000 5", "fix 1 all nve",
+        "fix g all pair 1 mmtp grade 0", "dump f all custom 10 graded.dump id f_g", "dump_modify f sort id",
+        "run 10",
+    )  # fmt: skip
+    path = place / name
+    path.write_text(path.read_text().replace("pair_coeff * * fe-pd.mmtp Fe Pd\n", "", 1))
+    lmp(place, name, ranks=2)
+    first, later = (np.loadtxt(part.split("f_g\n")[1].splitlines()[:108])
+                    for part in (place / "graded.dump").read_text().split("ITEM: TIMESTEP")[1:])  # fmt: skip
+    assert np.ptp(first[:, 1]) > 0 and np.array_equal(first, later)
+
+
+def test_flips_keep_to_their_group_and_go_on_from_a_restart(example):
+    place, _ = example
+    flips = ["pair_style mmtp moments fixed", "pair_coeff * * fe-pd.mmtp Fe Pd", "group iron type 1",
+             "fix f iron mmtp/mc 1 3 30000 11", "timestep 0.0001", "fix 1 all nve"]  # fmt: skip
+    start = "read_data fe-pd.data fix mom NULL mom"
+    dump = ["dump f all custom 6 flips.dump id type d_mag", "dump_modify f sort id format float %.16g"]
+    whole = table(lmp(place, script(place, "in.flips", start, *flips, *dump, "restart 3 flips.restart", "run 6")))
+    first, last = (np.loadtxt(part.split("d_mag\n")[1].splitlines()[:32])
+                   for part in (place / "flips.dump").read_text().split("ITEM: TIMESTEP")[1:])  # fmt: skip
+    flipped = first[:, 2] * last[:, 2] < 0
+    assert np.any(flipped) and not np.any(flipped & (first[:, 1] == 2))
+    rest = script(place, "in.rest", "read_restart flips.restart.3", *flips, "run 3")
+    assert table(lmp(place, rest))[1:, 2] == pytest.approx(whole[-3:, 2], abs=1e-9)
 
 
 def test_the_command_says_how_to_load_the_plugin(capsys):

@@ -236,6 +236,77 @@ def test_flips_obey_detailed_balance(tmp_path):
     run.close()
 
 
+def test_flips_stay_inside_the_magnetic_range():
+    even = Potential.from_level(
+        2, ["Fe"], r_min=1.5, r_cut=3.2, magnetic_size=2, max_moment=2.0, symmetrized=False, seed=4
+    )
+    even.min_moment = -0.4
+    potential = Potential.loads(even.dumps(), ["Fe"])
+    atoms = bulk("Fe", "bcc", 2.87, cubic=True) * (2, 2, 1)
+    start = np.array([0.3, 1.0] * 4)
+    atoms.set_initial_magnetic_moments(start)
+    settings = MdSettings(temperature_K=1e6, flip_interval=1, flip_attempts=8, thermostat_damping_fs=0.0, seed=7)
+    run = PairRun(atoms, PotentialModel(potential, start, 0), settings)
+    run.cell.commands("unfix move", "velocity all set 0 0 0")
+    seen = []
+    for _ in range(10):
+        run.advance(1)
+        seen.append(run.state.moments.copy())
+    assert np.all(np.array(seen)[:, 1::2] == 1.0) and np.any(np.array(seen)[:, ::2] == -0.3)
+    run.close()
+
+
+def test_moments_are_looked_at_also_where_they_are_not_relaxed(fepd, invar):
+    moments = np.full(len(invar), fepd.max_moment)
+    run = PairRun(invar, PotentialModel(fepd, moments, 0), STILL)
+    run.advance(1)
+    columns = run.cell.lmp.extract_compute("pair", 0, 1)
+    torque = -fepd.evaluate(run.snapshot()).magnetic_forces
+    left = np.abs(moments - np.clip(moments - torque, fepd.min_moment, fepd.max_moment))
+    assert columns[2] == pytest.approx(left.max(), abs=1e-9) and columns[4] == len(invar)
+    run.close()
+
+
+def test_surfaces_may_stand_out_of_their_cell(fepd):
+    slab = fcc100("Fe", (2, 2, 4), a=3.75, vacuum=None)
+    slab.set_cell([*slab.cell[:2], [0, 0, 3 * 3.75 / 2 + 4]])
+    slab.pbc = (True, True, False)
+    slab.rattle(0.05, seed=4)
+    slab.set_initial_magnetic_moments(np.full(len(slab), 2.2))
+    assert slab.positions[:, 2].min() < 0
+    run = fixed(fepd, slab)
+    run.advance(0)
+    assert run.thermo()["potential_energy_eV"] == pytest.approx(fepd.evaluate(slab).energy, abs=1e-9)
+    run.close()
+
+
+def test_a_barostat_that_goes_astray_ends_the_trajectory(fepd, invar):
+    settings = MdSettings(
+        steps=500, pressure_GPa=400.0, barostat_damping_fs=20.0, sample_interval=1, max_temperature_factor=1e9
+    )
+    result = trajectory(PotentialModel(fepd, invar.get_initial_magnetic_moments(), 1), invar, settings)
+    assert result.state is not MdState.COMPLETED and result.message
+    assert result.frames and all(np.all(np.isfinite(frame.cell)) for frame in result.frames)
+    ratio = result.last.get_volume() / invar.get_volume()
+    assert 0.2 < ratio < 5
+
+
+def test_what_lammps_refuses_in_the_middle_keeps_what_came_before(fepd, invar, monkeypatch):
+    real, calls = PairRun.advance, []
+
+    def breaking(self, steps):
+        calls.append(steps)
+        if len(calls) == 4:
+            raise EngineError("ERROR: Too many neighbor bins")
+        return real(self, steps)
+
+    monkeypatch.setattr(PairRun, "advance", breaking)
+    settings = MdSettings(steps=50, sample_interval=1)
+    result = trajectory(PotentialModel(fepd, invar.get_initial_magnetic_moments(), 1), invar, settings)
+    assert result.state is MdState.CRASHED and "neighbor bins" in result.message
+    assert len(result.frames) == 3 and result.steps_done == 2
+
+
 def test_atoms_on_top_of_each_other_are_an_explosion(fepd, invar):
     bad = invar.copy()
     bad.positions[1] = bad.positions[0]
@@ -245,9 +316,11 @@ def test_atoms_on_top_of_each_other_are_an_explosion(fepd, invar):
 
 
 def test_without_a_compiler_python_drives_lammps(fepd, invar, monkeypatch, tmp_path):
-    monkeypatch.setenv("MMTP_CACHE", str(tmp_path))
+    here = build.plugin()
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
+    assert build.plugin() == here, "one that is built needs no compiler"
+    monkeypatch.setenv("MMTP_CACHE", str(tmp_path))
     model = PotentialModel(fepd, invar.get_initial_magnetic_moments(), 1)
     with pytest.warns(UserWarning, match="no C\\+\\+ compiler"):
         result = trajectory(model, invar, MdSettings(steps=5))

@@ -1,4 +1,4 @@
-"""Builds the LAMMPS plugin on the machine that it runs on, once for every LAMMPS, kernel, compiler and CPU.
+"""Builds the LAMMPS plugin on the machine that it runs on, once for every LAMMPS, kernel and CPU.
 
 Nothing is shipped ready-made: two updates of one LAMMPS version differ in the layout of their classes without
 saying so, and a plugin built for the other one crashes.
@@ -86,10 +86,9 @@ def plugin(target: Lammps | None = None, directory: Path | None = None) -> Path:
         No compiler, no LAMMPS headers, or the compiler failed.
     """
     target = target or Lammps.of_this_environment()
-    compiler = _compiler()
-    place = (directory or cache_directory()) / _digest(target, compiler)
+    place = (directory or cache_directory()) / _digest(target)
     if not (place / NAME).exists():
-        _build(target, compiler, place)
+        _build(target, _compiler(), place)
     return place / NAME
 
 
@@ -100,7 +99,7 @@ def _compiler() -> str:
     raise EngineError("no C++ compiler is here: pair_style mmtp can't be built", "apt-get install g++, or set CXX")
 
 
-def _digest(target: Lammps, compiler: str) -> str:
+def _digest(target: Lammps) -> str:
     from llvmlite import binding as llvm
 
     from mmtp_fw.md.plugin.packing import cabi_digest
@@ -108,11 +107,10 @@ def _digest(target: Lammps, compiler: str) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for path in sorted([*_HERE.glob("*.cpp"), *_HERE.glob("*.h"), *_HERE.glob("*.c")]):
         digest.update(path.read_bytes())
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
     stat = target.library.stat()
     library = f"{target.library}{stat.st_size}{stat.st_mtime_ns}".encode()
     features = (llvm.get_host_cpu_name() + llvm.get_host_cpu_features().flatten()).encode()
-    for part in (cabi_digest(), version, library, features, sys.executable.encode()):
+    for part in (cabi_digest(), library, features, sys.executable.encode()):
         digest.update(part + b"\0")
     return digest.hexdigest()
 

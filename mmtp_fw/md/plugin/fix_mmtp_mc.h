@@ -6,8 +6,6 @@
 
 #include "fix.h"
 
-#include <random>
-
 namespace LAMMPS_NS {
 
 class FixMMTPMC : public Fix {
@@ -19,10 +17,9 @@ class FixMMTPMC : public Fix {
   double compute_vector(int) override;
 
  private:
-  int attempts;
+  int attempts, seed;
   double temperature;
   double tried = 0.0, accepted = 0.0;
-  std::mt19937_64 random;  // in the same state on all ranks
   class PairMMTP *pair = nullptr;
 };
 

@@ -25,15 +25,18 @@ extern "C" int mmtp_rows(double *params, int inum, int *ilist, int *numneigh, in
 struct PackedPotential {
   static constexpr int OUT_SIZE = 16;
   static constexpr int FORCES = 1, SITE_ENERGIES = 2, SITE_VIRIALS = 4;
-  static constexpr int64_t VERSION = 2;
+  static constexpr int64_t VERSION = 4;
 
   double cutoff = 0.0, low = 0.0, high = 0.0;
   bool magnetic = false;
   int n_types = 0;
   int64_t lanes = 0, species = 0;
-  int row_parts[3] = {}, n_active = 0;
+  int row_parts[3] = {}, n_active = 0, n_parameters = 0;
   std::vector<double> fixed;   // the kernel's parameter array without scratch
-  std::vector<double> matrix;  // (row_length, n_active)
+  std::vector<int64_t> target;  // the parameter that an entry of a row counts for
+  std::vector<double> weight;   // and how often
+  std::vector<double> matrix;   // (n_parameters, n_active)
+  std::string elements;         // of the types, with a space between
 
   // Parse the bytes of a packed file, of a kernel with `expected_lanes` lanes.
   void parse(const std::vector<char> &bytes, int64_t expected_lanes) {
@@ -53,16 +56,25 @@ struct PackedPotential {
     std::memcpy(sizes, n + 5, sizeof(sizes));
     for (int k = 0; k < 3; k++) row_parts[k] = int(n[13 + k]);
     n_active = int(n[16]);
+    n_parameters = int(n[18]);
     cutoff = d[0];
     low = d[1];
     high = d[2];
     magnetic = d[3] != 0.0;
-    const size_t n_matrix = size_t(row_length()) * n_active;
-    if (bytes.size() != header + 8 * (n[4] + n_matrix)) throw std::runtime_error("is cut off");
+    const size_t n_matrix = size_t(n_parameters) * n_active, n_row = n_active ? row_length() : 0;
+    const size_t text = header + 8 * (n[4] + 2 * n_row + n_matrix);
+    if (bytes.size() != text + n[17]) throw std::runtime_error("is cut off");
+    elements.assign(bytes.data() + text, n[17]);
     fixed.resize(n[4]);
+    target.resize(n_row);
+    weight.resize(n_row);
     matrix.resize(n_matrix);
-    std::memcpy(fixed.data(), bytes.data() + header, fixed.size() * 8);
-    std::memcpy(matrix.data(), bytes.data() + header + fixed.size() * 8, matrix.size() * 8);
+    const char *from = bytes.data() + header;
+    const auto read = [&from](void *to, size_t n) { std::memcpy(to, from, n * 8), from += n * 8; };
+    read(fixed.data(), fixed.size());
+    read(target.data(), n_row);
+    read(weight.data(), n_row);
+    read(matrix.data(), n_matrix);
   }
 
   int row_length() const { return row_parts[0] + row_parts[1] + row_parts[2]; }
@@ -82,9 +94,9 @@ struct PackedPotential {
   }
 
   // Largest coefficient of `count` sites (at most GRADED) in the active rows; returns the kernel's code.
-  static constexpr int GRADED = 16, STRIP = 128;
+  static constexpr int GRADED = 16, STRIP = 128, AT_ONCE = 4;
   struct GradeScratch {
-    std::vector<double> rows, doubles, coefficients;
+    std::vector<double> rows, doubles, folded, coefficients;
     std::vector<int64_t> integers;
   };
   int grades(std::vector<double> &params, int count, int *ilist, int *numneigh, int **firstneigh, double *x, int *type,
@@ -97,22 +109,36 @@ struct PackedPotential {
     const int code = mmtp_rows(params.data(), count, ilist, numneigh, firstneigh, x, type, m, s.rows.data(),
                                s.doubles.data(), s.integers.data(), longest);
     if (code) return code;
+    // Rows over the parameters, those of AT_ONCE parameters side by side; the last ones are filled up with zeros.
+    const int blocks = (n_parameters + AT_ONCE - 1) / AT_ONCE;
+    s.folded.assign(size_t(blocks) * AT_ONCE * count, 0.0);
+    const double *part = s.rows.data();
+    for (int p = 0, begin = 0; p < 3; begin += row_parts[p], part += size_t(count) * row_parts[p], p++)
+      for (int i = 0; i < count; i++)
+        for (int k = 0; k < row_parts[p]; k++) {
+          const int64_t to = target[begin + k];
+          s.folded[(to / AT_ONCE * count + i) * AT_ONCE + to % AT_ONCE] +=
+              weight[begin + k] * part[size_t(i) * row_parts[p] + k];
+        }
     // Coefficients of all sites in a strip of active rows, which stay in the cache meanwhile.
     std::fill(found, found + count, 0.0);
     s.coefficients.resize(size_t(count) * STRIP);
     for (int begin = 0; begin < n_active; begin += STRIP) {
       const int width = std::min(STRIP, n_active - begin);
       std::fill(s.coefficients.begin(), s.coefficients.end(), 0.0);
-      const double *part = s.rows.data(), *weights = matrix.data() + begin;
-      for (int p = 0; p < 3; p++) {
-        for (int k = 0; k < row_parts[p]; k++, weights += n_active)
-          for (int i = 0; i < count; i++) {
-            const double value = part[size_t(i) * row_parts[p] + k];
-            if (value == 0.0) continue;  // coefficients of pairs of other species
-            double *to = s.coefficients.data() + size_t(i) * STRIP;
-            for (int j = 0; j < width; j++) to[j] += value * weights[j];
-          }
-        part += size_t(count) * row_parts[p];
+      for (int b = 0; b < blocks; b++) {
+        // A parameter beyond the last has the weights of the first, times zero.
+        const double *w[AT_ONCE];
+        for (int k = 0; k < AT_ONCE; k++)
+          w[k] = matrix.data() + size_t(b * AT_ONCE + k < n_parameters ? b * AT_ONCE + k : 0) * n_active + begin;
+        const double *__restrict w0 = w[0], *__restrict w1 = w[1], *__restrict w2 = w[2], *__restrict w3 = w[3];
+        for (int i = 0; i < count; i++) {
+          const double *v = s.folded.data() + (size_t(b) * count + i) * AT_ONCE;
+          const double v0 = v[0], v1 = v[1], v2 = v[2], v3 = v[3];
+          if (v0 == 0.0 && v1 == 0.0 && v2 == 0.0 && v3 == 0.0) continue;  // pairs of other species
+          double *__restrict to = s.coefficients.data() + size_t(i) * STRIP;
+          for (int j = 0; j < width; j++) to[j] += v0 * w0[j] + v1 * w1[j] + v2 * w2[j] + v3 * w3[j];
+        }
       }
       for (int i = 0; i < count; i++)
         for (int j = 0; j < width; j++)

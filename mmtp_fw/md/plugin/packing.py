@@ -15,7 +15,7 @@ from mmtp_fw.potential.lanes import W
 from mmtp_fw.selection import ActiveSet
 
 MAGIC = b"MMTPPACK"
-VERSION = 2
+VERSION = 4
 
 
 def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | None = None) -> bytes:
@@ -33,8 +33,9 @@ def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | Non
     -------
     bytes
         ``MMTPPACK``; twenty 64-bit integers (`_numbers`); four doubles: cut-off (Å), least and greatest moment (μB),
-        whether it is magnetic; the array that `mmtp_fw.potential.cabi.pack` describes, without scratch; the matrix
-        that turns packed rows into coefficients of the active rows.
+        whether it is magnetic; the array that `mmtp_fw.potential.cabi.pack` describes, without scratch; with an active
+        set the targets and weights of `mmtp_fw.potential.cabi_rows.folding` and the matrix that turns rows into
+        coefficients of the active rows; the elements of the types, a space between.
 
     Raises
     ------
@@ -49,27 +50,34 @@ def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | Non
         )
     type_map = [-1 if name == "NULL" else potential.species.index(name) for name in types]
     matrix = np.zeros((0, 0)) if active_set is None else _grade_matrix(potential, active_set)
+    grades = b""
+    if active_set is not None:
+        target, weight = cabi_rows.folding(potential)
+        grades = b"".join(part.tobytes() for part in (target.astype("<i8"), weight.astype("<f8"), matrix.astype("<f8")))
     scratch = sum(cabi.scratch_sizes(potential, 0))
     fixed = cabi.pack(potential, type_map, longest=0)
     fixed = fixed[: len(fixed) - scratch]
     low, high = (potential.min_moment, potential.max_moment) if potential.magnetic else (0.0, 0.0)
-    head = MAGIC + struct.pack("<20q", *_numbers(potential, len(types), len(fixed), matrix.shape[1]))
+    names = " ".join(types).encode()
+    numbers = _numbers(potential, len(types), len(fixed), matrix.shape, len(names))
+    head = MAGIC + struct.pack("<20q", *numbers)
     head += struct.pack("<4d", potential.r_cut, low, high, float(potential.magnetic))
-    return head + fixed.astype("<f8").tobytes() + matrix.astype("<f8").tobytes()
+    return head + fixed.astype("<f8").tobytes() + grades + names
 
 
-def _numbers(potential: Potential, n_types: int, n_fixed: int, n_active: int) -> list[int]:
+def _numbers(potential: Potential, n_types: int, n_fixed: int, matrix: tuple[int, ...], n_names: int) -> list[int]:
     """Return the head of a packed file.
 
     Version, types, lanes, species, length of the fixed part; scratch of the kernel and then of rows (doubles per
-    group of neighbours and besides, integers likewise); the three parts of a row; the number of active rows.
+    group of neighbours and besides, integers likewise); the three parts of a row; the number of active rows; the
+    length of the elements' names; the number of parameters in a row.
     """
     numbers = [VERSION, n_types, W, len(potential.species), n_fixed]
     groups = len(potential.species) + 1  # those of an empty list
     for sizes in (cabi.scratch_sizes, cabi_rows.scratch_sizes):
         for none, one in zip(sizes(potential, 0), sizes(potential, W), strict=True):
             numbers += [one - none, none - groups * (one - none)]
-    numbers += [*cabi_rows.row_parts(potential), n_active]
+    numbers += [*cabi_rows.row_parts(potential), matrix[1], n_names, matrix[0]]
     return numbers + [0] * (20 - len(numbers))
 
 
@@ -79,7 +87,7 @@ def _grade_matrix(potential: Potential, active_set: ActiveSet) -> np.ndarray:
         raise InputError("the active set grades configurations", "the pair style grades sites: mode 'site'")
     if state.potential_hash != potential.content_hash:
         raise InputError("the active set belongs to another potential", "write both from one version")
-    return cabi_rows.unfold(potential, state.inverse)
+    return state.inverse
 
 
 def packed_file(path: Path, types: Sequence[str], directory: Path, active: Path | None = None) -> Path:

@@ -65,25 +65,32 @@ void PairMMTP::allocate()
 //                 [grade N] [active FILE]
 void PairMMTP::settings(int narg, char **arg)
 {
+  static_cast<PairMMTPSettings &>(*this) = PairMMTPSettings();  // nothing of an earlier pair_style command
+  bool fixed = false, told = false;
   for (int i = 0; i < narg; i += 2) {
     const std::string key = arg[i];
     if (i + 1 >= narg) error->all(FLERR, "pair_style mmtp: {} needs a value", key);
     const char *value = arg[i + 1];
     if (key == "moments") {
-      if (strcmp(value, "relax") == 0) relax_every = std::max(1, relax_every);
-      else if (strcmp(value, "fixed") == 0) relax_every = 0;
-      else error->all(FLERR, "pair_style mmtp: moments {}: relax or fixed?", value);
+      fixed = strcmp(value, "fixed") == 0;
+      if (!fixed && strcmp(value, "relax") != 0)
+        error->all(FLERR, "pair_style mmtp: moments {}: relax or fixed?", value);
     } else if (key == "tolerance") tolerance = utils::numeric(FLERR, value, false, lmp);
     else if (key == "maxiter") most_steps = utils::inumeric(FLERR, value, false, lmp);
-    else if (key == "every") relax_every = utils::inumeric(FLERR, value, false, lmp);
+    else if (key == "every") {
+      relax_every = utils::inumeric(FLERR, value, false, lmp);
+      told = true;
+    }
     else if (key == "predict") predict = utils::logical(FLERR, value, false, lmp);
     else if (key == "grade") grade_every = utils::inumeric(FLERR, value, false, lmp);
     else if (key == "active") active = value;
     else if (key == "threads") threads = utils::inumeric(FLERR, value, false, lmp);
     else error->all(FLERR, "pair_style mmtp: unknown keyword {}", key);
   }
-  if (tolerance <= 0.0 || most_steps < 1 || relax_every < 0 || threads < 1 || grade_every < 0)
-    error->all(FLERR, "pair_style mmtp: tolerance, maxiter and threads must be positive, every and grade not negative");
+  if (tolerance <= 0.0 || most_steps < 1 || relax_every < 1 || threads < 1 || grade_every < 0)
+    error->all(FLERR, "pair_style mmtp: tolerance, maxiter, every and threads must be positive, grade not negative");
+  if (fixed && told) error->all(FLERR, "pair_style mmtp: moments fixed are never relaxed: leave out every");
+  if (fixed) relax_every = 0;
 }
 
 // pair_coeff * * FILE element of type 1, of type 2, … (NULL: a type that other pair styles handle)
@@ -114,8 +121,10 @@ void PairMMTP::coeff(int narg, char **arg)
   if (potential.n_types != atom->ntypes)
     error->all(FLERR, "pair_coeff {}: packed for {} atom types, here are {}", arg[2], potential.n_types,
                atom->ntypes);
-  if (grade_every > 0 && potential.n_active == 0)
-    error->all(FLERR, "pair_coeff {}: no grades without an active set: pair_style mmtp … active FILE", arg[2]);
+  std::string given;
+  for (const auto &one : species) given += (given.empty() ? "" : " ") + one;
+  if (given != potential.elements)
+    error->all(FLERR, "pair_coeff {}: packed for {}, not for {}", arg[2], potential.elements, given);
   params.clear();
   for (int i = 1; i <= atom->ntypes; i++)
     for (int j = 1; j <= atom->ntypes; j++)
@@ -127,10 +136,17 @@ void PairMMTP::init_style()
   if (strcmp(update->unit_style, "metal") != 0)
     error->all(FLERR, "pair_style mmtp computes in eV and Å: units metal");
   if (!force->newton_pair) error->all(FLERR, "pair_style mmtp needs newton on");
+  if (grade_every > 0 && potential.n_active == 0)
+    error->all(FLERR, "pair_style mmtp: no grades without an active set: active FILE, or mmtp lammps pack --active");
   neighbor->add_request(this, 1);  // NeighConst::REQ_FULL
-  index_moment = index_change = -1;
-  if (!potential.magnetic) return;
+  index_moment = index_change = index_grade = -1;
   int flag, columns, ghost;
+  if (grade_every > 0) {  // grades travel with their atoms until the next look
+    if (atom->find_custom("mmtp_grade", flag, columns) < 0)
+      modify->add_fix("MMTP_GRADE all property/atom d_mmtp_grade writedata no");
+    index_grade = atom->find_custom("mmtp_grade", flag, columns);
+  }
+  if (!potential.magnetic) return;
   index_moment = atom->find_custom_ghost("mag", flag, columns, ghost);
   if (index_moment < 0 || flag != 1 || columns != 0 || ghost != 1)
     error->all(FLERR, "pair_style mmtp finds no moments: fix ID all property/atom d_mag ghost yes");
@@ -155,14 +171,14 @@ void PairMMTP::compute(int eflag, int vflag)
   const bool relaxing = index_moment >= 0 && relax_every > 0 && update->ntimestep % relax_every == 0;
   const int flags = PackedPotential::FORCES | (eflag_atom ? PackedPotential::SITE_ENERGIES : 0) |
       (vflag_atom ? PackedPotential::SITE_VIRIALS : 0);
-  double counted[2] = {0.0, 0.0};
   if (relaxing) {
     relax(flags);
   } else {
     share_moments();
     evaluate(flags);
-    counted[0] = 1.0;
+    pvector[EVALUATIONS] = 1.0;
   }
+  if (index_moment >= 0) look_at_moments();
   if (grade_every > 0 && update->ntimestep % grade_every == 0) grade();
   const int nall = atom->nlocal + atom->nghost;
   double **f = atom->f;
@@ -176,7 +192,6 @@ void PairMMTP::compute(int eflag, int vflag)
   if (vflag_atom)
     for (int i = 0; i < atom->nlocal; i++)
       for (int k = 0; k < 6; k++) vatom[i][k] += site_virials[6 * i + k];
-  pvector[EVALUATIONS] += counted[0];
   pvector[KERNEL_SECONDS] = kernel_seconds;
   pvector[MAX_GRADE] = largest_grade;
   pvector[OUTSIDE] = total(out[7]);
@@ -196,7 +211,7 @@ void PairMMTP::grade()
     none.assign(nall, 0.0);
     m = none.data();
   }
-  grades.assign(atom->nmax, 0.0);
+  double *grades = atom->dvector[index_grade];
   const int count = int(params.size());
   std::vector<int> codes(count, 0);
 #pragma omp parallel for num_threads(count) schedule(static, 1)
@@ -346,14 +361,21 @@ void PairMMTP::relax(int flags)
       error->warning(FLERR, "pair_style mmtp, step {}: moments not relaxed, |T| = {:.2g} eV/μB (told once)",
                      update->ntimestep, torque);
   }
-  double bounds = 0.0;
-  for (int i = 0; i < n; i++) {
-    change[i] = m[i] - start[i];
-    if (m[i] < low + AT_BOUND || m[i] > high - AT_BOUND) bounds += 1.0;
-  }
+  for (int i = 0; i < n; i++) change[i] = m[i] - start[i];
   last_step = update->ntimestep;
   pvector[EVALUATIONS] = evaluations;
-  pvector[MAX_TORQUE] = torque;
+}
+
+// Largest magnetic force that the bounds leave, and the number of moments at a bound.
+void PairMMTP::look_at_moments()
+{
+  const double *m = moments(), low = potential.low, high = potential.high;
+  double torque = 0.0, bounds = 0.0;
+  for (int i = 0; i < atom->nlocal; i++) {
+    torque = std::max(torque, std::fabs(m[i] - std::clamp(m[i] - slopes[i], low, high)));
+    if (m[i] < low + AT_BOUND || m[i] > high - AT_BOUND) bounds += 1.0;
+  }
+  pvector[MAX_TORQUE] = largest(torque);
   pvector[AT_BOUNDS] = total(bounds);
 }
 
@@ -391,10 +413,7 @@ void *PairMMTP::extract_peratom(const char *name, int &columns)
 {
   columns = 0;
   if (strcmp(name, "torque") == 0) return slopes.data();
-  if (strcmp(name, "grade") == 0 && grade_every > 0) {
-    if (int(grades.size()) < atom->nmax) grades.resize(atom->nmax, 0.0);
-    return grades.data();
-  }
+  if (strcmp(name, "grade") == 0 && index_grade >= 0) return atom->dvector[index_grade];
   return nullptr;
 }
 

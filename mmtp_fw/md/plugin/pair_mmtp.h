@@ -14,7 +14,18 @@
 
 namespace LAMMPS_NS {
 
-class PairMMTP : public Pair {
+// What the keywords of pair_style set.
+struct PairMMTPSettings {
+  int relax_every = 1;       // steps between relaxations of the moments; 0 keeps them
+  double tolerance = 1e-4;   // largest magnetic force that remains, eV/μB
+  int most_steps = 40;       // of one relaxation
+  bool predict = true;       // start from a linear prediction
+  int grade_every = 0;       // steps between two looks at the grade; 0: none
+  std::string active;        // file of the active set
+  int threads = 1;
+};
+
+class PairMMTP : public Pair, private PairMMTPSettings {
  public:
   explicit PairMMTP(class LAMMPS *);
   ~PairMMTP() override;
@@ -33,7 +44,6 @@ class PairMMTP : public Pair {
 
   // What fix mmtp/mc needs: the energy of all ranks at the moments as they are, and the range they may have.
   double energy_at_moments();
-  bool relaxes() const { return relax_every > 0; }
   double *moments();
   double lowest() const { return potential.low; }
   double highest() const { return potential.high; }
@@ -43,18 +53,11 @@ class PairMMTP : public Pair {
   enum { MAX_GRADE, EVALUATIONS, MAX_TORQUE, UNCONVERGED, AT_BOUNDS, OUTSIDE, KERNEL_SECONDS, N_EXTRA };
 
   PackedPotential potential;
-  int relax_every = 1;       // steps between relaxations of the moments; 0 keeps them
-  double tolerance = 1e-4;   // largest magnetic force that remains, eV/μB
-  int most_steps = 40;       // of one relaxation
-  bool predict = true;       // start from a linear prediction
-  int grade_every = 0;       // steps between two looks at the grade; 0: none
-  std::string active;        // file of the active set
-  int threads = 1;
-  int index_moment = -1, index_change = -1;  // of d_mag and of its last change
+  int index_moment = -1, index_change = -1, index_grade = -1;  // of d_mag, its last change, and the grades
   bigint last_step = -1;
   double unconverged = 0.0, largest_grade = 0.0, kernel_seconds = 0.0;
 
-  std::vector<double> forces, slopes, site_energies, site_virials, grades;
+  std::vector<double> forces, slopes, site_energies, site_virials;
   std::vector<std::vector<double>> params, thread_forces, thread_slopes, thread_outs;
   double out[PackedPotential::OUT_SIZE];
   MomentLBFGS optimiser;
@@ -64,6 +67,7 @@ class PairMMTP : public Pair {
   void share_moments();
   void grade();
   void relax(int flags);
+  void look_at_moments();
   double total(double) const;
   double largest(double) const;
 };

@@ -30,7 +30,8 @@ inline std::string quoted(const std::string &text) {
 inline std::string read_packed(const std::string &path, const std::vector<std::string> &species,
                                const std::string &active, std::vector<char> &bytes) {
   if (!read_file(path, bytes)) return "no such file";
-  if (bytes.size() >= 8 && std::string(bytes.data(), 8) == "MMTPPACK") return "";
+  if (bytes.size() >= 8 && std::string(bytes.data(), 8) == "MMTPPACK")
+    return active.empty() ? "" : "it is packed, with its active set or without: pair_style mmtp without active FILE";
   const char *chosen = std::getenv("MMTP_PYTHON");
   std::string command = quoted(chosen ? chosen : MMTP_PYTHON) + " -m mmtp_fw.md.plugin pack";
   if (!active.empty()) command += " --active " + quoted(active);
