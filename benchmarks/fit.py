@@ -34,9 +34,7 @@ from mmtp_fw.structures import generate
 def labelled(count: int, seed: int) -> list[Atoms]:
     """Return generated 16-atom cells with the Hamiltonian's labels at their target moments."""
     model = ReferenceHamiltonian()
-    made = generate(
-        {"Fe": 0.68, "Pd": 0.32}, [3.68, 3.72, 3.76, 3.80], {"Fe": 2.6, "Pd": 0.3}, count, seed=seed
-    )
+    made = generate({"Fe": 0.68, "Pd": 0.32}, [3.68, 3.72, 3.76, 3.80], {"Fe": 2.6, "Pd": 0.3}, count, seed=seed)
     for atoms in made:
         found = model.evaluate(atoms, atoms.get_initial_magnetic_moments())
         atoms.set_array("magnetic_forces", found.magnetic_forces)

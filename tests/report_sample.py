@@ -19,9 +19,7 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
     campaign = Campaign(name="fe-pd-sample")
     labels = [
         _label(random, number, k, atoms)
-        for number, k in enumerate(
-            k for k in range(rounds) for _ in range(labels_per_round * (3 if k == 0 else 1))
-        )
+        for number, k in enumerate(k for k in range(rounds) for _ in range(labels_per_round * (3 if k == 0 else 1)))
     ]
     return {
         "campaign": {
@@ -54,9 +52,7 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
             for k in range(rounds)
             for j, a in enumerate((3.65, 3.7, 3.75, 3.8))
         ],
-        "properties": [
-            _property(source, a) for source in ("mmtp", "reference") for a in (3.6, 3.65, 3.7, 3.75, 3.8)
-        ],
+        "properties": [_property(source, a) for source in ("mmtp", "reference") for a in (3.6, 3.65, 3.7, 3.75, 3.8)],
         "unusable": [],
         "failures": [
             {

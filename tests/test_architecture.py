@@ -39,6 +39,11 @@ def test_ruff_is_clean():
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def test_code_is_formatted():
+    done = run(sys.executable, "-m", "ruff", "format", "--check", "mmtp_fw", "tests", "benchmarks")
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES

@@ -159,9 +159,7 @@ def _keys(sections: Sequence[str]) -> list[str]:
     model: Any = Campaign
     for name in sections:
         field = model.model_fields.get(name)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return []
         model = field.annotation
     return list(model.model_fields)

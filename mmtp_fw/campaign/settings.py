@@ -89,9 +89,7 @@ class PotentialSettings(Section):
     r_cut_A: Positive = Field(default=5.0, description="Cut-off radius (Å)")
     radial_size: Count = Field(default=8, description="Number of radial Chebyshev functions")
     magnetic_size: Count = Field(default=3, description="Number of Chebyshev functions of a moment")
-    max_moment_muB: Positive = Field(
-        default=4.0, description="Largest size of a moment (μB); range is ± this"
-    )
+    max_moment_muB: Positive = Field(default=4.0, description="Largest size of a moment (μB); range is ± this")
     symmetrized: bool = Field(default=True, description="Exact E(M) = E(-M)")
 
     @model_validator(mode="after")
@@ -107,9 +105,7 @@ class PretrainingSettings(Section):
     """The first training set: distorted, strained, disordered cells with various moments."""
 
     structures: Count = Field(default=24, description="Number of generated configurations")
-    displacement_A: Positive = Field(
-        default=0.12, description="Largest standard deviation of displacements (Å)"
-    )
+    displacement_A: Positive = Field(default=0.12, description="Largest standard deviation of displacements (Å)")
     strain: float = Field(default=0.02, ge=0, le=0.3, description="Largest random strain component")
     moment_scale: float = Field(
         default=0.25, ge=0, le=1, description="Standard deviation of moments relative to the typical ones"
@@ -126,9 +122,7 @@ class DftSettings(Section):
         default="hamiltonian", description="hamiltonian is the built-in reference Hamiltonian, a model"
     )
     settings: dict[str, Any] = Field(default={}, description="Settings of the engine, by its own names")
-    protocol: ProtocolSettings = Field(
-        default=ProtocolSettings(), description="Limits of the soft-constraint protocol"
-    )
+    protocol: ProtocolSettings = Field(default=ProtocolSettings(), description="Limits of the soft-constraint protocol")
 
 
 class FitSettings(Section):
@@ -151,9 +145,7 @@ class FitSettings(Section):
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=0.5, description="Fraction of labels kept from training, for validation"
     )
-    starts: Count = Field(
-        default=1, description="Random starts of the first fit, one Firework each; the best goes on"
-    )
+    starts: Count = Field(default=1, description="Random starts of the first fit, one Firework each; the best goes on")
     ensemble: Count = Field(
         default=5,
         description="Potentials fitted to the final training set from different starts, one Firework each; "
@@ -162,7 +154,6 @@ class FitSettings(Section):
     settings: dict[str, Any] = Field(
         default={}, description="Further settings of the fit, by the names of mmtp_fw.fitting"
     )
-
 
     @field_validator("quality_weights")
     @classmethod
@@ -195,17 +186,13 @@ class MdSection(Section):
     temperatures_K: list[Positive] = Field(default=[300.0], min_length=1, description="Temperatures (K)")
     steps: Count = Field(default=1000, description="Steps of one trajectory")
     timestep_fs: Positive = Field(default=2.0, description="Time step (fs)")
-    replicas: Count = Field(
-        default=1, description="Trajectories per lattice parameter, temperature and order"
-    )
+    replicas: Count = Field(default=1, description="Trajectories per lattice parameter, temperature and order")
     magnetic_orders: list[Literal["ferromagnetic", "antiferromagnetic", "random"]] = Field(
         default=["ferromagnetic"],
         min_length=1,
         description="Moments that trajectories start with: all up, planes that alternate, or random signs",
     )
-    settings: dict[str, Any] = Field(
-        default={}, description="Further settings of mmtp_fw.md, by their names there"
-    )
+    settings: dict[str, Any] = Field(default={}, description="Further settings of mmtp_fw.md, by their names there")
 
 
 class BudgetSettings(Section):
@@ -218,8 +205,7 @@ class BudgetSettings(Section):
         default=0.5,
         ge=0,
         le=1,
-        description="Fraction of rejected and failed labels that ends a campaign, "
-        "looked at from the tenth label on",
+        description="Fraction of rejected and failed labels that ends a campaign, looked at from the tenth label on",
     )
     max_stalled_iterations: Count = Field(
         default=2, description="Rounds in a row without a new label after which a campaign ends"

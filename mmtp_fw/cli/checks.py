@@ -75,9 +75,7 @@ def python_packages() -> Check:
             missing.append(package)
     python = f"Python {sys.version.split()[0]}"
     if missing:
-        return Check(
-            name, False, f"{python}; missing: {', '.join(missing)}", "pip install mmtp_fw again", True
-        )
+        return Check(name, False, f"{python}; missing: {', '.join(missing)}", "pip install mmtp_fw again", True)
     return Check(name, True, f"{python}; all {count} are installed", needed=True)
 
 
@@ -149,9 +147,7 @@ def abinit_datasets() -> Check:
     """Look for PAW datasets in the places that the engine looks in."""
     places = [os.environ.get("ABINIT_PSP_DIR", ""), "/usr/share/abinit/psp", "/usr/share/gpaw-setups"]
     for place in filter(None, places):
-        files = [
-            path for path in Path(place).rglob("*") if path.name.startswith(("Fe", "Pd", "26fe", "46pd"))
-        ]
+        files = [path for path in Path(place).rglob("*") if path.name.startswith(("Fe", "Pd", "26fe", "46pd"))]
         if files:
             return Check("ABINIT datasets", True, f"{len(files)} files for Fe and Pd in {place}")
     return Check("ABINIT datasets", False, "none found", "apt-get install abinit-data gpaw-data")
@@ -195,14 +191,10 @@ def queue() -> Check:
     found = [f"{name} ({path})" for name, program in systems.items() if (path := shutil.which(program))]
     if found:
         return Check("queue", True, ", ".join(found))
-    return Check(
-        "queue", False, "no sbatch, qsub or bsub", "only for clusters; `mmtp run` and `mmtp worker` need none"
-    )
+    return Check("queue", False, "no sbatch, qsub or bsub", "only for clusters; `mmtp run` and `mmtp worker` need none")
 
 
 def chromium() -> Check:
     """Look for a browser that can print the report."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
-    return Check(
-        "chromium", path is not None, path or "not on PATH", "" if path else "only for pictures of the report"
-    )
+    return Check("chromium", path is not None, path or "not on PATH", "" if path else "only for pictures of the report")

@@ -21,9 +21,7 @@ def doctor(launchpad: LaunchpadOption = None, as_json: JsonOption = False) -> No
     screen = console()
     width = max(len(item.name) for item in found)
     for item in found:
-        mark, style = (
-            ("ok", "green") if item.ok else (("lacks", "red") if item.needed else ("none", "yellow"))
-        )
+        mark, style = ("ok", "green") if item.ok else (("lacks", "red") if item.needed else ("none", "yellow"))
         screen.print(Text.assemble((f"{mark:6}", style), f"{item.name:{width}}  {item.found}"))
         if item.remedy:
             screen.print(Text(f"{'':6}{'':{width}}  → {item.remedy}", style="dim"))

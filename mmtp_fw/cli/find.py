@@ -13,9 +13,7 @@ from mmtp_fw.cli.output import console, print_json, table
 def find(
     campaign: Annotated[str | None, typer.Option(help="Campaign that generated or selected it.")] = None,
     formula: Annotated[str | None, typer.Option(help="Chemical formula, as Fe22Pd10.")] = None,
-    status: Annotated[
-        str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")
-    ] = None,
+    status: Annotated[str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")] = None,
     engine: Annotated[str | None, typer.Option(help="hamiltonian, abinit or vasp.")] = None,
     quality: Annotated[str | None, typer.Option(help="Grade of the label: A, B or C.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows, the newest first.")] = 50,

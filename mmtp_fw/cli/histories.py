@@ -33,9 +33,7 @@ def configuration(history: History) -> Iterator[Any]:
     for calculation in history["calculations"]:
         yield Text("")
         yield _title(f"{calculation['engine']}: {calculation['status']}")
-        yield pairs(
-            {"Calculation": calculation["_id"], "Reason": calculation["reason"], "Rule": calculation["rule"]}
-        )
+        yield pairs({"Calculation": calculation["_id"], "Reason": calculation["reason"], "Rule": calculation["rule"]})
         yield table(
             [
                 ">#",
@@ -88,11 +86,7 @@ def potential(history: History) -> Iterator[Any]:
             "Ensemble": _ensemble(history),
             "Labels": len(history["labels"]),
             "Against parent": f"{len(history['added'])} added, {len(history['removed'])} removed",
-            **{
-                f"Fit: {name}": value
-                for name, value in document["fit"].items()
-                if not isinstance(value, dict | list)
-            },
+            **{f"Fit: {name}": value for name, value in document["fit"].items() if not isinstance(value, dict | list)},
         }
     )
     for item in document["fit"].get("excluded", ()):
@@ -150,9 +144,7 @@ def campaign(history: History) -> Iterator[Any]:
     """Yield what is printed of `mmtp_fw.database.history.campaign`."""
     status = history["status"]
     yield _title(f"Campaign {status['campaign']}")
-    yield pairs(
-        {"Started": status["created"], "Finished": status["finished"], "Ended because": status["stop"]}
-    )
+    yield pairs({"Started": status["created"], "Finished": status["finished"], "Ended because": status["stop"]})
     yield table(
         [">It.", "Labels", ">Potential", ">Largest grade", ">Saved", ">Generated or selected", "MD"],
         [
@@ -172,10 +164,7 @@ def campaign(history: History) -> Iterator[Any]:
     yield table(
         [">No.", ">It.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">SCF", "Reason"],
         [
-            [
-                row[name]
-                for name in ("configuration", "iteration", "formula", "status", "grade", "lambda_eV_per_muB2")
-            ]
+            [row[name] for name in ("configuration", "iteration", "formula", "status", "grade", "lambda_eV_per_muB2")]
             + [row["mae_muB"], row["scf_runs"], row["reason"]]
             for row in history["labels"]
         ],
@@ -193,9 +182,7 @@ def errors_table(document: Mapping[str, Any]) -> Any:
     rows = []
     for part, name in (("errors", "training"), ("validation_errors", "validation")):
         for quantity, values in (document.get(part) or {}).items():
-            rows.append(
-                (name, quantity, values.get("mae"), values.get("rmse"), values.get("max"), values.get("r2"))
-            )
+            rows.append((name, quantity, values.get("mae"), values.get("rmse"), values.get("max"), values.get("r2")))
     return table(["Set", "Quantity", ">MAE", ">RMSE", ">Max", ">R²"], rows, title="Errors")
 
 

@@ -47,9 +47,7 @@ def pack(
     potential: Annotated[Path, typer.Argument(help="A .mmtp file.")],
     elements: Annotated[list[str], typer.Argument(help="Element of every LAMMPS atom type, in order.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
-    active: Annotated[
-        Path | None, typer.Option(help="Its active set (mmtp export active-set), for grades.")
-    ] = None,
+    active: Annotated[Path | None, typer.Option(help="Its active set (mmtp export active-set), for grades.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a potential as pair_coeff reads it without Python, for nodes that have none."""

@@ -69,14 +69,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | No
     rows : iterable of sequences
     title : str, optional
     """
-    made = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
         right = name.startswith(">")
-        made.add_column(
-            name.lstrip(">"), justify="right" if right else "left", header_style="dim", no_wrap=right
-        )
+        made.add_column(name.lstrip(">"), justify="right" if right else "left", header_style="dim", no_wrap=right)
     for row in rows:
         made.add_row(*(Text(cell(item)) for item in row))
     return made

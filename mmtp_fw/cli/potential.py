@@ -15,9 +15,7 @@ from mmtp_fw.cli.potential_fit import fit
 app = typer.Typer(help="Fit, evaluate, grade and relax with plain files; no database.", no_args_is_help=True)
 
 PotentialArgument = Annotated[Path, typer.Argument(help="A .mmtp file.")]
-ConfigurationsArgument = Annotated[
-    Path, typer.Argument(help="Extended XYZ, MLIP cfg, or what else ASE reads.")
-]
+ConfigurationsArgument = Annotated[Path, typer.Argument(help="Extended XYZ, MLIP cfg, or what else ASE reads.")]
 
 
 @app.command()
@@ -95,9 +93,7 @@ def grade(
 def relax(
     potential: PotentialArgument,
     configurations: ConfigurationsArgument,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Extended XYZ with relaxed moments.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Extended XYZ with relaxed moments.")] = None,
     species: SpeciesOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -89,8 +89,7 @@ def summary_line(state: dict[str, Any]) -> str:
         open_kinds = sorted(state["due"].items(), key=lambda item: item[0] != state["phase"])
         parts.append(", ".join(f"{kind} ({count} open)" for kind, count in open_kinds) or state["phase"])
     parts.append(
-        f"labels {labels['accepted']} accepted"
-        + (f", {labels['rejected']} rejected" if labels["rejected"] else "")
+        f"labels {labels['accepted']} accepted" + (f", {labels['rejected']} rejected" if labels["rejected"] else "")
     )
     if labels["failed"]:
         parts.append(f"{labels['failed']} failed")
@@ -128,17 +127,13 @@ def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
             "Spent": f"{state['scf_runs']:,} SCF runs, {state['md_steps']:,} MD steps",
             "Selected": ", ".join(f"it. {k}: {n}" for k, n in sorted(state["selected"].items())) or None,
             "Errors": _errors(state["potential"]),
-            "Failed attempts": f"{state['failures']}; newest: {state['newest_failure']}"
-            if state["failures"]
-            else None,
+            "Failed attempts": f"{state['failures']}; newest: {state['newest_failure']}" if state["failures"] else None,
             "Given back": "\n".join(state["not_here"]) or None,
         }
     )
     parts: list[Any] = [head, bar, facts]
     if state["running"]:
-        rows = [
-            (item["kind"], item["subject"], item["owner"], _since(item)) for item in state["running"][:12]
-        ]
+        rows = [(item["kind"], item["subject"], item["owner"], _since(item)) for item in state["running"][:12]]
         parts.append(table(["Running", "", "by", ">for"], rows))
     return Group(*parts)
 

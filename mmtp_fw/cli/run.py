@@ -24,9 +24,7 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Local workers; default: workers.local.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and its cost.")] = False,
     report: Annotated[Path, typer.Option(help="Directory of the report.")] = Path("report"),
-    directory: Annotated[Path, typer.Option(help="Where workers make their launch directories.")] = Path(
-        "runs"
-    ),
+    directory: Annotated[Path, typer.Option(help="Where workers make their launch directories.")] = Path("runs"),
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -46,9 +44,7 @@ def run(
     with open_database(launchpad) as database:
         submit_campaign(database, campaign)
         place = directory / campaign.name
-        local = LocalRun(
-            database, campaign.name, workers or campaign.workers.local, place, launchpad_file(launchpad)
-        )
+        local = LocalRun(database, campaign.name, workers or campaign.workers.local, place, launchpad_file(launchpad))
         with Progress(database, campaign.name, quiet=as_json) as progress:
             finished = local.run(on_progress=progress.update)
         if not finished:
@@ -81,11 +77,7 @@ def submit(
     if as_json:
         print_json(answer)
         return
-    state = (
-        "is finished"
-        if position.finished
-        else f"is at iteration {position.iteration}, {position.phase.value}"
-    )
+    state = "is finished" if position.finished else f"is at iteration {position.iteration}, {position.phase.value}"
     print(f"{campaign.name} {state} in {answer['database'].strip('<>')}; `mmtp worker` works on it")
 
 
@@ -113,9 +105,7 @@ def _show_plan(campaign: Campaign, workers: int, as_json: bool) -> None:
     cost = estimate(campaign)
     first = [action.key for action in plan(Facts(campaign))]
     if as_json:
-        print_json(
-            {"campaign": campaign.name, "workers": workers, "cost": asdict(cost), "first_actions": first}
-        )
+        print_json({"campaign": campaign.name, "workers": workers, "cost": asdict(cost), "first_actions": first})
         return
 
     def span(low: float, high: float, unit: str = "") -> str:
@@ -142,9 +132,7 @@ def _show_plan(campaign: Campaign, workers: int, as_json: bool) -> None:
             }
         )
     )
-    screen.print(
-        "From the case that the first potential selects nothing, to the whole budget spent.", style="dim"
-    )
+    screen.print("From the case that the first potential selects nothing, to the whole budget spent.", style="dim")
 
 
 def _list(values: list[float]) -> str:

@@ -15,9 +15,7 @@ from mmtp_fw.errors import InputError
 if TYPE_CHECKING:
     from mmtp_fw.database import Database
 
-app = typer.Typer(
-    help="The whole history of a configuration, potential, MD run or campaign.", no_args_is_help=True
-)
+app = typer.Typer(help="The whole history of a configuration, potential, MD run or campaign.", no_args_is_help=True)
 
 
 @app.command()

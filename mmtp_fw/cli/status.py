@@ -11,9 +11,7 @@ from mmtp_fw.cli.output import console, print_json, table
 
 
 def status(
-    campaign: Annotated[
-        str | None, typer.Argument(help="Name; default: all, and the newest in detail.")
-    ] = None,
+    campaign: Annotated[str | None, typer.Argument(help="Name; default: all, and the newest in detail.")] = None,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,9 +21,7 @@ class WorkKind(StrEnum):
 
 
 def worker(
-    category: Annotated[
-        list[WorkKind] | None, typer.Option(help="Kind of work; repeat; default: all.")
-    ] = None,
+    category: Annotated[list[WorkKind] | None, typer.Option(help="Kind of work; repeat; default: all.")] = None,
     campaign: Annotated[str | None, typer.Option(help="End when this campaign is finished.")] = None,
     directory: Annotated[Path, typer.Option(help="Where launch directories are made.")] = Path("runs"),
     launchpad: LaunchpadOption = None,
@@ -38,7 +36,5 @@ def worker(
             only_campaign(database, campaign)
         stop.listen()
         kinds = ", ".join(kind.value for kind in category or ()) or "all"
-        print(
-            f"worker on {repr(database).strip('<>')} for {kinds} work; Ctrl-C ends it after the task at hand"
-        )
+        print(f"worker on {repr(database).strip('<>')} for {kinds} work; Ctrl-C ends it after the task at hand")
         run_worker(database, [kind.value for kind in category or ()], directory, campaign, stop)

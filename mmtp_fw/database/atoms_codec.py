@@ -47,9 +47,7 @@ def to_document(atoms: Atoms) -> dict[str, Any]:
 
 def from_document(document: dict[str, Any]) -> Atoms:
     """Return the configuration of a document; see `to_document`."""
-    atoms = Atoms(
-        document["numbers"], positions=document["positions"], cell=document["cell"], pbc=document["pbc"]
-    )
+    atoms = Atoms(document["numbers"], positions=document["positions"], cell=document["cell"], pbc=document["pbc"])
     atoms.set_initial_magnetic_moments(document["moments"])
     atoms.info.update(document.get("info", {}))
     if "magnetic_forces" in document:
@@ -76,9 +74,7 @@ def content_hash(atoms: Atoms) -> str:
         fractions = np.where(atoms.pbc, np.round(fractions % 1.0, 7) % 1.0, np.round(fractions, 7))
     else:
         fractions = np.round(positions, 7)
-    rows = np.column_stack(
-        [atoms.get_atomic_numbers(), fractions, np.round(atoms.get_initial_magnetic_moments(), 6)]
-    )
+    rows = np.column_stack([atoms.get_atomic_numbers(), fractions, np.round(atoms.get_initial_magnetic_moments(), 6)])
     rows = rows[np.lexsort(rows.T[::-1])] + 0.0  # no negative zeros
     digest = hashlib.blake2b(digest_size=16)
     for part in (rows, np.round(cell, 7) + 0.0, np.asarray(atoms.pbc, dtype=float)):

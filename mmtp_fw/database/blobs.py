@@ -50,9 +50,7 @@ def get(database: Database, digest: str) -> bytes:
     try:
         compressed = gridfs.GridFS(database.db, BUCKET).get(digest).read()
     except NoFile as error:
-        raise DatabaseError(
-            f"blob {digest} is not in {database!r}", "`mmtp db check` looks for more"
-        ) from error
+        raise DatabaseError(f"blob {digest} is not in {database!r}", "`mmtp db check` looks for more") from error
     content = zstandard.ZstdDecompressor().decompress(compressed)
     if hashlib.sha256(content).hexdigest() != digest:
         raise DatabaseError(f"blob {digest} is damaged", "restore it from a backup")

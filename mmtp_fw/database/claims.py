@@ -137,9 +137,7 @@ class Claim:
 
     def release(self) -> None:
         """End the lease at once, if it is still ours."""
-        self.database.claims.update_one(
-            {"_id": self.key, "fence": self.fence}, [{"$set": {"lease_until": "$$NOW"}}]
-        )
+        self.database.claims.update_one({"_id": self.key, "fence": self.fence}, [{"$set": {"lease_until": "$$NOW"}}])
 
     def commit(self, write: Callable[[ClientSession], Any]) -> Any:
         """Run `write` in a transaction that holds only while the fence is ours.

@@ -49,6 +49,4 @@ def write_private(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise DatabaseError(
-            f"{path}: can't be written: {error.strerror}", "is the disk full or read-only?"
-        ) from error
+        raise DatabaseError(f"{path}: can't be written: {error.strerror}", "is the disk full or read-only?") from error

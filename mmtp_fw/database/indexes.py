@@ -27,9 +27,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("campaign", ASCENDING), ("iteration", ASCENDING)]),
         IndexModel([("training_set", ASCENDING)]),
         IndexModel([("content_hash", ASCENDING)]),
-        IndexModel(
-            [("action", ASCENDING)], unique=True, partialFilterExpression={"action": {"$type": "string"}}
-        ),
+        IndexModel([("action", ASCENDING)], unique=True, partialFilterExpression={"action": {"$type": "string"}}),
         IndexModel([("parent", ASCENDING)]),
         IndexModel([("member_of", ASCENDING)]),
     ],

@@ -215,9 +215,7 @@ def _round(
     own = [(action, result) for action, result in results if action["iteration"] == number]
     labels = Counter(result["outcome"] for action, result in own if action["kind"] == "label")
     selected = [
-        len(result.get("configurations", []))
-        for action, result in own
-        if action["kind"] in ("select", "pretrain")
+        len(result.get("configurations", [])) for action, result in own if action["kind"] in ("select", "pretrain")
     ]
     potential = next((p for p in reversed(potentials) if p.get("iteration") == number), None)
     runs = list(

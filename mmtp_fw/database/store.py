@@ -212,9 +212,7 @@ def save_potential(
     # Blobs are stored outside the transaction: by content, so that a second try finds the first one's.
     blob = blobs.put(database, active_set, "active set") if active_set is not None else None
     number = next_number(database, "potentials", session)
-    document = PotentialDocument(
-        _id=number, text=text, content_hash=content_hash, active_set=blob, **_plain(fields)
-    )
+    document = PotentialDocument(_id=number, text=text, content_hash=content_hash, active_set=blob, **_plain(fields))
     database.potentials.insert_one(document.to_mongo(), session=session)
     return number
 

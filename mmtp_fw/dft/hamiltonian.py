@@ -106,9 +106,7 @@ class HamiltonianEngine:
     def check(self, atoms: Atoms) -> None:
         """Raise `InputError` for an unknown species, or a target that the species can't carry."""
         self.model.types(atoms)
-        for index, (symbol, target) in enumerate(
-            zip(atoms.symbols, atoms.get_initial_magnetic_moments(), strict=True)
-        ):
+        for index, (symbol, target) in enumerate(zip(atoms.symbols, atoms.get_initial_magnetic_moments(), strict=True)):
             limit = SPHERES[symbol].largest_moment
             if abs(target) > limit:
                 raise InputError(

@@ -40,7 +40,14 @@ class HamiltonianCalculator(Calculator):
     """
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]  # ASE's own habit
-        "energy", "free_energy", "energies", "forces", "stress", "magmoms", "magmom", "magnetic_forces",
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+        "magmoms",
+        "magmom",
+        "magnetic_forces",
     ]
 
     def __init__(

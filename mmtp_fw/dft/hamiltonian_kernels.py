@@ -19,9 +19,7 @@ def _cutoff(r: float, rc: float) -> tuple[float, float]:
 
 
 @numba.njit(cache=True)
-def _exponential(
-    prefactor: float, decay: float, r: float, r0: float, cut: float, dcut: float
-) -> tuple[float, float]:
+def _exponential(prefactor: float, decay: float, r: float, r0: float, cut: float, dcut: float) -> tuple[float, float]:
     """Return prefactor · exp(−decay (r/r0 − 1)) · cutoff, and its derivative."""
     value = prefactor * np.exp(-decay * (r / r0 - 1.0))
     return value * cut, value * (dcut - decay / r0 * cut)

@@ -75,18 +75,32 @@ class HamiltonianParameters:
     species: dict[str, SpeciesTerms] = field(
         default_factory=lambda: {
             "Fe": SpeciesTerms(
-                repulsion=0.3668, p=13.6, hopping=2.3204, q=1.4, r0=2.475,
-                a0=-0.118, a1=0.14, b=0.0080, c=5e-5, moment=2.7,
+                repulsion=0.3668,
+                p=13.6,
+                hopping=2.3204,
+                q=1.4,
+                r0=2.475,
+                a0=-0.118,
+                a1=0.14,
+                b=0.0080,
+                c=5e-5,
+                moment=2.7,
             ),
             "Pd": SpeciesTerms(
-                repulsion=0.5812, p=11.3, hopping=2.592, q=1.4, r0=2.772,
-                a0=0.14, a1=0.05, b=0.3, c=0.0, moment=0.3,
+                repulsion=0.5812,
+                p=11.3,
+                hopping=2.592,
+                q=1.4,
+                r0=2.772,
+                a0=0.14,
+                a1=0.05,
+                b=0.3,
+                c=0.0,
+                moment=0.3,
             ),
         }
     )
-    exchange: dict[str, float] = field(
-        default_factory=lambda: {"Fe-Fe": 0.0017, "Fe-Pd": 0.013, "Pd-Pd": 0.002}
-    )
+    exchange: dict[str, float] = field(default_factory=lambda: {"Fe-Fe": 0.0017, "Fe-Pd": 0.013, "Pd-Pd": 0.002})
     exchange_decay: float = 1.5
     density_decay: float = 2.0
     cutoff: float = 4.8
@@ -252,8 +266,15 @@ class ReferenceHamiltonian:
         m2 = moments * moments
         d_density = self._site_table[kernels.A1, sums.types] * m2
         forces, virial = kernels.site_forces(
-            sums.types, sums.pairs.first, sums.pairs.second, sums.vectors, self._pair_table,
-            self.parameters.cutoff, d_rho, d_density, moments,
+            sums.types,
+            sums.pairs.first,
+            sums.pairs.second,
+            sums.vectors,
+            self._pair_table,
+            self.parameters.cutoff,
+            d_rho,
+            d_density,
+            moments,
         )
         stress = virial.flat[[0, 4, 8, 5, 2, 1]] / sums.volume if sums.volume > 0 else np.zeros(6)
         landscape = sums.landscape

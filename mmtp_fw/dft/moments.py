@@ -56,9 +56,7 @@ def flipped(moments: np.ndarray, target: np.ndarray, threshold: float) -> list[i
     return np.flatnonzero(wrong).tolist()
 
 
-def magnetic_forces(
-    strength: float, smoothed: np.ndarray, constraint: np.ndarray, slopes: np.ndarray
-) -> np.ndarray:
+def magnetic_forces(strength: float, smoothed: np.ndarray, constraint: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     """Return T_i = −∂E_DFT/∂m_i from the penalty, in eV/μB.
 
     At the constrained minimum ∂E_DFT/∂m^sWS = −2λ (m^sWS − m^constr), whence in the potential's moment

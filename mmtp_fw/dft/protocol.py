@@ -177,8 +177,11 @@ class _Protocol:
         mae, largest = stage.mae_muB, stage.max_deviation_muB
         limits = self.settings
         return (
-            stage.converged and mae is not None and largest is not None
-            and mae <= limits.mae_limit_muB and largest <= limits.max_limit_muB
+            stage.converged
+            and mae is not None
+            and largest is not None
+            and mae <= limits.mae_limit_muB
+            and largest <= limits.max_limit_muB
         )
 
     def _last_strength(self) -> float | None:
@@ -211,9 +214,7 @@ class _Protocol:
             assert self.last is not None
             last = self._last_strength() or self.settings.radii_lambda_eV_per_muB2
             state, target = _smoothed_and_force(self.last), slopes * self.target
-            step = ramp.adaptive_step(
-                self._response(slopes), state, target, last, self.dare, self.settings
-            )
+            step = ramp.adaptive_step(self._response(slopes), state, target, last, self.dare, self.settings)
             stage = self._compute(StageName.RAMP, step.strength, step.constraint)
             if self._inside(stage):
                 return stage
@@ -297,10 +298,9 @@ class _Protocol:
 
     def _useful(self, stage: Stage) -> bool:
         limits = self.settings
-        return (
-            (stage.mae_muB or 0.0) <= limits.useful_mae_limit_muB
-            and (stage.max_deviation_muB or 0.0) <= limits.useful_max_limit_muB
-        )
+        return (stage.mae_muB or 0.0) <= limits.useful_mae_limit_muB and (
+            stage.max_deviation_muB or 0.0
+        ) <= limits.useful_max_limit_muB
 
     def _rejected(self, rule: Rule, reason: str) -> Outcome:
         self.recorder.decision(StageName.ACCEPT, message=f"rejected, {rule.value}: {reason}", converged=False)

@@ -131,8 +131,13 @@ class Recorder:
             raise StoppedError(f"stopped during stage {len(self.stages)} ({name.value}): {result.message}")
         return self._keep(
             self._stage(
-                name, key, strength, constraint, result,
-                started=started, wall_seconds=time.perf_counter() - clock,
+                name,
+                key,
+                strength,
+                constraint,
+                result,
+                started=started,
+                wall_seconds=time.perf_counter() - clock,
             )
         )
 
@@ -158,8 +163,16 @@ class Recorder:
         if best is not None:
             lent = best.model_dump(
                 include={
-                    "lambda_eV_per_muB2", "constrained", "achieved", "mae_muB", "max_deviation_muB",
-                    "energy_eV", "energy_with_penalty_eV", "penalty_eV", "radii_A", "slope",
+                    "lambda_eV_per_muB2",
+                    "constrained",
+                    "achieved",
+                    "mae_muB",
+                    "max_deviation_muB",
+                    "energy_eV",
+                    "energy_with_penalty_eV",
+                    "penalty_eV",
+                    "radii_A",
+                    "slope",
                 }
             )
         else:
@@ -179,9 +192,7 @@ class Recorder:
         )
         return self._keep(stage)
 
-    def outcome(
-        self, status: OutcomeStatus, rule: Rule, reason: str, label: Label | None = None
-    ) -> Outcome:
+    def outcome(self, status: OutcomeStatus, rule: Rule, reason: str, label: Label | None = None) -> Outcome:
         """Return the outcome with all stages so far."""
         return Outcome(status=status, rule=rule, reason=reason, stages=self.stages, label=label)
 

@@ -182,9 +182,7 @@ def _note_failure(context: Context, claim: Claim, text: str) -> None:
         add_workflows(database, campaign_id, [action])
         return
     reason = text.strip().splitlines()[-1][:500]
-    claim.commit(
-        lambda session: _write_fact(database, action.key, {"outcome": FAILED, "reason": reason}, session)
-    )
+    claim.commit(lambda session: _write_fact(database, action.key, {"outcome": FAILED, "reason": reason}, session))
     advance(database, campaign_id)
 
 

@@ -111,9 +111,7 @@ class FitWork:
     def store(self, context: Context, payload: _Fitted, session: ClientSession) -> Mapping[str, Any]:
         """Store training set and potential."""
         KeptFit.drop(context.database, context.action.key, session)
-        training_set = store.add_training_set(
-            context.database, payload.calculations, payload.validation, session
-        )
+        training_set = store.add_training_set(context.database, payload.calculations, payload.validation, session)
         version = store.save_potential(
             context.database,
             payload.text,
@@ -126,9 +124,7 @@ class FitWork:
             training_set=training_set,
             **payload.fields,
         )
-        summary = {
-            name: payload.fields["fit"][name] for name in ("loss", "converged", "iterations", "message")
-        }
+        summary = {name: payload.fields["fit"][name] for name in ("loss", "converged", "iterations", "message")}
         return {"potential": version, "labels": len(payload.calculations), "fit": summary}
 
 

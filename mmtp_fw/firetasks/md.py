@@ -28,9 +28,7 @@ class MdWork:
         if "continues" in params:
             cell = store.last_frame(context.database, params["continues"])
         else:
-            cell = starting_cell(
-                campaign, params["lattice_parameter_A"], params["magnetic_order"], params["seed"]
-            )
+            cell = starting_cell(campaign, params["lattice_parameter_A"], params["magnetic_order"], params["seed"])
         settings = MdSettings(
             **{
                 "temperature_K": params["temperature_K"],

@@ -59,9 +59,7 @@ def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = Checkpoint(
-                str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"]
-            )
+            found = Checkpoint(str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"])
     except (ValueError, OSError, KeyError, EOFError) as error:
         raise InputError(f"{path}: not a checkpoint of a fit", "remove it to start anew") from error
     if found.problem != problem:

@@ -65,9 +65,7 @@ def read_configurations(
     try:
         found = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
     except Exception as error:
-        raise InputError(
-            f"{path}: can't be read as configurations: {error}", "extended XYZ or MLIP cfg"
-        ) from error
+        raise InputError(f"{path}: can't be read as configurations: {error}", "extended XYZ or MLIP cfg") from error
     if not found:
         raise InputError(f"{path}: holds no configuration")
     for index, atoms in enumerate(found):
@@ -105,9 +103,7 @@ def write_configurations(
         if format == "extxyz":
             write(temporary, [_plain(atoms) for atoms in configurations], format="extxyz")
         else:
-            names = (
-                sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
-            )
+            names = sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
             text = "\n".join(_cfg_text(atoms, list(names)) for atoms in configurations)
             temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
@@ -130,9 +126,7 @@ def _adopt_moments(atoms: Atoms, name: str) -> None:
         vectors = np.asarray(results["magmoms"])
         along = [axis for axis in range(vectors.shape[1]) if np.any(np.abs(vectors[:, axis]) > 1e-6)]
         if len(along) > 1:
-            raise InputError(
-                f"{name}: its moments aren't collinear", "this potential knows signed scalars only"
-            )
+            raise InputError(f"{name}: its moments aren't collinear", "this potential knows signed scalars only")
         results["magmoms"] = vectors[:, along[0] if along else 0]
     if results and ("energy" in results or "forces" in results):
         atoms.calc = SinglePointCalculator(atoms, **results)
@@ -148,9 +142,7 @@ def _plain(atoms: Atoms) -> Atoms:
     copy = atoms.copy()
     copy.info = {k: v for k, v in atoms.info.items() if isinstance(v, (str, int, float, bool))}
     if atoms.calc is not None:
-        results = {
-            k: v for k, v in atoms.calc.results.items() if k in {"energy", "forces", "stress", "magmoms"}
-        }
+        results = {k: v for k, v in atoms.calc.results.items() if k in {"energy", "forces", "stress", "magmoms"}}
         copy.calc = SinglePointCalculator(copy, **results)
     return copy
 
@@ -243,9 +235,7 @@ class _CfgBlock:
         positions = np.stack([columns[name] for name in names], axis=1)
         full = np.zeros((3, 3))
         full[: len(cell)] = cell
-        atoms = Atoms(
-            [species[t] for t in types], positions, cell=full, pbc=[k < len(cell) for k in range(3)]
-        )
+        atoms = Atoms([species[t] for t in types], positions, cell=full, pbc=[k < len(cell) for k in range(3)])
         if direct:
             atoms.set_scaled_positions(positions)
         if {"fx", "fy", "fz"} <= set(columns):
@@ -290,9 +280,7 @@ def derivative_sign(configurations: Sequence[Atoms]) -> float:
     for atoms in configurations:
         if "magnetic_forces" not in atoms.arrays:
             continue
-        for symbol, m, t in zip(
-            atoms.symbols, moments_of(atoms), atoms.arrays["magnetic_forces"], strict=True
-        ):
+        for symbol, m, t in zip(atoms.symbols, moments_of(atoms), atoms.arrays["magnetic_forces"], strict=True):
             if m != 0:
                 columns.setdefault(symbol, []).append((abs(m), np.sign(m) * t))
     for pairs in columns.values():

@@ -91,9 +91,7 @@ def fit(
         run.search()
         run.iterations += found.iterations
         run.decision = f"{found.decision}; then without {len(left_out)} suspect labels"
-    warnings = report.warnings + [
-        f"{name_of(configurations[k], k)}: fits much worse than the rest" for k in suspects
-    ]
+    warnings = report.warnings + [f"{name_of(configurations[k], k)}: fits much worse than the rest" for k in suspects]
     warnings += check_stability(run.potential, configurations).messages
     state = "converged" if run.converged else "stopped at max_iterations"
     training = [atoms for k, atoms in enumerate(configurations) if k not in set(left_out)]
@@ -145,9 +143,7 @@ def random_start(potential: Potential, seed: int) -> np.ndarray:
     parameters = np.zeros(potential.n_parameters)
     radial = potential.parameter_slices["radial"]
     size = max(1, potential.magnetic_size)
-    width = (
-        (potential.r_cut - potential.r_min) ** 2 * np.sqrt(potential.radial_size) * size * potential.scaling
-    )
+    width = (potential.r_cut - potential.r_min) ** 2 * np.sqrt(potential.radial_size) * size * potential.scaling
     rng = np.random.default_rng([seed, 77])
     parameters[radial] = rng.normal(size=radial.stop - radial.start) / width
     return parameters
@@ -218,9 +214,7 @@ class _Fit:
         # What the given potential knew already: new configurations must not count against it.
         known = before <= np.quantile(before, 0.5)
         worse = float(after[known].sum()) / max(float(before[known].sum()), 1e-300)
-        self.decision = (
-            f"from the given parameters (known configurations: loss changed by a factor {worse:.3g})"
-        )
+        self.decision = f"from the given parameters (known configurations: loss changed by a factor {worse:.3g})"
         if self._settings.start == "auto":
             fresh = worse < 0.05
             if worse > self._settings.fallback_factor or (fresh and self._settings.starts > 1):
@@ -248,9 +242,7 @@ class _Fit:
             text = f"{self.decision}; kept, {text} is no better ({best.value:.4g} against {better.value:.4g})"
             best = better
         elif better is not None:
-            text = (
-                f"cold start: {text}, {best.value:.4g} against {better.value:.4g} from the given parameters"
-            )
+            text = f"cold start: {text}, {best.value:.4g} against {better.value:.4g} from the given parameters"
         self.point, self.decision = best, text
 
     def _at(self, loss: Loss, x: np.ndarray) -> Point:

@@ -37,8 +37,7 @@ def gauss_newton_matrix(
     p = len(parameters)
     count = max(1, math.ceil(probes_per_parameter * p / len(loss.samples)))
     seeds = {
-        id(s): int(seed)
-        for s, seed in zip(loss.samples, rng.integers(2**63, size=len(loss.samples)), strict=True)
+        id(s): int(seed) for s, seed in zip(loss.samples, rng.integers(2**63, size=len(loss.samples)), strict=True)
     }
 
     def part(chunk: list[Sample]) -> np.ndarray:

@@ -95,9 +95,7 @@ def make_sample(potential: Potential, atoms: Atoms, weights: Weights, index: int
         )
     for key, shape in (("forces", (n, 3)), ("magnetic_forces", (n,))):
         if key in labels and np.shape(labels[key]) != shape:
-            raise InputError(
-                f"{name_of(atoms, index)}: {key} of shape {np.shape(labels[key])}, expected {shape}"
-            )
+            raise InputError(f"{name_of(atoms, index)}: {key} of shape {np.shape(labels[key])}, expected {shape}")
     virial = None
     if "stress" in labels and system.volume > 0:
         stress = np.asarray(labels["stress"])
@@ -120,9 +118,7 @@ def make_sample(potential: Potential, atoms: Atoms, weights: Weights, index: int
     )  # fmt: skip
 
 
-def make_samples(
-    potential: Potential, configurations: Sequence[Atoms], weights: Weights | None = None
-) -> list[Sample]:
+def make_samples(potential: Potential, configurations: Sequence[Atoms], weights: Weights | None = None) -> list[Sample]:
     """Prepare a training set; see `make_sample`."""
     weights = Weights() if weights is None else weights
     if len(configurations) == 0:

@@ -71,9 +71,7 @@ def check_stability(
         centers = np.repeat(np.arange(len(system)), np.diff(system.first))
         kinds = np.sort(np.stack([system.types[centers], system.types[system.neighbors]]), axis=0)
         for pair in np.unique(kinds, axis=1).T:
-            mask = np.flatnonzero(
-                (kinds[0] == pair[0]) & (kinds[1] == pair[1]) & (centers != system.neighbors)
-            )
+            mask = np.flatnonzero((kinds[0] == pair[0]) & (kinds[1] == pair[1]) & (centers != system.neighbors))
             if len(mask) == 0:
                 continue
             at = mask[np.argmin(lengths[mask])]

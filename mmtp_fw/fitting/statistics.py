@@ -152,8 +152,6 @@ def errors_by_volume(
 
 def _joined(parts: Mapping[str, list[tuple[np.ndarray, np.ndarray]]]) -> Errors:
     return {
-        name: Comparison(
-            np.concatenate([one for one, _ in pairs]), np.concatenate([two for _, two in pairs])
-        ).errors()
+        name: Comparison(np.concatenate([one for one, _ in pairs]), np.concatenate([two for _, two in pairs])).errors()
         for name, pairs in parts.items()
     }

@@ -78,9 +78,7 @@ class Report:
             raise InputError(fatal[0].message + more, fatal[0].hint)
 
 
-def check_training_set(
-    potential: Potential, configurations: Sequence[Atoms], weights: Weights | None = None
-) -> Report:
+def check_training_set(potential: Potential, configurations: Sequence[Atoms], weights: Weights | None = None) -> Report:
     """Look through a training set.
 
     Parameters
@@ -121,8 +119,7 @@ def _check_label(potential: Potential, atoms: Atoms, index: int, weights: Weight
             Finding(
                 index,
                 "species",
-                f"{name}: {', '.join(unknown)} is not among the potential's species "
-                f"{', '.join(potential.species)}",
+                f"{name}: {', '.join(unknown)} is not among the potential's species {', '.join(potential.species)}",
                 True,
                 "fit a potential with this species, or leave it out",
             )
@@ -154,13 +151,9 @@ def _check_label(potential: Potential, atoms: Atoms, index: int, weights: Weight
     shapes = {"forces": [(n, 3)], "stress": [(6,), (3, 3)], "magnetic_forces": [(n,)]}
     for key, value in labels.items():
         if key in shapes and np.shape(value) not in shapes[key]:
-            found.append(
-                Finding(index, "shape", f"{name}: {key} of shape {np.shape(value)} for {n} atoms", True)
-            )
+            found.append(Finding(index, "shape", f"{name}: {key} of shape {np.shape(value)} for {n} atoms", True))
         elif not np.all(np.isfinite(value)):
-            found.append(
-                Finding(index, "nan", f"{name}: {key} holds NaN or infinity", True, "repeat its label")
-            )
+            found.append(Finding(index, "nan", f"{name}: {key} holds NaN or infinity", True, "repeat its label"))
     if not (np.all(np.isfinite(atoms.positions)) and np.all(np.isfinite(np.array(atoms.cell)))):
         found.append(Finding(index, "nan", f"{name}: a position or the cell is not finite", True))
     return found
@@ -228,9 +221,7 @@ def _check_sizes(atoms: Atoms, index: int) -> list[Finding]:
     return found
 
 
-def _check_duplicate(
-    configurations: Sequence[Atoms], atoms: Atoms, index: int, seen: dict[str, int]
-) -> list[Finding]:
+def _check_duplicate(configurations: Sequence[Atoms], atoms: Atoms, index: int, seen: dict[str, int]) -> list[Finding]:
     digest = hashlib.blake2b(digest_size=16)
     for array in (
         atoms.numbers,
@@ -249,8 +240,7 @@ def _check_duplicate(
             Finding(
                 index,
                 "duplicate",
-                f"{name}: the same atoms and moments as {other}, with an energy that differs "
-                f"by {mine - its:.4g} eV",
+                f"{name}: the same atoms and moments as {other}, with an energy that differs by {mine - its:.4g} eV",
                 True,
                 "keep the label that is right",
             )

@@ -47,9 +47,7 @@ class Weights:
             if not math.isfinite(value) or value < 0:
                 raise InputError(f"weight {field.name} = {value} must be a finite number, not negative")
         if self.energy == self.forces == self.stress == self.magnetic_forces == 0:
-            raise InputError(
-                "all weights are zero", "give at least one of energy, forces, stress, magnetic_forces"
-            )
+            raise InputError("all weights are zero", "give at least one of energy, forces, stress, magnetic_forces")
 
     def document(self) -> dict[str, float]:
         """Return the weights as a dict; ``Weights(**document)`` takes them back."""

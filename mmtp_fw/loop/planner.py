@@ -135,9 +135,7 @@ def _learn(
     return accepted, potential
 
 
-def _explore(
-    facts: Facts, iteration: int, potential: int, stalled: int
-) -> Position | tuple[tuple[str, ...], str]:
+def _explore(facts: Facts, iteration: int, potential: int, stalled: int) -> Position | tuple[tuple[str, ...], str]:
     """Run MD and select: a position where that isn't finished, else what was selected and by which action."""
     stop = budget_stop(facts, iteration)
     if stop:

@@ -34,8 +34,7 @@ EXPLANATIONS = {
     StopReason.FAILURES: "more labels failed or were rejected than budget.max_failed_fraction allows",
     StopReason.STALLED: "the selected configurations gave no accepted label, "
     "budget.max_stalled_iterations times in a row",
-    StopReason.MD_BROKEN: "trajectories end early and yet select nothing, "
-    "budget.max_stalled_iterations times in a row",
+    StopReason.MD_BROKEN: "trajectories end early and yet select nothing, budget.max_stalled_iterations times in a row",
     StopReason.NO_LABELS: "no label of the pretraining set was accepted",
     StopReason.PRETRAIN_FAILED: "the pretraining set could not be generated",
     StopReason.FIT_FAILED: "the potential could not be fitted",

@@ -41,9 +41,7 @@ def main(directory: Path) -> None:
         # A parent that is gone has left us to init: nobody would read the rest.
         return (directory / STOP).exists() or os.getppid() != parent
 
-    result = trajectory(
-        _model(task), task["atoms"], task["settings"], _active_set(task), should_stop, on_progress
-    )
+    result = trajectory(_model(task), task["atoms"], task["settings"], _active_set(task), should_stop, on_progress)
     save(directory / RESULT, (True, result))
 
 

@@ -85,9 +85,7 @@ def trajectory(
 
 
 class _Run:
-    def __init__(
-        self, model: Model, atoms: Atoms, settings: MdSettings, active_set: ActiveSet | None
-    ) -> None:
+    def __init__(self, model: Model, atoms: Atoms, settings: MdSettings, active_set: ActiveSet | None) -> None:
         self.settings, self.active_set = settings, active_set
         self.result = MdResult()
         self.rows: list[list[float]] = []
@@ -137,9 +135,7 @@ class _Run:
         assert state is not None
         thermo = self.lammps.thermo()
         if state.at_bounds:
-            self._end(
-                MdState.MOMENTS_AT_BOUND, f"step {step}: a moment ran to the bound of the magnetic range"
-            )
+            self._end(MdState.MOMENTS_AT_BOUND, f"step {step}: a moment ran to the bound of the magnetic range")
         if not np.isfinite(thermo["temperature_K"]):
             self._end(MdState.NOT_A_NUMBER, f"step {step}: the temperature is not a number")
         elif thermo["temperature_K"] > s.max_temperature_factor * s.temperature_K:
@@ -197,9 +193,7 @@ class _Run:
         self.lammps.close()
 
 
-def _lammps(
-    atoms: Atoms, model: Model, settings: MdSettings, active_set: ActiveSet | None
-) -> LammpsRun | PairRun:
+def _lammps(atoms: Atoms, model: Model, settings: MdSettings, active_set: ActiveSet | None) -> LammpsRun | PairRun:
     """Return LAMMPS with its pair style for a potential, by a callback for anything else or without a compiler."""
     if isinstance(model, PotentialModel):
         try:

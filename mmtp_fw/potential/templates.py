@@ -41,6 +41,4 @@ def random_file(
     # Sizes that give forces of order eV/Å whatever the level: f_μ of order 1 per shell of neighbours.
     c = rng.normal(size=(C, C, K, radial_size, m, m)) / ((r_cut - r_min) ** 2 * np.sqrt(radial_size) * m)
     xi = 0.1 * rng.normal(size=len(tables.scalars)) / np.sqrt(len(tables.scalars))
-    return PotentialFile(
-        1.0, C, "", r_min, r_cut, -max_moment, max_moment, magnetic_size, c, tables, np.zeros(C), xi
-    )
+    return PotentialFile(1.0, C, "", r_min, r_cut, -max_moment, max_moment, magnetic_size, c, tables, np.zeros(C), xi)

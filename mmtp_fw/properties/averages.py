@@ -49,9 +49,7 @@ def average(series: Sequence[float] | np.ndarray) -> Average:
     """
     values = np.asarray(series, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0 or not np.all(np.isfinite(values)):
-        raise InputError(
-            "an average needs a series of finite numbers", "did the trajectory reach equilibrium?"
-        )
+        raise InputError("an average needs a series of finite numbers", "did the trajectory reach equilibrium?")
     n = len(values)
     deviations = values - values.mean()
     variance = float(deviations @ deviations) / n

@@ -38,9 +38,7 @@ def selection(data: Data) -> Figure | None:
             left.bar(numbers, heights, 0.62, bottom=bottom, color=color, label=verdict)
             bottom += heights
     for number, height in zip(numbers, bottom, strict=True):
-        left.annotate(
-            f"{height:.0f}", (number, height), (0, 2), textcoords="offset points", ha="center", fontsize=9
-        )
+        left.annotate(f"{height:.0f}", (number, height), (0, 2), textcoords="offset points", ha="center", fontsize=9)
     left.set(title="Configurations labelled per iteration", xlabel="Iteration", ylabel="Configurations")
     left.set_ylim(0, 1.18 * max(1.0, float(bottom.max())))
     left.legend(loc="upper right")
@@ -60,18 +58,14 @@ def grades(data: Data) -> Figure | None:
         return None
     figure, (axes,) = panels(1, 1, (4.2, 3.1))
     volumes = sorted({run["lattice_parameter_A"] for run in runs})
-    spread = {
-        a: 0.24 * (k - (len(volumes) - 1) / 2) / max(1, len(volumes) - 1) for k, a in enumerate(volumes)
-    }
+    spread = {a: 0.24 * (k - (len(volumes) - 1) / 2) / max(1, len(volumes) - 1) for k, a in enumerate(volumes)}
     x = [run["iteration"] + spread[run["lattice_parameter_A"]] for run in runs]
     stopped = [run["state"] != "completed" for run in runs]
     y = np.array([run["max_grade"] for run in runs])
     for flag, marker, label in ((False, "o", "ran to its end"), (True, "x", "stopped early")):
         chosen = [k for k, value in enumerate(stopped) if value == flag]
         if chosen:
-            axes.plot(
-                [x[k] for k in chosen], y[chosen], marker, color=BAD if flag else MMTP, label=label, ms=5
-            )
+            axes.plot([x[k] for k in chosen], y[chosen], marker, color=BAD if flag else MMTP, label=label, ms=5)
     thresholds = data["campaign"]["settings"]["selection"]
     for name, text in (("gamma_select", "select"), ("gamma_break", "break")):
         value = thresholds[name]
@@ -168,10 +162,7 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     lower.axhline(0, color=INK, lw=0.8)
     if shared:
         difference = [found["mmtp"][a][quantity] - found["reference"][a][quantity] for a in shared]
-        spread = [
-            np.hypot(_error(found["mmtp"][a], quantity), _error(found["reference"][a], quantity))
-            for a in shared
-        ]
+        spread = [np.hypot(_error(found["mmtp"][a], quantity), _error(found["reference"][a], quantity)) for a in shared]
         lower.errorbar(shared, difference, spread, fmt="o", color=INK, ms=4, capsize=2.5)
         limit = 1.25 * max(max(abs(d) + s for d, s in zip(difference, spread, strict=True)), 1e-6)
         lower.set_ylim(-limit, limit)
@@ -235,9 +226,7 @@ def _strengths(axes: Axes, labels: Sequence[Data]) -> None:
 def _deviations(axes: Axes, labels: Sequence[Data], limits: Data) -> None:
     for verdict, color in ((True, GOOD), (False, BAD)):
         chosen = [
-            label
-            for label in labels
-            if (label["status"] == "accepted") == verdict and label["mae_muB"] is not None
+            label for label in labels if (label["status"] == "accepted") == verdict and label["mae_muB"] is not None
         ]
         if chosen:
             axes.plot(
@@ -303,9 +292,7 @@ FIGURES: dict[str, Callable[[Data], Figure | None]] = {
 """All figures by the names that the page uses."""
 
 
-def _columns(
-    points: Sequence[tuple[float, Data]], quantity: str
-) -> tuple[list[float], list[float], list[float]]:
+def _columns(points: Sequence[tuple[float, Data]], quantity: str) -> tuple[list[float], list[float], list[float]]:
     return (
         [a for a, _ in points],
         [item[quantity] for _, item in points],

@@ -203,9 +203,7 @@ def _md_runs(database: Database, campaign_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def _properties(
-    database: Database, actions: Iterable[Mapping[str, Any]], held_out: set[float]
-) -> list[dict[str, Any]]:
+def _properties(database: Database, actions: Iterable[Mapping[str, Any]], held_out: set[float]) -> list[dict[str, Any]]:
     """Return the averages of the newest round of each source and volume."""
     asked = [action for action in actions if action["kind"] == "property" and action.get("result")]
     values = _by_id(database.properties.find({"_id": {"$in": [action["_id"] for action in asked]}}))

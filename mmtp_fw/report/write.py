@@ -57,6 +57,4 @@ def _replace(path: Path, text: str) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise MmtpError(
-            f"{path}: can't be written: {error.strerror}", "is the disk full or read-only?"
-        ) from error
+        raise MmtpError(f"{path}: can't be written: {error.strerror}", "is the disk full or read-only?") from error

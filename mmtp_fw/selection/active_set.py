@@ -268,9 +268,7 @@ class ActiveSet:
         self._size += len(blocks)
         return self._square.absorb(np.vstack(blocks), labels, tolerance)
 
-    def _rows(
-        self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None
-    ) -> np.ndarray:
+    def _rows(self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None) -> np.ndarray:
         return rows_of(self.potential, atoms, self.mode, moments, *self._row_weights, system) / self._scale
 
     # Keeping ------------------------------------------------------------------------------------------------

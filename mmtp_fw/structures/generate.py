@@ -13,7 +13,12 @@ from mmtp_fw.structures.lattices import Lattice, crystal
 from mmtp_fw.structures.magnetic_orders import MagneticOrder, target_moments
 
 ORDERS: tuple[MagneticOrder, ...] = (
-    "ferromagnetic", "scaled", "disordered", "ferromagnetic", "scaled", "antiferromagnetic",
+    "ferromagnetic",
+    "scaled",
+    "disordered",
+    "ferromagnetic",
+    "scaled",
+    "antiferromagnetic",
 )
 _NEAREST = {"sc": 1.0, "fcc": 0.5**0.5, "L1_2": 0.5**0.5, "bcc": 0.75**0.5, "B2": 0.75**0.5}
 _TRIES = 50

@@ -76,7 +76,5 @@ def build_advance(campaign_id: str) -> Workflow:
 
 def _workflow(task: str, name: str, spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> Workflow:
     # By name, not by import: the tasks lie above this package.
-    firework = Firework.from_dict(
-        {"spec": {**spec, "_tasks": [{"_fw_name": task}]}, "fw_id": -1, "name": name}
-    )
+    firework = Firework.from_dict({"spec": {**spec, "_tasks": [{"_fw_name": task}]}, "fw_id": -1, "name": name})
     return Workflow([firework], metadata=dict(metadata), name=name)

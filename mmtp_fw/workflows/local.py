@@ -92,9 +92,7 @@ class LocalRun:
             finally:
                 self._stop()
 
-    def _watch(
-        self, stopped: list[int], on_progress: Callable[[Position], None] | None, interval: float
-    ) -> bool:
+    def _watch(self, stopped: list[int], on_progress: Callable[[Position], None] | None, interval: float) -> bool:
         grace = 0.0  # nobody but us works here yet; live claims of other machines are respected all the same
         while not stopped:
             try:

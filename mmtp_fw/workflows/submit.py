@@ -115,9 +115,7 @@ def stored_action(database: Database, key: str) -> Action:
     """
     document = database.actions.find_one({"_id": key})
     if document is None:
-        raise InputError(
-            f"no action '{key}' in this database", "was the campaign planned in another database?"
-        )
+        raise InputError(f"no action '{key}' in this database", "was the campaign planned in another database?")
     return Action(
         key=key,
         kind=Kind(document["kind"]),

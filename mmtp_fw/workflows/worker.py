@@ -107,14 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker from the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mmtp_fw.workflows.worker", description=__doc__)
     parser.add_argument("-l", "--launchpad", help="launchpad file; default: the embedded database")
-    parser.add_argument(
-        "--category", action="append", default=[], help="kind of work to pull; may be repeated"
-    )
+    parser.add_argument("--category", action="append", default=[], help="kind of work to pull; may be repeated")
     parser.add_argument("--directory", default=".", help="where launch directories are made")
     parser.add_argument("--campaign", help="end when this campaign is finished")
-    parser.add_argument(
-        "--grace", type=float, default=60.0, help="seconds before suspicious states are mended"
-    )
+    parser.add_argument("--grace", type=float, default=60.0, help="seconds before suspicious states are mended")
     parser.add_argument("--parent", type=int, help="end when this process has ended")
     options = parser.parse_args(arguments)
     stop = Stop(options.parent)

@@ -123,9 +123,7 @@ def test_a_changed_campaign_is_refused(place, call):
 
 
 def test_a_worker_ends_when_asked(place):
-    worker = subprocess.Popen(
-        [*MMTP, "worker", "--category", "light"], cwd=place, stdout=subprocess.PIPE, text=True
-    )
+    worker = subprocess.Popen([*MMTP, "worker", "--category", "light"], cwd=place, stdout=subprocess.PIPE, text=True)
     assert "light" in worker.stdout.readline()
     time.sleep(0.5)
     os.kill(worker.pid, signal.SIGTERM)

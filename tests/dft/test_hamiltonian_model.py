@@ -146,9 +146,7 @@ def test_penalised_minimum_is_stationary(seed, strength):
     found = landscape.minimise(model.ferromagnetic(atoms), penalty)
     assert found.converged
     force = model.evaluate(atoms, found.moments).magnetic_forces
-    np.testing.assert_allclose(
-        force, 2 * strength * slopes * (slopes * found.moments - penalty.constraint), atol=1e-8
-    )
+    np.testing.assert_allclose(force, 2 * strength * slopes * (slopes * found.moments - penalty.constraint), atol=1e-8)
 
 
 def test_calculator_follows_moments_and_agrees_with_the_model(model):

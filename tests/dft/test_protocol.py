@@ -224,8 +224,12 @@ def test_hopeless_convergence_is_a_verdict():
 def test_too_weak_a_lambda_gives_a_useful_label_or_a_rejection(engine):
     # λ_max far below what the limits need: the stage with the smallest MAE, if it is near enough.
     weak = ProtocolSettings(
-        adaptive=False, lambda_series=(0.02, 0.05), mae_limit_muB=0.001, refine_runs=0,
-        useful_mae_limit_muB=0.5, useful_max_limit_muB=1.5,
+        adaptive=False,
+        lambda_series=(0.02, 0.05),
+        mae_limit_muB=0.001,
+        refine_runs=0,
+        useful_mae_limit_muB=0.5,
+        useful_max_limit_muB=1.5,
     )
     outcome = run_protocol(engine, request(7), weak)
     assert outcome.rule == Rule.SMALLEST_MAE_USEFUL
@@ -324,9 +328,7 @@ def test_engine_failure_is_a_verdict():
 
 def test_extrapolated_limit_is_the_hard_constraint(engine):
     atoms = request(11, scale=0.6)
-    series = ProtocolSettings(
-        adaptive=False, lambda_series=(1, 2, 4, 8, 16), mae_limit_muB=0.006, refine_runs=0
-    )
+    series = ProtocolSettings(adaptive=False, lambda_series=(1, 2, 4, 8, 16), mae_limit_muB=0.006, refine_runs=0)
     outcome = run_protocol(engine, atoms, series)
     limit = outcome.label.extrapolation
     assert limit.method == "a+b/λ"

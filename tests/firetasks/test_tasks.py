@@ -103,9 +103,7 @@ class Broken:
 
 def test_exceptions_are_tried_again_and_then_a_fact(database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    submit_campaign(
-        database, small("broken", properties={"steps": 40, "equilibration_steps": 1, "reference": False})
-    )
+    submit_campaign(database, small("broken", properties={"steps": 40, "equilibration_steps": 1, "reference": False}))
     key = "broken/000/pretrain"
     for attempt in range(1, 4):
         with pytest.raises(ValueError, match="can't work"):
@@ -125,9 +123,7 @@ class Late:
         self.database = database
 
     def compute(self, context):
-        self.database.claims.update_one(
-            {"_id": context.action.key}, {"$set": {"owner": "other"}, "$inc": {"fence": 1}}
-        )
+        self.database.claims.update_one({"_id": context.action.key}, {"$set": {"owner": "other"}, "$inc": {"fence": 1}})
         return {"configurations": []}
 
     def store(self, context, payload, session):

@@ -21,9 +21,7 @@ def test_round_trip(training, tmp_path, format, tolerance):
         np.testing.assert_allclose(new.calc.results["stress"], old.calc.results["stress"], atol=1e-9)
         np.testing.assert_allclose(new.positions, old.positions, atol=tolerance)
         np.testing.assert_allclose(np.array(new.cell), np.array(old.cell), atol=tolerance)
-        np.testing.assert_allclose(
-            new.arrays["magnetic_forces"], old.arrays["magnetic_forces"], atol=tolerance
-        )
+        np.testing.assert_allclose(new.arrays["magnetic_forces"], old.arrays["magnetic_forces"], atol=tolerance)
     if format == "cfg":
         assert back[0].info["features"] == {"origin": "hand made"}
 
@@ -32,15 +30,11 @@ def test_the_sign_of_cfg_derivatives_is_detected(training, tmp_path):
     path = tmp_path / "set.cfg"
     truth = [atoms.arrays["magnetic_forces"].copy() for atoms in training]
     write_configurations(path, training, "cfg")
-    np.testing.assert_array_equal(
-        read_configurations(path, ["Fe", "Pd"])[0].arrays["magnetic_forces"], truth[0]
-    )
+    np.testing.assert_array_equal(read_configurations(path, ["Fe", "Pd"])[0].arrays["magnetic_forces"], truth[0])
     for atoms in training:
         atoms.arrays["magnetic_forces"] = -atoms.arrays["magnetic_forces"]
     write_configurations(path, training, "cfg")
-    np.testing.assert_array_equal(
-        read_configurations(path, ["Fe", "Pd"])[3].arrays["magnetic_forces"], truth[3]
-    )
+    np.testing.assert_array_equal(read_configurations(path, ["Fe", "Pd"])[3].arrays["magnetic_forces"], truth[3])
     asked = read_configurations(path, ["Fe", "Pd"], magnetic_derivatives="force")
     np.testing.assert_array_equal(asked[3].arrays["magnetic_forces"], -truth[3])
 

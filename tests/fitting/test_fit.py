@@ -51,13 +51,9 @@ def test_bfgs_finds_the_minimum_of_rosenbrock():
 
 
 def test_fit_recovers_a_potential_of_its_own_form(training, validation):
-    truth = Potential.from_level(
-        2, ["Fe", "Pd"], r_min=1.9, r_cut=4.0, radial_size=3, magnetic_size=2, seed=8
-    )
+    truth = Potential.from_level(2, ["Fe", "Pd"], r_min=1.9, r_cut=4.0, radial_size=3, magnetic_size=2, seed=8)
     relabel(truth, training + validation)
-    start = Potential.from_level(
-        2, ["Fe", "Pd"], r_min=1.9, r_cut=4.0, radial_size=3, magnetic_size=2, seed=1
-    )
+    start = Potential.from_level(2, ["Fe", "Pd"], r_min=1.9, r_cut=4.0, radial_size=3, magnetic_size=2, seed=1)
     result = fit(start, training, validation=validation, settings=FitSettings(max_iterations=300, threads=1))
     assert result.loss < 1e-6
     assert result.validation_errors["energy_per_atom_eV"]["rmse"] < 1e-3
@@ -146,9 +142,7 @@ def test_random_starts_and_ensembles_differ_and_repeat(potential, training):
 
 def test_errors_agree_with_the_numbers_themselves(potential, training):
     found = errors_by_quantity(potential, training)
-    forces = np.concatenate(
-        [(potential.evaluate(a).forces - a.calc.results["forces"]).ravel() for a in training]
-    )
+    forces = np.concatenate([(potential.evaluate(a).forces - a.calc.results["forces"]).ravel() for a in training])
     assert found["forces_eV_per_A"]["rmse"] == pytest.approx(np.sqrt((forces**2).mean()))
     assert found["forces_eV_per_A"]["max"] == pytest.approx(np.abs(forces).max())
     assert set(found) == {

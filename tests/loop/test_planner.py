@@ -73,9 +73,7 @@ def usual(action: Action, rounds: int = 2) -> dict:
 
 
 def changed(kind: Kind, when=lambda action: True, **result):
-    return lambda action: (
-        {**usual(action), **result} if action.kind == kind and when(action) else usual(action)
-    )
+    return lambda action: {**usual(action), **result} if action.kind == kind and when(action) else usual(action)
 
 
 def end(answer, **sections):
@@ -238,9 +236,7 @@ def test_budgets():
     structures = {"pretraining": {"structures": 12}}
 
     def many(action):
-        return (
-            {"configurations": [f"p{i}" for i in range(12)]} if action.kind == Kind.PRETRAIN else bad(action)
-        )
+        return {"configurations": [f"p{i}" for i in range(12)]} if action.kind == Kind.PRETRAIN else bad(action)
 
     assert end(many, **structures, budget={"max_labels": 99})[1].stop == StopReason.FAILURES
 

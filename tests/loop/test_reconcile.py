@@ -33,9 +33,7 @@ def state(database, number):
 
 def set_state(database, number, value):
     database.launchpad.fireworks.update_one({"fw_id": number}, {"$set": {"state": value}})
-    database.launchpad.workflows.update_one(
-        {"nodes": number}, {"$set": {f"fw_states.{number}": value, "state": value}}
-    )
+    database.launchpad.workflows.update_one({"nodes": number}, {"$set": {f"fw_states.{number}": value, "state": value}})
 
 
 def test_a_sound_campaign_is_left_alone(campaign):

@@ -188,9 +188,7 @@ def test_relaxed_moments_drain_no_energy(fepd, invar):
 
 
 def test_constant_pressure_scales_the_cell(fepd, invar):
-    settings = MdSettings(
-        steps=60, temperature_K=300, pressure_GPa=0.0, barostat_damping_fs=100.0, sample_interval=20
-    )
+    settings = MdSettings(steps=60, temperature_K=300, pressure_GPa=0.0, barostat_damping_fs=100.0, sample_interval=20)
     compressed = invar.copy()
     compressed.set_cell(invar.cell * 0.985, scale_atoms=True)
     result = trajectory(PotentialModel(fepd, invar.get_initial_magnetic_moments(), 1), compressed, settings)

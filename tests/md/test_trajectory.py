@@ -108,9 +108,7 @@ def test_thermostat_holds_the_temperature():
 def test_same_seed_same_trajectory(potential):
     atoms = cell("cubic")
     runs = [
-        trajectory(
-            PotentialModel(potential, atoms.get_initial_magnetic_moments(), 0), atoms, MdSettings(steps=20)
-        )
+        trajectory(PotentialModel(potential, atoms.get_initial_magnetic_moments(), 0), atoms, MdSettings(steps=20))
         for _ in range(2)
     ]
     assert np.array_equal(runs[0].frames[-1].positions, runs[1].frames[-1].positions)
@@ -173,9 +171,7 @@ class After:
         if self.what == "nan":
             return ModelState(state.energy, state.forces * np.nan, state.stress, state.moments)
         if self.what == "kick":
-            return ModelState(
-                state.energy, state.forces + 500.0 * np.sign(state.forces), state.stress, state.moments
-            )
+            return ModelState(state.energy, state.forces + 500.0 * np.sign(state.forces), state.stress, state.moments)
         if self.what == "bound":
             return ModelState(state.energy, state.forces, state.stress, state.moments, at_bounds=True)
         raise InputError("atoms 1 and 2 coincide")
@@ -209,9 +205,7 @@ def test_wall_time_and_a_wish_to_stop_end_cleanly():
 
 
 def test_energy_is_conserved_while_moments_follow_the_atoms():
-    made = Potential.from_level(
-        4, ["Fe", "Pd"], r_min=1.9, r_cut=5.0, magnetic_size=5, max_moment=4.0, seed=1
-    )
+    made = Potential.from_level(4, ["Fe", "Pd"], r_min=1.9, r_cut=5.0, magnetic_size=5, max_moment=4.0, seed=1)
     # A double well in m on every site, an exchange that changes with distance, and repulsion.
     theta = np.zeros(made.n_parameters)
     radial = theta[made.parameter_slices["radial"]].reshape(2, 2, 1, made.radial_size, 5, 5)
@@ -237,9 +231,7 @@ def test_run_md_in_its_own_process(potential, tmp_path):
     atoms = cell("cubic")
     result = run_md(potential, None, atoms, MdSettings(steps=20, relax_interval=0), tmp_path)
     assert result.state is MdState.COMPLETED
-    here = trajectory(
-        PotentialModel(potential, atoms.get_initial_magnetic_moments(), 0), atoms, MdSettings(steps=20)
-    )
+    here = trajectory(PotentialModel(potential, atoms.get_initial_magnetic_moments(), 0), atoms, MdSettings(steps=20))
     assert np.array_equal(result.frames[-1].positions, here.frames[-1].positions)
     assert not (tmp_path / "task.pickle").exists()
 

@@ -59,9 +59,7 @@ def energies(pot, types, positions, cell, pbc, moments, parameters=None):
     arguments = (pot, types, positions, cell, pbc)
     if not pot.symmetrized:
         return site_energies(*arguments, moments, parameters)
-    return 0.5 * (
-        site_energies(*arguments, moments, parameters) + site_energies(*arguments, -moments, parameters)
-    )
+    return 0.5 * (site_energies(*arguments, moments, parameters) + site_energies(*arguments, -moments, parameters))
 
 
 def evaluate(pot, atoms, moments):

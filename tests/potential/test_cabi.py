@@ -57,15 +57,11 @@ def test_ghost_lists_equal_the_periodic_sum(reach, size):
     assert a["out"][cabi.OUT_ENERGY] == pytest.approx(expected.energy)
     folded = a["f"].reshape(copies, size, 3).sum(axis=0)
     np.testing.assert_allclose(folded, expected.forces, atol=1e-11 * scale)
-    np.testing.assert_allclose(
-        -a["gm"].reshape(copies, size).sum(axis=0), expected.magnetic_forces, atol=1e-11 * scale
-    )
+    np.testing.assert_allclose(-a["gm"].reshape(copies, size).sum(axis=0), expected.magnetic_forces, atol=1e-11 * scale)
     np.testing.assert_allclose(a["eatom"][:size], expected.energies, atol=1e-11 * scale)
     virial = a["out"][cabi.OUT_VIRIAL : cabi.OUT_VIRIAL + 6]
     np.testing.assert_allclose(a["vatom"].sum(axis=0), virial, atol=1e-11 * scale)
-    np.testing.assert_allclose(
-        -virial[[0, 1, 2, 5, 4, 3]] / atoms.get_volume(), expected.stress, atol=1e-11 * scale
-    )
+    np.testing.assert_allclose(-virial[[0, 1, 2, 5, 4, 3]] / atoms.get_volume(), expected.stress, atol=1e-11 * scale)
     distances = atoms.get_all_distances(mic=True) + 99 * np.eye(size)
     if size > 2:
         assert a["out"][cabi.OUT_CLOSEST] == pytest.approx(distances.min())

@@ -122,9 +122,7 @@ def test_copies_are_independent():
 
 def test_import_is_light():
     """numba, scipy and vesin wait for the first use: the command line starts at once."""
-    code = (
-        "import sys, mmtp_fw.potential; print(*(m for m in ('numba', 'scipy', 'vesin') if m in sys.modules))"
-    )
+    code = "import sys, mmtp_fw.potential; print(*(m for m in ('numba', 'scipy', 'vesin') if m in sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
 

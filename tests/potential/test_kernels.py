@@ -33,9 +33,7 @@ def test_evaluation_equals_the_reference(case, kernels):
         seed=level,
         symmetrized=symmetrized,
     )
-    pot.parameters = pot.parameters + 0.1 * (
-        np.arange(pot.n_parameters) < len(pot.tables.scalars) + len(species)
-    )
+    pot.parameters = pot.parameters + 0.1 * (np.arange(pot.n_parameters) < len(pot.tables.scalars) + len(species))
     atoms = random_atoms(species, n, level, cell=[[3.5, 0.4, 0.1], [0, 3.8, -0.3], [0.2, 0, 3.6 * n / 3]])
     moments = atoms.get_initial_magnetic_moments()
     energy, sites, forces, stress, magnetic_forces = reference.evaluate(pot, atoms, moments)
@@ -102,9 +100,7 @@ def test_both_kernels_give_the_same_gradients(monkeypatch):
     found = []
     for fast in (True, False):
         monkeypatch.setattr(engine, "_fast", fast)
-        found.append(
-            pot.directional_parameter_gradient(system, atoms.get_initial_magnetic_moments(), *changes)
-        )
+        found.append(pot.directional_parameter_gradient(system, atoms.get_initial_magnetic_moments(), *changes))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-11)
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-10, atol=1e-11 * np.abs(found[1][1]).max())
 

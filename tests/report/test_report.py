@@ -92,9 +92,7 @@ def bare():
 def half_done():
     data = sample(rounds=2)
     for label in data["labels"][-3:]:
-        nothing = dict.fromkeys(
-            ("configuration", "quality", "lambda_eV_per_muB2", "mae_muB", "max_deviation_muB")
-        )
+        nothing = dict.fromkeys(("configuration", "quality", "lambda_eV_per_muB2", "mae_muB", "max_deviation_muB"))
         label |= {
             "status": "open",
             "reason": None,

@@ -78,9 +78,7 @@ def test_atoms_keep_their_distance_and_everything_varies():
     assert min(nearest) > 0.75 * 3.6 / np.sqrt(2)
     assert {a.info["generator"]["magnetic_order"] for a in made} == set(ORDERS)
     assert {a.info["generator"]["lattice_parameter_A"] for a in made} == {3.6, 3.7, 3.8}
-    pairs = {
-        (a.info["generator"]["magnetic_order"], a.info["generator"]["lattice_parameter_A"]) for a in made
-    }
+    pairs = {(a.info["generator"]["magnetic_order"], a.info["generator"]["lattice_parameter_A"]) for a in made}
     assert len(pairs) == 3 * len(set(ORDERS)), "every order at every lattice parameter"
     assert len({tuple(a.symbols) for a in made}) > 30
     json.dumps([a.info for a in made])
@@ -100,9 +98,9 @@ def test_magnetic_orders():
     assert np.sum(layered[iron] > 0) + np.sum(layered[iron] < 0) == 22
     heights = np.round(atoms.get_scaled_positions() * 4).astype(int) % 4
     signs = np.sign(layered[iron])
-    assert any(
-        all(len(set(signs[heights[iron, axis] == h])) == 1 for h in range(4)) for axis in range(3)
-    ), "one sign in every plane along some axis"
+    assert any(all(len(set(signs[heights[iron, axis] == h])) == 1 for h in range(4)) for axis in range(3)), (
+        "one sign in every plane along some axis"
+    )
     flips = [np.sum(moments("disordered", seed)[iron] < 0) for seed in range(30)]
     assert 1 <= max(flips) <= 8
 

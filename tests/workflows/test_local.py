@@ -82,9 +82,7 @@ def test_trajectories_go_on_after_their_wall_time_and_static_cells_are_compared(
         end, start = store.frames_of(database, one["_id"])[-1], store.frames_of(database, other["_id"])[0]
         assert np.allclose(end.get_scaled_positions(), start.get_scaled_positions(), atol=1e-12)
         assert np.allclose(end.get_velocities(), start.get_velocities(), rtol=1e-6)
-        assert np.allclose(
-            end.get_initial_magnetic_moments(), start.get_initial_magnetic_moments(), atol=1e-3
-        )
+        assert np.allclose(end.get_initial_magnetic_moments(), start.get_initial_magnetic_moments(), atol=1e-3)
 
     (static,) = database.properties.find({"source": "mmtp"})
     (frame,) = store.frames_of(database, static["_id"])

@@ -42,9 +42,7 @@ def test_two_rlaunch_workers_of_different_categories(database, tmp_path):
     try:
         end = time.monotonic() + 240
         while time.monotonic() < end and not _closed(database):
-            assert all(worker.poll() is None for worker in workers), (tmp_path / "cpu" / "log").read_text()[
-                -2000:
-            ]
+            assert all(worker.poll() is None for worker in workers), (tmp_path / "cpu" / "log").read_text()[-2000:]
             time.sleep(0.5)
     finally:
         for worker in workers:

@@ -217,8 +217,14 @@ class AbinitEngine:
         told: float | None = None
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
-                self._command(), cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent,
+                self._command(),
+                cwd=directory,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
             )
             try:
                 while process.poll() is None:

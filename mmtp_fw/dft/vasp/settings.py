@@ -84,9 +84,7 @@ class VaspSettings(BaseModel):
     mixing_retries: int = Field(
         default=1, ge=0, le=2, description="Tries with slower mixing before 'not converged' is the answer"
     )
-    command: str = Field(
-        default="vasp_ncl", description="The non-collinear program with its launcher: 'srun vasp_ncl'"
-    )
+    command: str = Field(default="vasp_ncl", description="The non-collinear program with its launcher: 'srun vasp_ncl'")
     work_directory: str | None = Field(
         default=None,
         description="Where VASP runs ($VARIABLES allowed), a folder per label, found again by a later launch; "
@@ -97,7 +95,9 @@ class VaspSettings(BaseModel):
     )
     stop_grace_s: float = Field(
         # less than the margin above, and than the 900 s of the queue adapter's signal
-        default=480.0, ge=0, description="VASP is ended when it has not stopped so long after it was told to"
+        default=480.0,
+        ge=0,
+        description="VASP is ended when it has not stopped so long after it was told to",
     )
     poll_s: float = Field(default=5.0, gt=0, description="Seconds between two looks at the running program")
     frozen_after_s: float = Field(

@@ -73,9 +73,7 @@ def test_in_a_work_directory_a_later_launch_goes_on_where_the_first_was_stopped(
     def after_four_steps() -> bool:
         return any(" ETOT  4 " in log.read_text(errors="replace") for log in scratch.rglob("log"))
 
-    first = run_protocol(
-        get_engine("abinit", **settings), iron, directory=tmp_path / "a", should_stop=after_four_steps
-    )
+    first = run_protocol(get_engine("abinit", **settings), iron, directory=tmp_path / "a", should_stop=after_four_steps)
     assert first.status == OutcomeStatus.INTERRUPTED and not first.stages
     second = run_protocol(get_engine("abinit", **settings), iron, directory=tmp_path / "b")
     assert second.status == OutcomeStatus.ACCEPTED, second.reason

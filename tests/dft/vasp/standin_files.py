@@ -218,9 +218,7 @@ def vasprun(state: State) -> str:
         f"    <rc><c>{symbols.count(s):4d}</c><c>{s:2s}</c><c>55.847</c><c>8.0</c><c>  {title}  </c></rc>\n"
         for s, title in zip(kinds, state.titles, strict=True)
     )
-    steps = "".join(
-        f"  <scstep>\n{_energy(step_energy(state, k + 1), state)}  </scstep>\n" for k in range(state.steps)
-    )
+    steps = "".join(f"  <scstep>\n{_energy(step_energy(state, k + 1), state)}  </scstep>\n" for k in range(state.steps))
     xx, yy, zz, yz, xz, xy = -state.stress / GPa * 10
     stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     nelm = state.incar["NELM"]
@@ -237,7 +235,7 @@ def vasprun(state: State) -> str:
         f' <parameters>\n  <separator name="electronic" >\n   <i type="int" name="NELM">{nelm:>6}</i>\n'
         '   <i type="int" name="ISPIN">     1</i>\n   <i type="logical" name="LNONCOLLINEAR"> T  </i>\n'
         '   <i type="int" name="NSW">     0</i>\n   <i type="int" name="IBRION">    -1</i>\n'
-        '  </separator>\n </parameters>\n'
+        "  </separator>\n </parameters>\n"
         f" <atominfo>\n  <atoms>{len(symbols):8d} </atoms>\n  <types>{len(kinds):8d} </types>\n"
         '  <array name="atoms" >\n   <dimension dim="1">ion</dimension>\n   <field type="string">element</field>\n'
         f'   <field type="int">atomtype</field>\n   <set>\n{atoms}   </set>\n  </array>\n'
@@ -245,9 +243,9 @@ def vasprun(state: State) -> str:
         '   <field type="int">atomspertype</field>\n'
         '   <field type="string">element</field>\n   <field>mass</field>\n   <field>valence</field>\n'
         f'   <field type="string">pseudopotential</field>\n   <set>\n{types}   </set>\n  </array>\n </atominfo>\n'
-        f'{_structure(state.atoms, "initialpos")} <calculation>\n{steps}{_structure(state.atoms, None)}'
-        f'{_varray("forces", state.forces)}{_varray("stress", stress)}{_energy(state.free_energy, state)}'
-        f' </calculation>\n{_structure(state.atoms, "finalpos")}</modeling>\n'
+        f"{_structure(state.atoms, 'initialpos')} <calculation>\n{steps}{_structure(state.atoms, None)}"
+        f"{_varray('forces', state.forces)}{_varray('stress', stress)}{_energy(state.free_energy, state)}"
+        f" </calculation>\n{_structure(state.atoms, 'finalpos')}</modeling>\n"
     )
 
 
