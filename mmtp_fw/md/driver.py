@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmtp_fw.files import write_whole
 from mmtp_fw.md.models import Model, PotentialModel
 from mmtp_fw.md.settings import MdResult
 from mmtp_fw.md.trajectory import trajectory
@@ -19,9 +20,7 @@ SAVE_SECONDS = 5.0
 
 def save(path: Path, data: Any) -> None:
     """Write a pickle, complete or not at all."""
-    partial = path.with_suffix(".part")
-    partial.write_bytes(pickle.dumps(data))
-    partial.replace(path)
+    write_whole(path, pickle.dumps(data))
 
 
 def main(directory: Path) -> None:
