@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mmtp_fw.files import write_whole
+from mmtp_fw.md.dynamics import trajectory
 from mmtp_fw.md.models import Model, PotentialModel
 from mmtp_fw.md.settings import MdResult
-from mmtp_fw.md.trajectory import trajectory
 
 TASK, RESULT, STOP = "task.pickle", "result.pickle", "STOP"
 SAVE_SECONDS = 5.0

@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 from mmtp_fw.database import Database
 from mmtp_fw.errors import DatabaseError
 from mmtp_fw.loop.planner import Position
+from mmtp_fw.processes import end_programs
 from mmtp_fw.workflows.mend import mend
 
 GRACE_SECONDS = 10.0
@@ -165,15 +166,7 @@ class LocalRun:
 
     def _stop(self) -> None:
         running = [slot.process for slot in self._slots if slot.process is not None]
-        for process in running:
-            process.terminate()
-        end = time.monotonic() + STOP_SECONDS
-        for process in running:
-            try:
-                process.wait(max(0.1, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_programs(running, STOP_SECONDS, ask_group=False)
 
 
 @contextmanager
