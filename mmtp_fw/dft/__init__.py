@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from mmtp_fw.dft.engine import Engine, ScfRequest, ScfResult, get_engine, settings_hash
+from mmtp_fw.dft.engine import Engine, ScfRequest, ScfResult, settings_hash
 from mmtp_fw.dft.protocol import run_protocol
+from mmtp_fw.dft.registry import EngineDescription, describe, engine_names, get_engine
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import (
     Extrapolation,
@@ -21,6 +22,7 @@ from mmtp_fw.dft.stages import (
 
 __all__ = [
     "Engine",
+    "EngineDescription",
     "Extrapolation",
     "Grade",
     "Label",
@@ -32,6 +34,8 @@ __all__ = [
     "ScfResult",
     "Stage",
     "StageName",
+    "describe",
+    "engine_names",
     "get_engine",
     "run_protocol",
     "settings_hash",

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from mmtp_fw.dft.abinit.engine import AbinitEngine
+from typing import TYPE_CHECKING, Any
+
 from mmtp_fw.dft.abinit.settings import AbinitSettings
 
+if TYPE_CHECKING:
+    from mmtp_fw.dft.abinit.engine import AbinitEngine
+
 __all__ = ["AbinitEngine", "AbinitSettings"]
+
+
+def __getattr__(name: str) -> Any:
+    # The description is read everywhere, the engine and what it imports only where it works.
+    if name == "AbinitEngine":
+        from mmtp_fw.dft.abinit.engine import AbinitEngine
+
+        return AbinitEngine
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,7 @@ import numpy as np
 from custodian.custodian import Job
 from pymatgen.io.vasp.inputs import Incar
 
-from mmtp_fw.dft.processes import end_with_parent
+from mmtp_fw.dft.processes import end_process, end_with_parent
 from mmtp_fw.dft.vasp.inputs import write_incar
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
 from mmtp_fw.errors import EngineError
@@ -139,19 +137,7 @@ class VaspRun:
 
     def terminate(self) -> None:
         """End VASP and every process that it has started."""
-        process = self.process
-        if process is None or process.poll() is not None:
-            return
-        for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(timeout=patience)
-                return
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                process.wait()
-                return
+        end_process(self.process)
 
     # -- what became of it -----------------------------------------------------------------------------
 
