@@ -1,4 +1,4 @@
-"""Programs that engines start: how they begin, how they are waited for, and the one way to end them."""
+"""Programs that engines start: how they begin, and how they are waited for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from mmtp_fw.errors import EngineError
+from mmtp_fw.processes import end_program
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.2
@@ -23,28 +23,6 @@ def end_with_parent() -> None:
     """Have Linux end a program with us (a ``preexec_fn``): a second one in the same directory would spoil both."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def end_process(process: subprocess.Popen[bytes] | None, patience_s: float = 10.0) -> None:
-    """End a program and every process of its session: politely, then by force.
-
-    Parameters
-    ----------
-    process : Popen, optional
-        Started in a session of its own (``start_new_session``); nothing is done where it has ended or never began.
-    patience_s : float
-        How long it may take to end by itself.
-    """
-    if process is None or process.poll() is not None:
-        return
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=patience_s)
-    # Its children may outlive it.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def command_words(
@@ -134,5 +112,5 @@ def run_program(
                     break
                 time.sleep(_POLL_SECONDS)
         finally:
-            end_process(process)
+            end_program(process)
     return told is not None

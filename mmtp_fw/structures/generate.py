@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.structures.lattices import Lattice, crystal
@@ -120,6 +119,8 @@ def _distorted(
     atoms: Atoms, displacement_A: float, strain: float, nearest: float, rng: np.random.Generator
 ) -> tuple[Atoms, float]:
     """Return a strained, displaced copy, and the standard deviation of its displacements (Å)."""
+    from ase.neighborlist import neighbor_list  # scipy, which the settings' lattices do without
+
     for _ in range(_TRIES):
         candidate = atoms.copy()
         tensor = rng.uniform(-strain, strain, (3, 3))

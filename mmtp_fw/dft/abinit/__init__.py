@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmtp_fw.dft.abinit.settings import AbinitSettings
+from mmtp_fw.on_demand import on_demand
 
 if TYPE_CHECKING:
     from mmtp_fw.dft.abinit.engine import AbinitEngine
+    from mmtp_fw.dft.abinit.settings import AbinitSettings
 
 __all__ = ["AbinitEngine", "AbinitSettings"]
 
-
-def __getattr__(name: str) -> Any:
-    # The description is read everywhere, the engine and what it imports only where it works.
-    if name == "AbinitEngine":
-        from mmtp_fw.dft.abinit.engine import AbinitEngine
-
-        return AbinitEngine
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+if not TYPE_CHECKING:  # a checker finds misspelt names
+    __getattr__ = on_demand(__name__, {"engine": ["AbinitEngine"], "settings": ["AbinitSettings"]})

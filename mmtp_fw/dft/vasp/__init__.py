@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmtp_fw.dft.vasp.settings import VaspSettings
+from mmtp_fw.on_demand import on_demand
 
 if TYPE_CHECKING:
     from mmtp_fw.dft.vasp.engine import VaspEngine
+    from mmtp_fw.dft.vasp.settings import VaspSettings
 
 __all__ = ["VaspEngine", "VaspSettings"]
 
-
-def __getattr__(name: str) -> Any:
-    # The description is read everywhere, the engine and what it imports only where it works.
-    if name == "VaspEngine":
-        from mmtp_fw.dft.vasp.engine import VaspEngine
-
-        return VaspEngine
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+if not TYPE_CHECKING:  # a checker finds misspelt names
+    __getattr__ = on_demand(__name__, {"engine": ["VaspEngine"], "settings": ["VaspSettings"]})

@@ -16,10 +16,11 @@ import numpy as np
 from custodian.custodian import Job
 from pymatgen.io.vasp.inputs import Incar
 
-from mmtp_fw.dft.processes import end_process, end_with_parent
+from mmtp_fw.dft.processes import end_with_parent
 from mmtp_fw.dft.vasp.inputs import write_incar
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
 from mmtp_fw.errors import EngineError
+from mmtp_fw.processes import end_program
 
 RESTART_FILES = ("WAVECAR", "CHGCAR")
 STANDARD_OUTPUT, STANDARD_ERROR = "vasp.out", "vasp.err"
@@ -137,7 +138,8 @@ class VaspRun:
 
     def terminate(self) -> None:
         """End VASP and every process that it has started."""
-        end_process(self.process)
+        if self.process is not None:
+            end_program(self.process)
 
     # -- what became of it -----------------------------------------------------------------------------
 
