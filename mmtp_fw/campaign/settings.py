@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.structures import Lattice
 
@@ -118,11 +119,25 @@ class PretrainingSettings(Section):
 class DftSettings(Section):
     """Where labels come from."""
 
-    engine: Literal["hamiltonian", "vasp", "abinit"] = Field(
-        default="hamiltonian", description="hamiltonian is the built-in reference Hamiltonian, a model"
+    engine: str = Field(
+        default=registry.DEFAULT,
+        description="; ".join(f"{name}: {registry.describe(name).about}" for name in registry.own_engines())
+        + "; or an engine that another package brings",
+        json_schema_extra=lambda schema: schema.update(enum=list(registry.engine_names())),
     )
     settings: dict[str, Any] = Field(default={}, description="Settings of the engine, by its own names")
     protocol: ProtocolSettings = Field(default=ProtocolSettings(), description="Limits of the soft-constraint protocol")
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, value: str) -> str:
+        registry.describe(value)
+        return value
+
+    @property
+    def description(self) -> registry.EngineDescription:
+        """What is known of the engine."""
+        return registry.describe(self.engine)
 
 
 class FitSettings(Section):
@@ -287,14 +302,17 @@ class Campaign(Section):
         dft, properties = data.get("dft"), data.get("properties") or {}
         if not isinstance(dft, dict) or not isinstance(properties, dict):
             return data
-        chosen = dft.get("engine", "hamiltonian") == "hamiltonian" or "mode" in properties
-        if chosen or not properties.get("reference", True):
+        engine = dft.get("engine", registry.DEFAULT)
+        if "mode" in properties or not properties.get("reference", True) or engine not in registry.engine_names():
+            return data
+        if registry.describe(engine).dynamics is not None:
             return data
         return data | {"properties": properties | {"mode": "static"}}
 
     @model_validator(mode="after")
     def _reference_can_be_computed(self) -> Campaign:
-        if self.dft.engine != "hamiltonian" and self.properties.reference and self.properties.mode == "thermal":
+        possible = self.dft.description.dynamics is not None or self.properties.mode == "static"
+        if self.properties.reference and not possible:
             raise ValueError(
                 f"properties: {self.dft.engine} has no molecular dynamics to compare with; "
                 "set mode: static, or reference: false"

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from mmtp_fw.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from mmtp_fw.dft.engine import Engine, ScfRequest, ScfResult, get_engine, settings_hash
+    from mmtp_fw.dft.engine import Engine, ScfRequest, ScfResult, settings_hash
     from mmtp_fw.dft.protocol import run_protocol
+    from mmtp_fw.dft.registry import EngineDescription, describe, engine_names, get_engine
     from mmtp_fw.dft.settings import ProtocolSettings
     from mmtp_fw.dft.stages import Extrapolation, Grade, Label, Outcome, OutcomeStatus, Rule, Stage, StageName
 
 __all__ = [
     "Engine",
+    "EngineDescription",
     "Extrapolation",
     "Grade",
     "Label",
@@ -28,6 +30,8 @@ __all__ = [
     "ScfResult",
     "Stage",
     "StageName",
+    "describe",
+    "engine_names",
     "get_engine",
     "run_protocol",
     "settings_hash",
@@ -37,8 +41,9 @@ if not TYPE_CHECKING:  # a checker finds misspelt names
     __getattr__ = on_demand(
         __name__,
         {
-            "engine": ["Engine", "ScfRequest", "ScfResult", "get_engine", "settings_hash"],
+            "engine": ["Engine", "ScfRequest", "ScfResult", "settings_hash"],
             "protocol": ["run_protocol"],
+            "registry": ["EngineDescription", "describe", "engine_names", "get_engine"],
             "settings": ["ProtocolSettings"],
             "stages": ["Extrapolation", "Grade", "Label", "Outcome", "OutcomeStatus", "Rule", "Stage", "StageName"],
         },

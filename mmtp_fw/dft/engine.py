@@ -1,14 +1,14 @@
 """What an electronic-structure engine must offer: one small interface, and nothing of the protocol.
 
-The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine
-(VASP, ABINIT, the reference Hamiltonian) knows only how to carry out one self-consistent calculation,
-with or without the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``.
+The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine knows only how to
+carry out one self-consistent calculation, with or without the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``. Engines
+that run a program derive from `mmtp_fw.dft.program_engine.ProgramEngine`; what others know of an engine is its
+description (`mmtp_fw.dft.registry`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,18 +18,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.errors import InputError
-
 # Names of the moment definitions that engines use as keys of `ScfResult.moments`.
 SMOOTHED = "sWS"
 UNSMOOTHED = "WS"
 FINAL = "PAW"
-
-_ENGINES = {
-    "hamiltonian": ("mmtp_fw.dft.hamiltonian", "HamiltonianEngine"),
-    "abinit": ("mmtp_fw.dft.abinit", "AbinitEngine"),
-    "vasp": ("mmtp_fw.dft.vasp", "VaspEngine"),
-}
 
 
 @dataclass(frozen=True)
@@ -124,7 +116,7 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        "hamiltonian", "abinit" or "vasp".
+        As its description has it (`mmtp_fw.dft.registry`).
     final_definition : str
         Key of `ScfResult.moments` that the potential is trained on and the criteria are applied to.
     adjustable_radii : bool
@@ -158,40 +150,6 @@ class Engine(Protocol):
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled by a calculation without constraint, from its initial moments."""
         ...
-
-
-def get_engine(name: str, **settings: Any) -> Engine:
-    """Return the engine of that name.
-
-    Parameters
-    ----------
-    name : str
-        "hamiltonian", "abinit" or "vasp".
-    **settings
-        Settings of that engine; its class documents them.
-
-    Raises
-    ------
-    InputError
-        Unknown name, or a setting that the engine refuses.
-
-    Examples
-    --------
-    >>> get_engine("hamiltonian").final_definition
-    'PAW'
-    """
-    if name not in _ENGINES:
-        raise InputError(f"unknown DFT engine '{name}'", f"one of {', '.join(sorted(_ENGINES))}")
-    module, attribute = _ENGINES[name]
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise InputError(f"the DFT engine '{name}' is not part of this installation: {error}") from error
-    try:
-        engine: Engine = factory(**settings)
-    except TypeError as error:
-        raise InputError(f"engine '{name}': {error}", "see docs/dft.md for its settings") from error
-    return engine
 
 
 def settings_hash(*documents: Mapping[str, Any]) -> str:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from mmtp_fw.campaign import Campaign
 
-# Seconds on one core, by engine and per unit: measured for the Hamiltonian and the potential, an order of
-# magnitude for the others (a cell of some tens of atoms).
-_SCF_SECONDS = {"hamiltonian": 0.3, "abinit": 1200.0, "vasp": 3600.0}
-_STEP_SECONDS_PER_ATOM = {"mmtp": 4e-4, "reference": 2e-4}
+# Seconds on one core, measured; an engine's description has its own.
+_STEP_SECONDS_PER_ATOM = 4e-4
 _FIT_SECONDS_PER_LABEL = 1.0
 _SCF_RUNS_PER_LABEL = 5.0
 
@@ -71,7 +69,7 @@ def estimate(campaign: Campaign) -> Cost:
         * campaign.md.replicas
     )
     averages = len(system.all_lattice_parameters_A) * properties.replicas
-    reference = averages if properties.reference and campaign.dft.engine == "hamiltonian" else 0
+    reference = averages if properties.reference and campaign.properties.mode == "thermal" else 0
     final_steps = (averages + reference) * properties.steps
     round_steps = runs_per_round * campaign.md.steps
     scf_runs = tuple(min(budget.max_scf_runs, round(_SCF_RUNS_PER_LABEL * n)) for n in labels)
@@ -90,8 +88,9 @@ def estimate(campaign: Campaign) -> Cost:
 
 
 def _hours(campaign: Campaign, atoms: int, labels: int, scf_runs: int, steps: int, references: int) -> float:
-    seconds = scf_runs * _SCF_SECONDS[campaign.dft.engine]
-    seconds += steps * atoms * _STEP_SECONDS_PER_ATOM["mmtp"]
-    seconds += references * campaign.properties.steps * atoms * _STEP_SECONDS_PER_ATOM["reference"]
+    costs = campaign.dft.description.costs
+    seconds = scf_runs * costs.scf_seconds
+    seconds += steps * atoms * _STEP_SECONDS_PER_ATOM
+    seconds += references * campaign.properties.steps * atoms * costs.step_seconds_per_atom
     seconds += labels * _FIT_SECONDS_PER_LABEL * (1 + campaign.fit.ensemble)
     return seconds / 3600.0
