@@ -1,0 +1,664 @@
+"""The protocol on an engine of closed forms: every number that it decides by can be worked out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, Stage, StageName, run_protocol
+from mmtp_fw.errors import EngineError
+from quadratic import ENERGY, SMOOTHING, STIFFNESS, Quadratic, cell
+
+SYMBOLS = ["Fe", "Fe", "Fe", "Pd"]
+S = np.array([SMOOTHING[z] for z in SYMBOLS])
+K = np.array([STIFFNESS[z] for z in SYMBOLS])
+FREE = np.array([2.4, 2.4, 2.4, 0.4])
+TARGET = np.array([2.0, 2.7, 2.3, 0.3])
+
+
+def of(outcome, *names: StageName) -> list[Stage]:
+    return [stage for stage in outcome.stages if stage.name in names]
+
+
+def strengths(outcome) -> list[float]:
+    return [stage.lambda_eV_per_muB2 for stage in of(outcome, StageName.RAMP)]
+
+
+def reached(strength: float, constraint=None) -> np.ndarray:
+    """Return the moments at the minimum under a penalty."""
+    constraint = S * TARGET if constraint is None else constraint
+    return (K * FREE + 2 * strength * S * constraint) / (K + 2 * strength * S**2)
+
+
+def mae(strength: float) -> float:
+    return float(np.abs(reached(strength) - TARGET).mean())
+
+
+def series(*strengths: float, **changed) -> ProtocolSettings:
+    """Return settings of a plain series without refinement, unless said otherwise."""
+    return ProtocolSettings(**({"adaptive": False, "lambda_series": strengths, "refine_runs": 0} | changed))
+
+
+# The plain series -------------------------------------------------------------------------------------------------
+
+
+def test_the_series_ends_inside_both_limits():
+    chosen = series(1, 4, 16, 64, mae_limit_muB=1.01 * mae(16), max_limit_muB=9.0)
+    outcome = run_protocol(Quadratic(FREE), cell(TARGET), chosen)
+    assert strengths(outcome) == [1, 4, 16]
+    ramp = of(outcome, StageName.RAMP)
+    for stage in ramp:
+        np.testing.assert_allclose(stage.constrained, S * TARGET, atol=1e-9)
+        moments = reached(stage.lambda_eV_per_muB2)
+        np.testing.assert_allclose(stage.final_moments(), moments, atol=1e-9)
+        assert stage.mae_muB == pytest.approx(np.abs(moments - TARGET).mean())
+        assert stage.max_deviation_muB == pytest.approx(np.abs(moments - TARGET).max())
+        np.testing.assert_allclose(stage.magnetic_forces, -K * (moments - FREE), atol=1e-8)
+        assert stage.energy_eV == pytest.approx(ENERGY + 0.5 * np.sum(K * (moments - FREE) ** 2))
+    assert outcome.rule == Rule.CRITERIA_MET
+    assert [stage.name.value for stage in outcome.stages] == ["equilibrium", "map", "ramp", "ramp", "ramp", "accept"]
+
+
+def test_one_atom_off_is_enough_to_go_on():
+    largest = float(np.abs(reached(16) - TARGET).max())
+    for limit, ended in ((1.001 * largest, [1, 4, 16]), (0.999 * largest, [1, 4, 16, 64])):
+        chosen = series(1, 4, 16, 64, mae_limit_muB=9.0, max_limit_muB=limit)
+        assert strengths(run_protocol(Quadratic(FREE), cell(TARGET), chosen)) == ended
+
+
+def test_a_series_that_is_not_enough_gives_the_best_of_it():
+    loose = {"useful_mae_limit_muB": 1.001 * mae(4), "useful_max_limit_muB": 9.0}
+    chosen = series(1, 4, mae_limit_muB=0.9 * mae(4), **loose)
+    outcome = run_protocol(Quadratic(FREE), cell(TARGET), chosen)
+    assert strengths(outcome) == [1, 4]
+    assert (outcome.status, outcome.rule) == (OutcomeStatus.ACCEPTED, Rule.SMALLEST_MAE_USEFUL)
+    assert outcome.label.lambda_eV_per_muB2 == 4 and outcome.label.grade == Grade.C
+    useless = chosen.model_copy(update={"useful_mae_limit_muB": 0.999 * mae(4)})
+    assert run_protocol(Quadratic(FREE), cell(TARGET), useless).rule == Rule.MOMENTS_TOO_FAR
+    largest = float(np.abs(reached(4) - TARGET).max())
+    for limit, rule in ((1.001, Rule.SMALLEST_MAE_USEFUL), (0.999, Rule.MOMENTS_TOO_FAR)):
+        bounded = chosen.model_copy(update={"useful_max_limit_muB": limit * largest})
+        assert run_protocol(Quadratic(FREE), cell(TARGET), bounded).rule == rule
+
+
+def test_the_label_is_the_best_calculation_not_the_last():
+    def worse_at_the_end(request, result):
+        if request.lambda_eV_per_muB2 < 64:
+            return result
+        moments = {name: values + 0.3 for name, values in result.moments.items()}
+        return replace(result, moments=moments)
+
+    chosen = series(1, 4, 16, 64, mae_limit_muB=1e-6, integration_tolerance_eV_per_atom=9.0)
+    outcome = run_protocol(Quadratic(FREE, change=worse_at_the_end), cell(TARGET), chosen)
+    assert strengths(outcome) == [1, 4, 16, 64]
+    assert outcome.label.lambda_eV_per_muB2 == 16
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        # The first of the series: a quarter, as nothing held before; then back to the goal.
+        ({1: 1}, [1, 0.25, 1, 4, 16]),
+        ({1: 2}, [1, 0.25, 0.0625, 1, 4, 16]),
+        # Later ones: the geometric mean with the last that held.
+        ({4: 1}, [1, 4, 2, 4, 16]),
+        ({16: 2}, [1, 4, 16, 8, 16, 11.313708499, 16]),
+        ({16: 1}, [1, 4, 16, 8, 16]),
+    ],
+)
+def test_steps_back_and_then_to_the_goal(broken, expected):
+    left = dict(broken)
+
+    def fails(request, number):
+        strength = request.lambda_eV_per_muB2
+        if request.stage != "ramp":
+            return False
+        if broken == {1: 2} and strength in (1, 0.25) and left.get(1):
+            left[1] -= 1
+            return True
+        if left.get(strength, 0):
+            left[strength] -= 1
+            return True
+        return False
+
+    chosen = series(1, 4, 16, mae_limit_muB=1.01 * mae(16), max_limit_muB=9.0)
+    outcome = run_protocol(Quadratic(FREE, fails=fails), cell(TARGET), chosen)
+    assert strengths(outcome) == pytest.approx(expected)
+    assert outcome.rule == Rule.CRITERIA_MET
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+def test_so_many_steps_back_and_no_more(allowed):
+    def fails(request, number):
+        return request.stage == "ramp" and request.lambda_eV_per_muB2 > 1
+
+    chosen = series(1, 4, 16, mae_limit_muB=1e-6, step_backs=allowed, useful_mae_limit_muB=9, useful_max_limit_muB=9)
+    outcome = run_protocol(Quadratic(FREE, fails=fails), cell(TARGET), chosen)
+    assert strengths(outcome) == pytest.approx([1, *(4 ** (1 / 2**k) for k in range(allowed + 1))])
+    assert outcome.label.lambda_eV_per_muB2 == 1
+    assert [stage.converged for stage in of(outcome, StageName.RAMP)] == [True] + [False] * (allowed + 1)
+    assert outcome.scf_runs == 1 + 2 + allowed
+
+
+# The adaptive ramp ------------------------------------------------------------------------------------------------
+
+
+def test_a_linear_response_is_met_with_two_calculations():
+    """The first step measures stiffness and force, the second puts the minimum onto the target."""
+    far = TARGET + [0.0, 0.6, -0.5, 0.0]
+    engine = Quadratic(FREE)
+    outcome = run_protocol(engine, cell(far), ProtocolSettings(refine_runs=0))
+    first, second = of(outcome, StageName.RAMP)
+    assert first.lambda_eV_per_muB2 == 1.0
+    np.testing.assert_allclose(first.constrained, S * far, atol=1e-9)
+    np.testing.assert_allclose(second.final_moments(), far, atol=1e-8)
+    assert second.mae_muB < 1e-8
+    force = -K / S * (far - FREE)  # at the target, in m^sWS
+    np.testing.assert_allclose(second.constrained, S * far - force / (2 * second.lambda_eV_per_muB2), atol=1e-8)
+    # The smallest λ of the table at which 0.4 of the expected deviation is within 0.7 of the limits.
+    for strength in np.geomspace(1, 50, 40):
+        expected = 0.4 * np.abs(force / (2 * strength + K / S**2) / S)
+        if expected.mean() <= 0.7 * 0.05 and expected.max() <= 0.7 * 0.15:
+            break
+    assert second.lambda_eV_per_muB2 == pytest.approx(strength)
+    assert 2 < strength < 10
+
+
+@pytest.mark.parametrize("growth", [1.5, 3.0])
+def test_lambda_grows_no_faster_than_it_may(growth):
+    """Far targets want a large λ at once: each step multiplies it by the limit and no more."""
+
+    def stubborn(request, result):
+        # Moments answer to a shift of the constraint by a twentieth only, so that the ramp has to go on.
+        if request.constraint is None:
+            return result
+        moments = {name: values * [1.0, 1.25, 1.0, 1.0] for name, values in result.moments.items()}
+        return replace(result, moments=moments)
+
+    chosen = ProtocolSettings(
+        growth_limit=growth, refine_runs=0, ramp_runs=6, mae_limit_muB=0.002, max_limit_muB=0.004, aim=0.05,
+        integration_tolerance_eV_per_atom=99.0,
+    )  # fmt: skip
+    outcome = run_protocol(Quadratic(FREE, change=stubborn), cell(TARGET + [0.5, 0.5, -0.5, 0.0]), chosen)
+    found = strengths(outcome)
+    assert len(found) >= 3 and found[0] == 1.0
+    ratios = [two / one for one, two in pairwise(found)]
+    assert max(ratios) == pytest.approx(growth), "as fast as allowed"
+    assert found[1] == pytest.approx(growth)
+    assert all(ratio <= growth * (1 + 1e-9) for ratio in ratios)
+
+
+def test_the_ramp_has_a_length():
+    def never(request, result):
+        if request.constraint is None:
+            return result
+        moments = {name: values + 0.2 for name, values in result.moments.items()}
+        return replace(result, moments=moments)
+
+    for runs in (1, 3):
+        chosen = ProtocolSettings(ramp_runs=runs, integration_tolerance_eV_per_atom=99.0)
+        outcome = run_protocol(Quadratic(FREE, change=never), cell(TARGET), chosen)
+        assert len(strengths(outcome)) == runs
+
+
+def test_a_failed_jump_is_halved():
+    failed = []
+
+    def fails(request, number):
+        if request.stage == "ramp" and not failed:
+            failed.append(request)
+            return True
+        return False
+
+    engine = Quadratic(FREE, fails=fails)
+    outcome = run_protocol(engine, cell(TARGET), ProtocolSettings())
+    one, two = of(outcome, StageName.RAMP)[:2]
+
+    def jump(stage: Stage) -> float:
+        # From the unconstrained state, whose field is zero.
+        return float(np.max(np.abs(2 * stage.lambda_eV_per_muB2 * (S * FREE - np.array(stage.constrained)))))
+
+    assert not one.converged and two.converged
+    assert jump(two) <= 0.5 * jump(one) * (1 + 1e-6)
+    assert jump(two) == pytest.approx(0.5 * jump(one)), "no smaller than it must be"
+    assert outcome.rule == Rule.CRITERIA_MET
+
+
+@pytest.mark.parametrize("allowed", [0, 2])
+def test_a_ramp_that_always_fails_ends(allowed):
+    engine = Quadratic(FREE, fails=lambda request, number: request.stage == "ramp")
+    outcome = run_protocol(engine, cell(TARGET), ProtocolSettings(step_backs=allowed))
+    assert len(strengths(outcome)) == 1 + allowed
+    assert (outcome.status, outcome.rule) == (OutcomeStatus.REJECTED, Rule.NO_CONVERGED_STAGE)
+    assert "no constrained calculation converged" in outcome.reason
+    assert outcome.stages[-1].message.startswith("rejected, no_converged_stage")
+
+
+# Refinement -------------------------------------------------------------------------------------------------------
+
+
+def test_a_refinement_after_an_adaptive_ramp_is_stiffened():
+    """A shift passes on only 2λ s²/(2λ s² + k): with that in its place, one refinement ends on the target."""
+    near = FREE + [0.05, -0.05, 0.04, 0.06]
+    chosen = ProtocolSettings(refine_limit_mae_muB=1e-5)
+    outcome = run_protocol(Quadratic(FREE), cell(near), chosen)
+    (ramp,), (refined,) = of(outcome, StageName.RAMP), of(outcome, StageName.REFINE)
+    assert ramp.mae_muB > 0.01
+    np.testing.assert_allclose(refined.final_moments(), near, atol=1e-8)
+    assert refined.lambda_eV_per_muB2 == ramp.lambda_eV_per_muB2 == 1.0
+    assert outcome.label.mae_muB == refined.mae_muB < 1e-8
+
+
+def test_a_refinement_after_a_series_shifts_by_the_rest():
+    chosen = series(2, refine_runs=3, refine_limit_mae_muB=1e-9, mae_limit_muB=9, max_limit_muB=9)
+    outcome = run_protocol(Quadratic(FREE), cell(TARGET), chosen)
+    left = K / (K + 2 * 2 * S**2)
+    rest = reached(2) - TARGET
+    constraint = S * TARGET
+    refined = of(outcome, StageName.REFINE)
+    assert len(refined) == 3
+    for stage in refined:
+        constraint = constraint - S * rest
+        np.testing.assert_allclose(stage.constrained, constraint, atol=1e-8)
+        rest = left * rest
+        np.testing.assert_allclose(stage.final_moments() - TARGET, rest, atol=1e-8)
+        assert stage.lambda_eV_per_muB2 == 2
+    assert outcome.label.mae_muB == pytest.approx(np.abs(rest).mean())
+
+
+def test_refinements_end_at_their_limit_their_number_and_when_they_help_no_more():
+    chosen = series(2, mae_limit_muB=9, max_limit_muB=9, refine_runs=2)
+    first = mae(2)
+
+    def runs(**changed):
+        outcome = run_protocol(Quadratic(FREE), cell(TARGET), chosen.model_copy(update=changed))
+        return len(of(outcome, StageName.REFINE))
+
+    assert runs(refine_limit_mae_muB=1.0001 * first) == 0
+    assert runs(refine_limit_mae_muB=0.9999 * first) == 1
+    assert runs(refine_limit_mae_muB=0.0) == 2 and runs(refine_limit_mae_muB=0.0, refine_runs=1) == 1
+
+    def worse(request, result):
+        if request.stage != "refine":
+            return result
+        return replace(result, moments={name: values + 0.4 for name, values in result.moments.items()})
+
+    engine = Quadratic(FREE, change=worse)
+    outcome = run_protocol(engine, cell(TARGET), chosen.model_copy(update={"integration_tolerance_eV_per_atom": 9.0}))
+    assert len(of(outcome, StageName.REFINE)) == 1, "what made it worse is not tried again"
+    assert outcome.label.mae_muB == pytest.approx(first), "and is not the label"
+    broken = Quadratic(FREE, fails=lambda request, number: request.stage == "refine")
+    outcome = run_protocol(broken, cell(TARGET), chosen)
+    assert len(of(outcome, StageName.REFINE)) == 1 and outcome.label.mae_muB == pytest.approx(first)
+
+
+# Radii and map ----------------------------------------------------------------------------------------------------
+
+
+def power(exponents: dict[str, float], at: float = 1.5):
+    """Return spheres whose moment is the final one at a radius of `at`·1.04 and grows as a power."""
+    return lambda species, radius: (radius / (1.04 * at)) ** exponents[species]
+
+
+def test_fixed_radii_need_no_stage():
+    outcome = run_protocol(Quadratic(FREE), cell(TARGET))
+    assert not of(outcome, StageName.RADII)
+    assert {tuple(stage.radii_A.items()) for stage in outcome.stages if stage.radii_A} == {(("Fe", 1.5), ("Pd", 1.5))}
+
+
+def test_radii_follow_the_power_that_was_seen():
+    """At first m grows as R^1.5; a second try knows the power: then the spheres are right."""
+    engine = Quadratic(FREE, sphere=power({"Fe": 3.0, "Pd": 1.5}))
+    outcome = run_protocol(engine, cell(TARGET), ProtocolSettings(radii_tolerance=1e-6, radii_tolerance_muB=1e-9))
+    radii = of(outcome, StageName.RADII)
+    assert len(radii) == 2
+    first, second = (stage.radii_A for stage in radii)
+    assert first["Fe"] == pytest.approx(1.5 * (1.04**3.0) ** (1 / 1.5))
+    assert first["Pd"] == pytest.approx(1.5 * 1.04)
+    assert second["Fe"] == pytest.approx(1.5 * 1.04, rel=1e-6)
+    assert second["Pd"] == pytest.approx(1.5 * 1.04, rel=1e-6)
+    assert all(stage.radii_A == second for stage in of(outcome, StageName.RAMP))
+    for stage in radii:
+        assert stage.lambda_eV_per_muB2 == 0.5
+    # The constraint of a trial is the target in the smoothed moments of the calculation before it.
+    slope = np.array([SMOOTHING[z] * (1 / 1.04) ** {"Fe": 3.0, "Pd": 1.5}[z] for z in SYMBOLS])
+    np.testing.assert_allclose(radii[0].constrained, slope * TARGET, atol=1e-8)
+
+
+def test_radii_change_by_no_more_than_15_percent_at_once():
+    for at, limit in ((2.5, 1.15), (0.9, 0.85)):
+        engine = Quadratic(FREE, sphere=power({"Fe": 3.0, "Pd": 3.0}, at=at))
+        radii = of(run_protocol(engine, cell(TARGET)), StageName.RADII)
+        assert radii[0].radii_A["Fe"] == pytest.approx(1.5 * limit)
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "runs"),
+    [
+        ({"radii_tolerance": 0.03, "radii_tolerance_muB": 1e-9}, 1),
+        ({"radii_tolerance": 0.001, "radii_tolerance_muB": 1e-9}, 2),
+        ({"radii_tolerance": 1e-9, "radii_tolerance_muB": 0.2}, 1),
+        ({"radii_tolerance": 1e-9, "radii_tolerance_muB": 1e-9, "radii_runs": 1}, 1),
+    ],
+)
+def test_radii_end_within_either_tolerance(tolerances, runs):
+    # After the first trial spheres of iron hold too much by 1.04^(2/1.5 − 1)... = 1.3 % and palladium's are right.
+    engine = Quadratic(FREE, sphere=power({"Fe": 2.0, "Pd": 1.5}))
+    outcome = run_protocol(engine, cell(TARGET), ProtocolSettings(**tolerances))
+    assert len(of(outcome, StageName.RADII)) == runs
+    (mapped,) = of(outcome, StageName.MAP)
+    off = "still differ from the final ones: Fe -2.6 %, Pd +0.0 %"
+    assert (off in mapped.message) == (tolerances.get("radii_runs") == 1)
+
+
+def test_the_map_is_the_slope_of_each_species():
+    outcome = run_protocol(Quadratic(FREE), cell(TARGET))
+    (mapped,) = of(outcome, StageName.MAP)
+    assert mapped.slope == pytest.approx(SMOOTHING)
+    np.testing.assert_allclose(mapped.constrained, S * TARGET)
+    assert mapped.energy_eV is None and mapped.converged
+    assert "still differ" not in mapped.message, "fixed radii are nobody's fault"
+
+
+def test_an_unconstrained_state_that_fails_is_replaced_by_weak_constraints():
+    engine = Quadratic(FREE, fails=lambda request, number: number < 3)
+    outcome = run_protocol(engine, cell(TARGET))
+    radii = of(outcome, StageName.RADII)
+    assert [stage.lambda_eV_per_muB2 for stage in radii] == [0.5, 0.125, 0.03125]
+    assert [stage.converged for stage in radii] == [False, False, True]
+    np.testing.assert_allclose(radii[0].constrained, TARGET, atol=1e-9)
+    assert outcome.rule == Rule.CRITERIA_MET
+    hopeless = Quadratic(FREE, fails=lambda request, number: True)
+    outcome = run_protocol(hopeless, cell(TARGET), ProtocolSettings(radii_runs=2))
+    assert [stage.name.value for stage in outcome.stages] == ["equilibrium", "radii", "radii", "accept"]
+    assert (outcome.rule, outcome.scf_runs) == (Rule.NO_CONVERGED_STAGE, 3)
+    assert "neither equilibrium nor radii" in outcome.reason
+
+
+# Verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_sign_is_refused_where_the_target_says_so():
+    target = np.array([2.0, 2.7, 2.3, -0.29])
+
+    def positive(request, result):
+        moments = {name: np.abs(values) for name, values in result.moments.items()}
+        return replace(result, moments=moments)
+
+    chosen = series(4, 64, mae_limit_muB=0.2, max_limit_muB=0.7, integration_tolerance_eV_per_atom=99.0)
+    outcome = run_protocol(Quadratic(FREE, change=positive), cell(target), chosen)
+    assert outcome.rule == Rule.CRITERIA_MET, "a small moment may have any sign"
+    target[3] = -0.31
+    outcome = run_protocol(Quadratic(FREE, change=positive), cell(target), chosen)
+    assert (outcome.status, outcome.rule) == (OutcomeStatus.REJECTED, Rule.MOMENT_FLIPPED)
+    assert "atoms [3] have the wrong sign" in outcome.reason and outcome.label is None
+
+
+def lifted(energy: float, at: float):
+    """Return a change that lifts the energy of the calculations at one λ."""
+
+    def change(request, result):
+        if request.lambda_eV_per_muB2 != at:
+            return result
+        return replace(result, energy_eV=result.energy_eV + energy)
+
+    return change
+
+
+STEP = {"mae_limit_muB": 1.001 * mae(8), "max_limit_muB": 9.0}
+
+
+def work(one: np.ndarray, two: np.ndarray) -> float:
+    """Return Σ|T dm| per atom of the trapezoid between two calculations."""
+    mean = -0.5 * K * ((one - FREE) + (two - FREE))
+    return float(np.sum(np.abs(mean * (two - one)))) / 4
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(0.999, True), (1.001, False), (-0.999, True), (-1.001, False)])
+def test_energies_agree_with_the_work_within_both_tolerances(factor, agrees):
+    """A parabola's trapezoid is exact: what is added to one energy is the residual."""
+    allowed = 0.003 + 0.1 * work(reached(4), reached(8))
+    chosen = series(4, 8, integration_tolerance_eV_per_atom=0.003, integration_tolerance_relative=0.1, **STEP)
+    engine = Quadratic(FREE, change=lifted(4 * factor * allowed, 8))
+    outcome = run_protocol(engine, cell(TARGET), chosen)
+    assert (outcome.rule == Rule.CRITERIA_MET) == agrees
+    if agrees:
+        assert outcome.label.integration_residual_eV_per_atom == pytest.approx(abs(factor) * allowed, rel=1e-6)
+    else:
+        assert outcome.rule == Rule.INCONSISTENT_ENERGY
+        assert f"differ by {1000 * abs(factor) * allowed:.1f} meV/atom" in outcome.reason
+
+
+def test_the_largest_residual_counts():
+    engine = Quadratic(FREE, change=lifted(0.004, 4))
+    outcome = run_protocol(engine, cell(TARGET), series(2, 4, 8, **STEP))
+    assert outcome.label.integration_residual_eV_per_atom == pytest.approx(0.001, rel=1e-6)
+
+
+def test_grades():
+    near = FREE + [0.1, -0.1, 0.1, 0.0]
+    two = series(1, 64, mae_limit_muB=0.01)
+    assert run_protocol(Quadratic(FREE), cell(near), two).label.grade == Grade.A
+    alone = run_protocol(Quadratic(FREE), cell(near), series(64, mae_limit_muB=0.01)).label
+    assert (alone.grade, alone.integration_residual_eV_per_atom) == (Grade.B, None), "one constrained calculation"
+    far = FREE + [0.6, -0.1, 0.1, 0.0]
+    steps = series(1, 2, 4, 8, 64, mae_limit_muB=0.05)
+    label = run_protocol(Quadratic(FREE), cell(far), steps).label
+    assert label.grade == Grade.A, "the weakly constrained ones are near the free state"
+    near_only = series(16, 64, mae_limit_muB=0.01)
+    label = run_protocol(Quadratic(FREE), cell(far), near_only).label
+    assert label.integration_residual_eV_per_atom is not None
+    assert label.grade == Grade.B, "more than 0.4 μB from the free state on one atom: it can't tell"
+    branch = Quadratic(FREE, change=lambda r, x: x if r.constraint is not None else replace(x, energy_eV=ENERGY - 1))
+    label = run_protocol(branch, cell(near), two).label
+    assert label.grade == Grade.B, "the free state is on another branch"
+    weak = series(1, mae_limit_muB=1e-6, useful_mae_limit_muB=9, useful_max_limit_muB=9)
+    assert run_protocol(Quadratic(FREE), cell(near), weak).label.grade == Grade.C
+
+
+# The limit of a hard constraint -----------------------------------------------------------------------------------
+
+
+def energy(moments: np.ndarray) -> float:
+    return ENERGY + 0.5 * float(np.sum(K * (moments - FREE) ** 2))
+
+
+def line(one: float, two: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return a of a + b/λ through two points."""
+    return (two * y - one * x) / (two - one)
+
+
+def test_two_strengths_are_continued_on_a_line():
+    label = run_protocol(Quadratic(FREE), cell(TARGET), series(4, 8, **STEP)).label
+    limit = label.extrapolation
+    tables = [np.array([energy(reached(s)), *reached(s)]) for s in (4, 8)]
+    expected = line(4, 8, *tables)
+    assert (limit.method, limit.lambdas) == ("a+b/λ", [4, 8])
+    assert limit.energy_eV == pytest.approx(expected[0])
+    np.testing.assert_allclose(limit.moments, expected[1:])
+    assert limit.energy_uncertainty_eV == pytest.approx(0.25 * abs(expected[0] - tables[1][0]))
+    np.testing.assert_allclose(limit.moments_uncertainty, 0.25 * np.abs(expected - tables[1])[1:])
+    assert label.bias_eV_per_atom == pytest.approx((expected[0] - tables[1][0]) / 4)
+
+
+def test_of_three_strengths_the_last_two_and_their_difference_to_all():
+    label = run_protocol(Quadratic(FREE), cell(TARGET), series(2, 4, 8, **STEP)).label
+    limit = label.extrapolation
+    rows = np.array([[energy(reached(s)), *reached(s)] for s in (2, 4, 8)])
+    expected = line(4, 8, rows[1], rows[2])
+    every = np.polynomial.polynomial.polyfit([1 / 2, 1 / 4, 1 / 8], rows, 1)[0]
+    assert limit.lambdas == [2, 4, 8]
+    assert limit.energy_eV == pytest.approx(expected[0])
+    assert limit.energy_uncertainty_eV == pytest.approx(abs(every[0] - expected[0]))
+    np.testing.assert_allclose(limit.moments_uncertainty, np.abs(every - expected)[1:])
+
+
+def test_strengths_too_near_one_another_say_nothing():
+    label = run_protocol(Quadratic(FREE), cell(TARGET), series(6.8, 8, **STEP)).label
+    assert label.extrapolation.method == "taylor"
+    label = run_protocol(Quadratic(FREE), cell(TARGET), series(6.6, 8, **STEP)).label
+    assert label.extrapolation.method == "a+b/λ"
+
+
+def test_one_strength_is_continued_along_its_forces():
+    label = run_protocol(Quadratic(FREE), cell(TARGET), series(8, **STEP)).label
+    limit, way = label.extrapolation, TARGET - reached(8)
+    force = -K * (reached(8) - FREE)
+    assert (limit.method, limit.lambdas) == ("taylor", [8])
+    assert limit.energy_eV == pytest.approx(energy(reached(8)) - force @ way)
+    np.testing.assert_array_equal(limit.moments, TARGET)
+    np.testing.assert_allclose(limit.moments_uncertainty, np.abs(way))
+    # No constrained calculation before it: the stiffness of iron in its valley, 1 eV/μB².
+    assert limit.energy_uncertainty_eV == pytest.approx(0.5 * way @ way)
+    assert label.bias_eV_per_atom == pytest.approx(-force @ way / 4)
+
+
+def test_the_next_order_is_measured_from_the_calculation_before():
+    chosen = series(1, 1.19, mae_limit_muB=1.001 * mae(1.19), max_limit_muB=9.0)
+    label = run_protocol(Quadratic(FREE), cell(TARGET), chosen).label
+    way = TARGET - reached(1.19)
+    moved = np.abs(reached(1.19) - reached(1)) > 0.01
+    assert moved.tolist() == [True, True, False, False]
+    stiffness = np.where(moved, K, 1.0)
+    assert label.extrapolation.energy_uncertainty_eV == pytest.approx(0.5 * way @ (stiffness * way))
+
+
+# The label and its records ----------------------------------------------------------------------------------------
+
+
+def test_every_field_of_a_label():
+    atoms = cell(TARGET)
+    engine = Quadratic(FREE)
+    outcome = run_protocol(engine, atoms, series(4, 8, **STEP))
+    label, best = outcome.label, of(outcome, StageName.RAMP)[-1]
+    assert label.symbols == SYMBOLS and label.pbc == [True] * 3
+    np.testing.assert_array_equal(label.positions, atoms.positions)
+    np.testing.assert_array_equal(label.cell, np.asarray(atoms.cell))
+    assert (label.energy_eV, label.forces, label.stress) == (best.energy_eV, best.forces, best.stress)
+    assert label.energy_eV == pytest.approx(energy(reached(8)))
+    np.testing.assert_array_equal(label.moments, best.final_moments())
+    assert label.magnetic_forces == best.magnetic_forces and label.target == TARGET.tolist()
+    assert (label.mae_muB, label.max_deviation_muB) == (best.mae_muB, best.max_deviation_muB)
+    assert (label.which_definition, label.engine) == ("PAW", engine.name)
+    assert (label.lambda_eV_per_muB2, label.stage_key) == (8, best.key)
+    assert label.scf_runs == outcome.scf_runs == 3
+    accept = outcome.stages[-1]
+    assert (accept.lambda_eV_per_muB2, accept.energy_eV, accept.mae_muB) == (8, best.energy_eV, best.mae_muB)
+    assert accept.penalty_eV == best.penalty_eV and accept.achieved == best.achieved
+    assert accept.constrained == best.constrained and accept.slope == best.slope
+    assert accept.message.startswith("criteria_met: λ = 8 eV/μB²") and outcome.reason in accept.message
+    back = label.to_atoms()
+    np.testing.assert_array_equal(back.get_forces(), label.forces)
+    np.testing.assert_array_equal(back.get_stress(), label.stress)
+    assert back.info == {
+        "label_grade": label.grade.value,
+        "label_lambda_eV_per_muB2": 8,
+        "label_mae_muB": label.mae_muB,
+        "label_max_deviation_muB": label.max_deviation_muB,
+    }
+
+
+def test_each_calculation_starts_from_the_last_that_converged():
+    engine = Quadratic(FREE, fails=lambda request, number: number == 2)
+    outcome = run_protocol(engine, cell(TARGET), series(4, 8, **STEP), directory="calc")
+    stages = [stage for stage in outcome.stages if stage.name not in (StageName.MAP, StageName.ACCEPT)]
+    requests = engine.requests
+    np.testing.assert_array_equal(requests[0].start_moments, TARGET)
+    assert requests[0].restart == {} and requests[0].lambda_eV_per_muB2 == 0.0 and requests[0].constraint is None
+    for number, source in ((1, 0), (2, 1), (3, 1), (4, 3)):
+        np.testing.assert_array_equal(requests[number].start_moments, stages[source].final_moments())
+        assert requests[number].restart == {"number": source}
+    folders = [request.directory for request in requests]
+    assert folders == [Path("calc") / name for name in ("00_equilibrium", "02_ramp", "03_ramp", "04_ramp", "05_ramp")]
+    for number, (request, stage) in enumerate(zip(requests, stages, strict=True)):
+        assert request.stage == stage.name.value
+        assert (stage.scf_steps, stage.message) == (number + 1, f"calculation {number}")
+        assert stage.restart == {"number": number}
+        assert stage.started <= stage.ended and stage.wall_seconds >= 0.0 and stage.host
+        np.testing.assert_array_equal(stage.forces, np.full((4, 3), 0.25))
+        assert stage.stress == [0, 1, 2, 3, 4, 5]
+    failed = stages[2]
+    assert failed.magnetic_forces is None, "what has not converged has no forces"
+    assert failed.mae_muB is not None
+
+
+def test_strengths_and_constraints_are_rounded_before_they_are_computed_with():
+    engine = Quadratic(FREE)
+    run_protocol(engine, cell(TARGET + 1e-12), series(1 / 3, 8, **STEP))
+    assert engine.requests[1].lambda_eV_per_muB2 == 0.333333333
+    for request in engine.requests[1:]:
+        np.testing.assert_array_equal(request.constraint, np.round(request.constraint, 9))
+    target = np.array([2.0, 2.7, 2.3, -1e-12])
+    run_protocol(engine, cell(target), series(8, **STEP))
+    assert not np.signbit(engine.requests[-1].constraint[3]), "−0 is 0: they would make two keys"
+
+
+def test_a_stop_before_and_within_a_calculation():
+    kept: list[Stage] = []
+    outcome = run_protocol(
+        Quadratic(FREE), cell(TARGET), series(4, 8, **STEP), on_stage=kept.append, should_stop=lambda: len(kept) == 2
+    )
+    assert (outcome.status, outcome.rule) == (OutcomeStatus.INTERRUPTED, Rule.STOPPED)
+    assert outcome.reason == "asked to stop before stage 2 (ramp)" and outcome.stages == kept and outcome.label is None
+
+    def cut(request, result):
+        return replace(result, interrupted=request.lambda_eV_per_muB2 == 8, message="wall time")
+
+    kept.clear()
+    outcome = run_protocol(Quadratic(FREE, change=cut), cell(TARGET), series(4, 8, **STEP), on_stage=kept.append)
+    assert outcome.rule == Rule.STOPPED and outcome.reason == "stopped during stage 3 (ramp): wall time"
+    assert [stage.name.value for stage in kept] == ["equilibrium", "map", "ramp"], "half a calculation is none"
+    engine = Quadratic(FREE)
+    run_protocol(engine, cell(TARGET), series(8, **STEP), should_stop=lambda: False)
+    assert engine.requests[0].should_stop() is False
+
+
+def test_the_engines_reason_is_told():
+    def gone(request, result):
+        raise EngineError("the program is gone", "install it")
+
+    outcome = run_protocol(Quadratic(FREE, change=gone), cell(TARGET))
+    assert (outcome.status, outcome.rule, outcome.stages) == (OutcomeStatus.FAILED, Rule.ENGINE_FAILED, [])
+    assert outcome.reason == "the program is gone (install it)"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"target": [0.01, 0, 0, 0]},
+        {"positions": 0.01},
+        {"cell": 1.001},
+        {"symbols": "FeFePdPd"},
+    ],
+)
+def test_another_request_is_another_calculation(changed):
+    atoms = cell(TARGET)
+    first = run_protocol(Quadratic(FREE), atoms, series(8, **STEP))
+    if "target" in changed:
+        atoms.set_initial_magnetic_moments(TARGET + changed["target"])
+    if "positions" in changed:
+        atoms.positions[0, 0] += changed["positions"]
+    if "cell" in changed:
+        atoms.set_cell(np.asarray(atoms.cell) * changed["cell"])
+    if "symbols" in changed:
+        atoms.set_chemical_symbols(changed["symbols"])
+    engine = Quadratic(FREE)
+    other = run_protocol(engine, atoms, series(8, **STEP), finished=first.stages)
+    assert len(engine.requests) == 2, "nothing of the first answers it"
+    assert not {stage.key for stage in first.stages} & {stage.key for stage in other.stages}
+
+
+def test_stages_of_others_are_used_by_their_request_alone():
+    first = run_protocol(Quadratic(FREE), cell(TARGET), series(4, 8, **STEP))
+    lent = [stage.model_copy(update={"reused_from": "there"}) for stage in first.stages]
+    engine = Quadratic(FREE)
+    again = run_protocol(
+        engine, cell(TARGET), series(4, 8, 16, mae_limit_muB=1.01 * mae(16), max_limit_muB=9), others=lent
+    )
+    assert [request.lambda_eV_per_muB2 for request in engine.requests] == [16]
+    assert again.scf_runs == 1 and again.label.scf_runs == 1
+    assert [stage.reused_from for stage in again.stages] == ["there", None, "there", "there", None, None]
