@@ -19,12 +19,12 @@ from mmtp_fw.dft.program_engine import ProgramEngine, ProgramRun
 from mmtp_fw.dft.vasp.description import ENGINE
 from mmtp_fw.dft.vasp.handlers import handlers_for
 from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, species_of, species_order, write_inputs
-from mmtp_fw.dft.vasp.oszicar import sharpened
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput
 from mmtp_fw.dft.vasp.potcars import PotcarFile
 from mmtp_fw.dft.vasp.run import OUTPUT_FILES, RESTART_FILES, Correction, VaspJob, VaspRun
 from mmtp_fw.dft.vasp.settings import VaspSettings, program
 from mmtp_fw.errors import EngineError, InputError
+from mmtp_fw.vaspio.oszicar import sharpened
 
 _MOST_CORRECTIONS = 8
 # Moments that have turned away from z by more than this (μB) are not the state that was asked for.
