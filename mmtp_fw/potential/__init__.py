@@ -6,12 +6,14 @@ from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.flips import FlipResult, flip_energies, metropolis_flips
 from mmtp_fw.potential.moments import RelaxedMoments
 from mmtp_fw.potential.potential import Potential
+from mmtp_fw.potential.skin import ListCache
 from mmtp_fw.potential.system import System, moments_of
 from mmtp_fw.potential.tracking import MomentTracker
 
 __all__ = [
     "Evaluation",
     "FlipResult",
+    "ListCache",
     "MomentTracker",
     "Potential",
     "RelaxedMoments",

@@ -28,7 +28,7 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import Potential, System
+from mmtp_fw.potential import ListCache, Potential, System
 from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, largest_coefficients, maxvol
 from mmtp_fw.selection.rows import Mode, rows_of
 
@@ -176,7 +176,7 @@ class ActiveSet:
             self.potential.content_hash,
         )
 
-    def grades(self, atoms: Atoms, moments: np.ndarray | None = None) -> np.ndarray:
+    def grades(self, atoms: Atoms, moments: np.ndarray | None = None, lists: ListCache | None = None) -> np.ndarray:
         """Return the grade of every row of a configuration.
 
         Parameters
@@ -185,13 +185,15 @@ class ActiveSet:
             n atoms.
         moments : ndarray, shape (n,), optional
             μB; by default those of `atoms`.
+        lists : ListCache, optional
+            From `Potential.lists`, where `atoms` follows what was graded with it before.
 
         Returns
         -------
         ndarray
             Shape (n,) in site mode, (1,) in configuration mode, without rows of forces.
         """
-        system = self.potential.system(atoms, follow=True)
+        system = self.potential.system(atoms, lists)
         if not self.sites_only:
             return self._square.grades(self._rows(atoms, moments, system))
         return self._site_grades(rows_of(self.potential, atoms, self.mode, moments, system=system), system.types)
@@ -210,9 +212,9 @@ class ActiveSet:
             found[mine] = largest_coefficients(coefficients)
         return found
 
-    def grade(self, atoms: Atoms, moments: np.ndarray | None = None) -> float:
+    def grade(self, atoms: Atoms, moments: np.ndarray | None = None, lists: ListCache | None = None) -> float:
         """Return the extrapolation grade of a configuration: the largest of its rows' (0 without atoms)."""
-        return float(np.max(self.grades(atoms, moments), initial=0.0))
+        return float(np.max(self.grades(atoms, moments, lists), initial=0.0))
 
     def grades_of_rows(self, rows: np.ndarray) -> np.ndarray:
         """Return grades of raw rows b = ∂E_i/∂θ, shape (n, p) (see `GradeState`), shape (n,)."""
