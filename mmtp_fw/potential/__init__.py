@@ -8,6 +8,7 @@ from mmtp_fw.potential.moments import RelaxedMoments
 from mmtp_fw.potential.potential import Potential
 from mmtp_fw.potential.skin import ListCache
 from mmtp_fw.potential.system import System, moments_of
+from mmtp_fw.potential.systems import Systems
 from mmtp_fw.potential.tracking import MomentTracker
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Potential",
     "RelaxedMoments",
     "System",
+    "Systems",
     "flip_energies",
     "metropolis_flips",
     "moments_of",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System
+
+if TYPE_CHECKING:
+    from mmtp_fw.potential.model import MagneticModel
 
 
 def checked_moments(moments: FloatArray, n: int) -> FloatArray:
@@ -30,30 +34,16 @@ def checked_moments(moments: FloatArray, n: int) -> FloatArray:
     return moments
 
 
-def extrapolations(
-    magnetic: bool, ranges: tuple[float, float, float], system: System, moments: FloatArray
-) -> tuple[str, ...]:
-    """Return in words where an evaluation leaves the ranges of a potential.
-
-    Parameters
-    ----------
-    magnetic : bool
-        Whether moments have a range.
-    ranges : tuple of three floats
-        Least distance (Å), least and greatest moment (μB).
-    system : System
-        n atoms.
-    moments : ndarray, shape (n,)
-        μB.
-    """
+def extrapolations(potential: MagneticModel, system: System, moments: FloatArray) -> tuple[str, ...]:
+    """Return in words where an evaluation leaves the ranges of the potential."""
     from mmtp_fw.potential.lists import extremes
 
     found: list[str] = []
-    r_min, low, high = ranges
+    low, high = potential.min_moment, potential.max_moment
     least, greatest = extremes(moments)
-    if magnetic and len(moments) and (least < low - 1e-9 or greatest > high + 1e-9):
+    if potential.magnetic and len(moments) and (least < low - 1e-9 or greatest > high + 1e-9):
         outside = (moments < low - 1e-9) | (moments > high + 1e-9)
         found.append(f"{int(outside.sum())} moments lie outside [{low:g}, {high:g}] μB")
-    if system.closest < r_min:
-        found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {r_min:g} Å")
+    if system.closest < potential.r_min:
+        found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {potential.r_min:g} Å")
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What relaxations of moments and the calculator need of a potential; `Potential` is one."""
+"""What checks, relaxations of moments and the calculator need of a potential; `Potential` is one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class MagneticModel(Protocol):
     """An energy of positions and moments; see `Potential` for what the members are."""
 
     species: list[str]
+    r_min: float
     r_cut: float
     min_moment: float
     max_moment: float

@@ -17,10 +17,10 @@ from mmtp_fw.potential.checks import checked_moments, extrapolations
 from mmtp_fw.potential.engine import Form
 from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.fileio import Dialect, PotentialFile, format_potential, parse_potential, read_potential
+from mmtp_fw.potential.parametric import Parametric
 from mmtp_fw.potential.skin import ListCache
-from mmtp_fw.potential.symmetry import expand_coefficients, fold_file, fold_gradients
+from mmtp_fw.potential.symmetry import fold_file
 from mmtp_fw.potential.system import System, moments_of
-from mmtp_fw.potential.tables import level_of
 from mmtp_fw.potential.tag import make_tag, parse_tag
 from mmtp_fw.potential.templates import random_file
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mmtp_fw.potential.moments import RelaxedMoments
 
 
-class Potential:
+class Potential(Parametric):
     """A collinear magnetic Moment Tensor Potential (mMTP).
 
     The energy is E = Σ_i [s_{z_i} + Σ_α ξ_α B_α(n_i)] with radial functions
@@ -54,8 +54,8 @@ class Potential:
     tables : Tables
         The contraction tables (of one half, in a symmetrized potential).
 
-    All but `parameters` is fixed once it is made, and an evaluation leaves nothing behind: its numbers are the same,
-    to the last bit, whatever was asked before.
+    These are fixed once it is made, and an evaluation leaves nothing behind: its numbers are the same, to the last
+    bit, whatever was asked before.
 
     Examples
     --------
@@ -96,11 +96,6 @@ class Potential:
                 f"a symmetrized potential needs a symmetric magnetic range, not [{self.min_moment}, {self.max_moment}]"
             )
         self._form: Form | None = None
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in self.__dict__ and not name.startswith("_"):
-            raise AttributeError(f"{name} of a potential is fixed: make another potential")
-        super().__setattr__(name, value)
 
     # Making and keeping -----------------------------------------------------------------------------------
 
@@ -223,68 +218,6 @@ class Potential:
         kind, names = "symmetrized " if self.symmetrized else "", "-".join(self.species)
         return f"<{kind}Potential level {self.level} of {names}, {self.n_parameters} parameters>"
 
-    # Parameters -------------------------------------------------------------------------------------------
-
-    @property
-    def level(self) -> int | None:
-        """The level of the complete basis that has these tables' sizes; None for any other set."""
-        if self._level is None:
-            self._level = level_of(self.tables)
-        return self._level
-
-    @property
-    def magnetic(self) -> bool:
-        """Whether the energy depends on the moments."""
-        return self.magnetic_size > 0
-
-    @property
-    def radial_count(self) -> int:
-        """Number K of radial functions f_μ."""
-        return int(self._c.shape[2])
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return len(self._xi) + len(self._constants) + self._c.size
-
-    @property
-    def parameters(self) -> FloatArray:
-        """All parameters as one vector: ξ, species constants, c[z_i, z_j, μ, ζ, β, γ] (a copy)."""
-        return np.concatenate([self._xi, self._constants, self._c.ravel()])
-
-    @parameters.setter
-    def parameters(self, values: FloatArray) -> None:
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != (self.n_parameters,):
-            raise InputError(f"{values.shape} is not the shape ({self.n_parameters},) of the parameters")
-        n, m = len(self._xi), len(self._xi) + len(self._constants)
-        self._xi, self._constants = values[:n].copy(), values[n:m].copy()
-        self._c = values[m:].reshape(self._c.shape).copy()
-        self._form = None
-
-    @property
-    def parameter_slices(self) -> dict[str, slice]:
-        """Where ξ ("moments"), species constants ("species") and c ("radial") stand in `parameters`."""
-        n, m = len(self._xi), len(self._xi) + len(self._constants)
-        return {"moments": slice(0, n), "species": slice(n, m), "radial": slice(m, self.n_parameters)}
-
-    @property
-    def form(self) -> Form:
-        """What the kernels read: a symmetrized potential as a plain one with doubled tables."""
-        if self._form is None:
-            ranges = (self.r_min, self.r_cut, self.min_moment, self.max_moment)
-            c, xi = self.scaling * self._c, self._xi
-            if self.symmetrized:
-                c, xi = expand_coefficients(c), 0.5 * np.concatenate([xi, xi])
-            self._form = Form(self._tables, np.ascontiguousarray(c), xi, self._constants, ranges)
-        return self._form
-
-    def _gather_gradient(self, d_xi: FloatArray, d_constants: FloatArray, d_c: FloatArray) -> FloatArray:
-        """Turn the kernels' gradients (leading axes alike) into gradients over `parameters`."""
-        if self.symmetrized:
-            d_xi, d_c = fold_gradients(d_xi, d_c)
-        return np.concatenate([d_xi, d_constants, self.scaling * d_c.reshape(*d_xi.shape[:-1], -1)], axis=-1)
-
     # Evaluating -------------------------------------------------------------------------------------------
 
     def lists(self) -> ListCache:
@@ -330,7 +263,7 @@ class Potential:
             stress,
             -dm,
             moments,
-            extrapolations(self.magnetic, (self.r_min, self.min_moment, self.max_moment), system, moments),
+            extrapolations(self, system, moments),
         )
 
     def energy_parameter_gradient(

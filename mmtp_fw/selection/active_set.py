@@ -28,7 +28,7 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import ListCache, Potential, System
+from mmtp_fw.potential import ListCache, Potential, System, Systems
 from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, largest_coefficients, maxvol
 from mmtp_fw.selection.rows import Mode, rows_of
 
@@ -98,6 +98,7 @@ class ActiveSet:
         tolerance: float = DEFAULT_TOLERANCE,
         magnetic_force_weight: float = 0.0,
         force_weight: float = 0.0,
+        systems: Systems | None = None,
     ) -> ActiveSet:
         """Choose the active set of a training set.
 
@@ -117,6 +118,8 @@ class ActiveSet:
         magnetic_force_weight, force_weight : float
             Where positive, rows of magnetic forces (times this, μB) and of forces (times this, Å) take part
             as well, here and in `grade` and `select`.
+        systems : Systems, optional
+            Where others look at the same configurations: every neighbour list is made once.
 
         Returns
         -------
@@ -132,7 +135,8 @@ class ActiveSet:
         if not floor > 0:
             raise InputError(f"floor {floor} must be positive")
         weights = (float(magnetic_force_weight), float(force_weight))
-        blocks = [rows_of(potential, atoms, mode, None, *weights) for atoms in configurations]
+        listed = potential.system if systems is None else systems.serving(potential).of
+        blocks = [rows_of(potential, atoms, mode, None, *weights, listed(atoms)) for atoms in configurations]
         rows = np.vstack(blocks)
         if not np.all(np.isfinite(rows)):
             raise InputError("rows of the active set aren't finite", "check the potential's parameters")
