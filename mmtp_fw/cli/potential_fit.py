@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,7 +91,7 @@ def _weights(text: str) -> Weights:
     from mmtp_fw.errors import InputError
     from mmtp_fw.fitting import Weights
 
-    known = {field.name for field in fields(Weights)}
+    known = Weights.defaults()
     given: dict[str, float] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = item.partition("=")

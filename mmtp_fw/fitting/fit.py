@@ -10,19 +10,20 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import FitError
 from mmtp_fw.fitting.checkpoint import Checkpoint, problem_digest, read_checkpoint
 from mmtp_fw.fitting.linear import solve_linear
 from mmtp_fw.fitting.loss import Loss
 from mmtp_fw.fitting.metric import damped_inverse, gauss_newton_matrix
 from mmtp_fw.fitting.minimise import Point, bfgs
-from mmtp_fw.fitting.samples import Sample, make_samples, name_of
+from mmtp_fw.fitting.samples import Sample, called, make_samples, name_of
 from mmtp_fw.fitting.settings import FitResult, FitSettings, Progress
 from mmtp_fw.fitting.stability import check_stability
-from mmtp_fw.fitting.statistics import errors_by_quantity
-from mmtp_fw.fitting.validate import check_training_set
+from mmtp_fw.fitting.statistics import errors_of
+from mmtp_fw.fitting.validate import Report, check_training_set
 from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Potential
+from mmtp_fw.potential import Potential, Systems
 
 Callback = Callable[[Progress], None]
 
@@ -37,6 +38,8 @@ def fit(
     validation: Sequence[Atoms] | None = None,
     settings: FitSettings | None = None,
     progress: Callback | None = None,
+    report: Report | None = None,
+    systems: Systems | None = None,
 ) -> FitResult:
     """Fit all parameters of a potential to labelled configurations.
 
@@ -58,6 +61,10 @@ def fit(
     settings : FitSettings, optional
     progress : callable, optional
         Called with `Progress` after each step.
+    report : Report, optional
+        Of `check_training_set` for these configurations and weights, where it was made already.
+    systems : Systems, optional
+        Where others look at the same configurations: every neighbour list is made once.
 
     Returns
     -------
@@ -74,35 +81,35 @@ def fit(
     """
     settings = FitSettings() if settings is None else settings
     weights = Weights() if weights is None else weights
+    systems = Systems(potential) if systems is None else systems.serving(potential)
     began = time.perf_counter()
-    report = check_training_set(potential, configurations, weights)
+    if report is None:
+        report = check_training_set(potential, configurations, weights, systems)
     if not settings.allow_findings:
         report.raise_first()
-    samples = make_samples(potential, configurations, weights)
+    samples = make_samples(potential, configurations, weights, systems)
+    held_out = make_samples(potential, validation, systems=systems) if validation else []
     run = _Fit(potential, samples, settings, progress)
     run.search()
     suspects = find_suspects(run.best_losses(), settings.suspect_factor)
-    left_out: list[int] = []
-    if suspects and settings.leave_out_suspects:
-        left_out = suspects
-        kept = [sample for k, sample in enumerate(samples) if k not in set(left_out)]
-        found = run
-        run = _Fit(run.potential, kept, replace(settings, start="given", checkpoint=None), progress)
-        run.search()
-        run.iterations += found.iterations
-        run.decision = f"{found.decision}; then without {len(left_out)} suspect labels"
-    warnings = report.warnings + [f"{name_of(configurations[k], k)}: fits much worse than the rest" for k in suspects]
-    warnings += check_stability(run.potential, configurations).messages
+    left_out = suspects if settings.leave_out_suspects else []
+    kept = [k for k in range(len(samples)) if k not in set(left_out)]
+    if left_out:
+        run = _without(run, [samples[k] for k in kept], settings, progress)
+    fitted = run.potential
+    warnings = report.warnings + [
+        f"{called(k, name_of(configurations[k]))}: fits much worse than the rest" for k in suspects
+    ]
+    warnings += check_stability(fitted, configurations, systems=systems).messages
     state = "converged" if run.converged else "stopped at max_iterations"
-    training = [atoms for k, atoms in enumerate(configurations) if k not in set(left_out)]
     return FitResult(
-        potential=run.potential,
+        potential=fitted,
         loss=run.point.value,
         converged=run.converged,
         iterations=run.iterations,
         history=run.history,
-        errors=errors_by_quantity(run.potential, training),
-        validation_errors=errors_by_quantity(run.potential, validation or []),
+        errors=errors_of(fitted, [samples[k] for k in kept]),
+        validation_errors=errors_of(fitted, held_out),
         wall_seconds=time.perf_counter() - began,
         message=f"{state} after {run.iterations} iterations, loss {run.point.value:.6g}; {run.decision}",
         decision=run.decision,
@@ -125,6 +132,9 @@ def fit_ensemble(
 ) -> list[FitResult]:
     """Fit the same form from `count` different random starts: their spread is an uncertainty; see `fit`."""
     settings = FitSettings() if settings is None else settings
+    weights = Weights() if weights is None else weights
+    systems = Systems(potential)
+    report = check_training_set(potential, configurations, weights, systems)
     return [
         fit(
             potential,
@@ -133,12 +143,14 @@ def fit_ensemble(
             validation,
             replace(settings, start="random", starts=1, seed=settings.seed + 1000 * member, checkpoint=None),
             progress,
+            report,
+            systems,
         )
         for member in range(count)
     ]
 
 
-def random_start(potential: Potential, seed: int) -> np.ndarray:
+def random_start(potential: Potential, seed: int) -> FloatArray:
     """Return parameters (p,) to start from: random radial coefficients, of every parity, ξ and s zero."""
     parameters = np.zeros(potential.n_parameters)
     radial = potential.parameter_slices["radial"]
@@ -149,12 +161,21 @@ def random_start(potential: Potential, seed: int) -> np.ndarray:
     return parameters
 
 
-def find_suspects(losses: np.ndarray, factor: float) -> list[int]:
+def find_suspects(losses: FloatArray, factor: float) -> list[int]:
     """Return indices of losses beyond `factor` times the median, the largest first."""
     if len(losses) < 10:
         return []
     usual = np.median(losses)
     return [int(k) for k in np.argsort(-losses) if losses[k] > factor * max(usual, 1e-300)]
+
+
+def _without(found: _Fit, kept: list[Sample], settings: FitSettings, progress: Callback | None) -> _Fit:
+    """Go on from where a fit ended, without its suspects."""
+    run = _Fit(found.potential, kept, replace(settings, start="given", checkpoint=None), progress)
+    run.search()
+    run.iterations += found.iterations
+    run.decision = f"{found.decision}; then without {len(found.samples) - len(kept)} suspect labels"
+    return run
 
 
 class _Fit:
@@ -163,7 +184,7 @@ class _Fit:
     def __init__(
         self, potential: Potential, samples: list[Sample], settings: FitSettings, progress: Callback | None
     ) -> None:
-        self._form, self._samples, self._settings, self._progress = potential, samples, settings, progress
+        self._form, self.samples, self._settings, self._progress = potential, samples, settings, progress
         self._rng = np.random.default_rng([settings.seed, 1])
         self._path = Path(settings.checkpoint) if settings.checkpoint else None
         self._problem = problem_digest(potential, samples) if self._path else ""
@@ -172,7 +193,7 @@ class _Fit:
         self.history: list[tuple[int, float]] = []
         self.converged, self.decision = False, ""
         self.point: Point
-        self._losses: np.ndarray | None = None
+        self._losses: FloatArray | None = None
 
     @property
     def potential(self) -> Potential:
@@ -181,16 +202,16 @@ class _Fit:
         best.parameters = self.point.x
         return best
 
-    def best_losses(self) -> np.ndarray:
+    def best_losses(self) -> FloatArray:
         """Each configuration's loss at the best point."""
         if self._losses is None:
-            loss = Loss(self._form, self._samples)
+            loss = Loss(self._form, self.samples)
             self._losses = loss.per_configuration(self.point.x)
         return self._losses
 
     def search(self) -> None:
         """Find the minimum, from the checkpoint, the given parameters or random ones."""
-        loss = Loss(self._form, self._samples, self._settings.thread_count)
+        loss = Loss(self._form, self.samples, self._settings.thread_count)
         saved = read_checkpoint(self._path, self._problem) if self._path else None
         if saved is not None:
             self.iterations = saved.iteration
@@ -245,7 +266,7 @@ class _Fit:
             text = f"cold start: {text}, {best.value:.4g} against {better.value:.4g} from the given parameters"
         self.point, self.decision = best, text
 
-    def _at(self, loss: Loss, x: np.ndarray) -> Point:
+    def _at(self, loss: Loss, x: FloatArray) -> Point:
         return Point(x, *loss.value_and_gradient(x))
 
     def _descend(self, loss: Loss, start: Point, stage: str, fraction: float) -> Point:
@@ -290,7 +311,7 @@ class _Fit:
             return False
         return values[-1 - window] - values[-1] < self._settings.tolerance * values[-1 - window]
 
-    def _metric(self, loss: Loss, point: Point) -> np.ndarray:
+    def _metric(self, loss: Loss, point: Point) -> FloatArray:
         if self._settings.method == "bfgs":
             return np.eye(len(point.x)) / max(1.0, float(np.linalg.norm(point.gradient)))
         matrix = gauss_newton_matrix(loss, point.x, self._rng, self._settings.probes_per_parameter)

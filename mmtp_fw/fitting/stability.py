@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.potential import Potential, moments_of
+from mmtp_fw.potential import Potential, Systems, moments_of
 
 _COMPRESSIONS = np.linspace(1.0, 0.8, 9)
 
@@ -49,6 +49,7 @@ def check_stability(
     potential: Potential,
     configurations: Sequence[Atoms],
     compressions: Sequence[float] = tuple(_COMPRESSIONS),
+    systems: Systems | None = None,
 ) -> Stability:
     """Press the closest pair of each two species together and look whether the energy rises.
 
@@ -59,14 +60,17 @@ def check_stability(
         Where surroundings and moments come from; the one with the shortest distance is taken for each pair.
     compressions : sequence of float
         Distances, in units of the shortest one, descending from 1.
+    systems : Systems, optional
+        Where others look at the same configurations: every neighbour list is made once.
 
     Returns
     -------
     Stability
     """
+    listed = potential.system if systems is None else systems.serving(potential).of
     closest: dict[str, tuple[float, int, int, int, np.ndarray]] = {}
     for k, atoms in enumerate(configurations):
-        system = potential.system(atoms)
+        system = listed(atoms)
         lengths = np.linalg.norm(system.vectors, axis=1)
         centers = np.repeat(np.arange(len(system)), np.diff(system.first))
         kinds = np.sort(np.stack([system.types[centers], system.types[system.neighbors]]), axis=0)

@@ -6,16 +6,20 @@ from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.flips import FlipResult, flip_energies, metropolis_flips
 from mmtp_fw.potential.moments import RelaxedMoments
 from mmtp_fw.potential.potential import Potential
+from mmtp_fw.potential.skin import ListCache
 from mmtp_fw.potential.system import System, moments_of
+from mmtp_fw.potential.systems import Systems
 from mmtp_fw.potential.tracking import MomentTracker
 
 __all__ = [
     "Evaluation",
     "FlipResult",
+    "ListCache",
     "MomentTracker",
     "Potential",
     "RelaxedMoments",
     "System",
+    "Systems",
     "flip_energies",
     "metropolis_flips",
     "moments_of",

@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from mmtp_fw.potential.moments import relax_system, starts
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 
 class MmtpCalculator(Calculator):
@@ -31,12 +31,13 @@ class MmtpCalculator(Calculator):
         "energy", "energies", "free_energy", "forces", "stress", "magmoms", "magmom", "magnetic_forces",
     ]  # fmt: skip
 
-    def __init__(self, potential: Potential, relax_moments: bool = False, tolerance: float = 1e-4) -> None:
+    def __init__(self, potential: MagneticModel, relax_moments: bool = False, tolerance: float = 1e-4) -> None:
         super().__init__()
         self.potential = potential
         self.relax = relax_moments and potential.magnetic
         self.tolerance = tolerance
         self._last: np.ndarray | None = None
+        self._lists = potential.lists()
 
     def calculate(
         self,
@@ -47,7 +48,7 @@ class MmtpCalculator(Calculator):
         """Evaluate the potential (ASE calls this)."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        system = self.potential.system(self.atoms, follow=True)
+        system = self.potential.system(self.atoms, self._lists)
         moments = self.atoms.get_initial_magnetic_moments()
         if self.relax:
             moments = self._relaxed(system, moments, system_changes)

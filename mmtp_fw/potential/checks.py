@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 
-def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
+def checked_moments(moments: FloatArray, n: int) -> FloatArray:
     """Return moments as a contiguous array of shape (n,).
 
     Raises
@@ -33,7 +34,7 @@ def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
     return moments
 
 
-def extrapolations(potential: Potential, system: System, moments: np.ndarray) -> tuple[str, ...]:
+def extrapolations(potential: MagneticModel, system: System, moments: FloatArray) -> tuple[str, ...]:
     """Return in words where an evaluation leaves the ranges of the potential."""
     from mmtp_fw.potential.lists import extremes
 

@@ -18,7 +18,7 @@ from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System, moments_of
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 # A moment within this distance (μB) of its bound counts as at the bound.
 AT_BOUND = 1e-6
@@ -50,7 +50,7 @@ class RelaxedMoments:
 
 
 def relax_moments(
-    potential: Potential, atoms: Atoms, start: np.ndarray | None = None, tolerance: float = 1e-4
+    potential: MagneticModel, atoms: Atoms, start: np.ndarray | None = None, tolerance: float = 1e-4
 ) -> RelaxedMoments:
     """Minimise the energy over the moments.
 
@@ -72,7 +72,7 @@ def relax_moments(
     """
     if not potential.magnetic:
         raise InputError("the potential has no magnetic basis: there are no moments to relax")
-    system = potential.system(atoms, follow=True)
+    system = potential.system(atoms)
     if start is not None:
         start = np.asarray(start, dtype=np.float64)
         if start.shape != (len(system),):
@@ -90,7 +90,7 @@ def relax_moments(
     return RelaxedMoments(best.moments, best.energy, best.converged, best.at_bounds, evaluations)
 
 
-def starts(potential: Potential, atoms: Atoms) -> list[np.ndarray]:
+def starts(potential: MagneticModel, atoms: Atoms) -> list[np.ndarray]:
     """Return the collinear patterns that a relaxation without a start tries, each of shape (n,)."""
     n = len(atoms)
     patterns = []
@@ -109,7 +109,7 @@ def starts(potential: Potential, atoms: Atoms) -> list[np.ndarray]:
 
 
 def relax_system(
-    potential: Potential, system: System, start: np.ndarray, tolerance: float = 1e-4, max_steps: int = 200
+    potential: MagneticModel, system: System, start: np.ndarray, tolerance: float = 1e-4, max_steps: int = 200
 ) -> RelaxedMoments:
     """Relax from one start by L-BFGS-B (R. Byrd et al., SIAM J. Sci. Comput. 16, 1190 (1995)).
 

@@ -34,6 +34,8 @@ class _Candidates:
 class ListCache:
     """Neighbour lists for one cut-off; the last configuration's candidates are kept for its successors.
 
+    Whoever evaluates along a trajectory holds one; see `Potential.lists`.
+
     A configuration that is alone costs one list. From the second on that differs little from the one before,
     candidates with a skin are kept and only their vectors are computed, until an atom or the cell has moved so far
     that a pair might be missing. Threads may share it: what is kept is replaced as a whole.

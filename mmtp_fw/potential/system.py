@@ -122,8 +122,10 @@ class System:
         Raises
         ------
         InputError
-            Unknown species, positions or cell not finite, coincident atoms.
+            Unknown species, positions or cell not finite, coincident atoms, lists of another cut-off.
         """
+        if lists is not None and lists.r_cut != r_cut:
+            raise InputError(f"neighbour lists kept for a cut-off of {lists.r_cut:g} Å, not of {r_cut:g} Å")
         types = type_indices(atoms, species)
         positions, cell = atoms.positions, atoms.cell.array
         volume = abs(_determinant(cell))

@@ -28,7 +28,7 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import Potential, System
+from mmtp_fw.potential import ListCache, Potential, System, Systems
 from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, largest_coefficients, maxvol
 from mmtp_fw.selection.rows import Mode, rows_of
 
@@ -98,6 +98,7 @@ class ActiveSet:
         tolerance: float = DEFAULT_TOLERANCE,
         magnetic_force_weight: float = 0.0,
         force_weight: float = 0.0,
+        systems: Systems | None = None,
     ) -> ActiveSet:
         """Choose the active set of a training set.
 
@@ -117,6 +118,8 @@ class ActiveSet:
         magnetic_force_weight, force_weight : float
             Where positive, rows of magnetic forces (times this, μB) and of forces (times this, Å) take part
             as well, here and in `grade` and `select`.
+        systems : Systems, optional
+            Where others look at the same configurations: every neighbour list is made once.
 
         Returns
         -------
@@ -132,7 +135,8 @@ class ActiveSet:
         if not floor > 0:
             raise InputError(f"floor {floor} must be positive")
         weights = (float(magnetic_force_weight), float(force_weight))
-        blocks = [rows_of(potential, atoms, mode, None, *weights) for atoms in configurations]
+        listed = potential.system if systems is None else systems.serving(potential).of
+        blocks = [rows_of(potential, atoms, mode, None, *weights, listed(atoms)) for atoms in configurations]
         rows = np.vstack(blocks)
         if not np.all(np.isfinite(rows)):
             raise InputError("rows of the active set aren't finite", "check the potential's parameters")
@@ -176,7 +180,7 @@ class ActiveSet:
             self.potential.content_hash,
         )
 
-    def grades(self, atoms: Atoms, moments: np.ndarray | None = None) -> np.ndarray:
+    def grades(self, atoms: Atoms, moments: np.ndarray | None = None, lists: ListCache | None = None) -> np.ndarray:
         """Return the grade of every row of a configuration.
 
         Parameters
@@ -185,13 +189,15 @@ class ActiveSet:
             n atoms.
         moments : ndarray, shape (n,), optional
             μB; by default those of `atoms`.
+        lists : ListCache, optional
+            From `Potential.lists`, where `atoms` follows what was graded with it before.
 
         Returns
         -------
         ndarray
             Shape (n,) in site mode, (1,) in configuration mode, without rows of forces.
         """
-        system = self.potential.system(atoms, follow=True)
+        system = self.potential.system(atoms, lists)
         if not self.sites_only:
             return self._square.grades(self._rows(atoms, moments, system))
         return self._site_grades(rows_of(self.potential, atoms, self.mode, moments, system=system), system.types)
@@ -210,9 +216,9 @@ class ActiveSet:
             found[mine] = largest_coefficients(coefficients)
         return found
 
-    def grade(self, atoms: Atoms, moments: np.ndarray | None = None) -> float:
+    def grade(self, atoms: Atoms, moments: np.ndarray | None = None, lists: ListCache | None = None) -> float:
         """Return the extrapolation grade of a configuration: the largest of its rows' (0 without atoms)."""
-        return float(np.max(self.grades(atoms, moments), initial=0.0))
+        return float(np.max(self.grades(atoms, moments, lists), initial=0.0))
 
     def grades_of_rows(self, rows: np.ndarray) -> np.ndarray:
         """Return grades of raw rows b = ∂E_i/∂θ, shape (n, p) (see `GradeState`), shape (n,)."""

@@ -5,6 +5,7 @@ import pytest
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting import Weights, check_training_set, fit
+from mmtp_fw.potential import Potential
 
 
 def spoil_nan(atoms):
@@ -100,8 +101,8 @@ def test_what_has_no_weight_may_be_missing(potential, training):
 
 def test_missing_magnetic_forces_and_short_distances_are_warnings(potential, training):
     del training[1].arrays["magnetic_forces"]
-    potential.r_min = 3.0
-    report = check_training_set(potential, training)
+    narrow = Potential.from_level(6, ["Fe", "Pd"], r_min=3.0, r_cut=4.5, magnetic_size=2)
+    report = check_training_set(narrow, training)
     assert not report.fatal
     assert any("configuration 1: has no magnetic forces" in message for message in report.warnings)
     assert any("below r_min" in message for message in report.warnings)
