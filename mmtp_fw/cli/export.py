@@ -35,7 +35,7 @@ def potential(
     if dialect not in dialects:
         raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(dialects)}")
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
+        document = history.version(database, version)
     Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialect)
     _tell(path, f"potential {version}", as_json)
 
@@ -52,7 +52,7 @@ def active_set(
     from mmtp_fw.files import write_whole
 
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
+        document = history.version(database, version)
         if document["active_set"] is None:
             raise InputError(f"potential {version} has no active set", "members of an ensemble have none")
         write_whole(path, blobs.get(database, document["active_set"]))
@@ -75,7 +75,7 @@ def training_set(
     if path.suffix not in formats:
         raise InputError(f"{path}: unknown kind of file", f"end it with one of {', '.join(formats)}")
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
+        document = history.version(database, version)
         documents = _labels(database, document["training_set"])
     labels = [Label.model_validate(item).to_atoms() for item in documents]
     write_configurations(path, labels, formats[path.suffix], document["species"] or None)

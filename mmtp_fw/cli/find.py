@@ -43,17 +43,11 @@ def find(
         print_json(rows)
         return
     columns = [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">Max", ">Stages", "Hash", "Reason"]
-    names = (
-        "configuration",
-        "formula",
-        "status",
-        "grade",
-        "lambda_eV_per_muB2",
-        "mae_muB",
-        "max_deviation_muB",
-    )
-    names += ("stages", "hash", "reason")
-    shown = [[str(row[n])[:10] if n == "hash" else row[n] for n in names] for row in rows]
+    shown = [
+        [row["configuration"], row["formula"], row["status"], row["grade"], row["lambda_eV_per_muB2"], row["mae_muB"]]
+        + [row["max_deviation_muB"], row["stages"], str(row["hash"])[:10], row["reason"]]
+        for row in rows
+    ]
     console().print(table(columns, shown))
     if not rows:
         print("nothing found")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import bson
 import zstandard
 
+from mmtp_fw.database.collections import BLOBS, DECLARED, FIREWORKS
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _MAGIC = b"mmtp_fw backup 1\n"
 _BATCH = 500
-_OWN = ("campaigns", "configurations", "calculations", "potentials", "md_runs", "properties", "actions")
 
 
 def backup(database: Database, path: str | Path) -> dict[str, int]:
@@ -45,7 +45,7 @@ def backup(database: Database, path: str | Path) -> dict[str, int]:
             with compressor.stream_writer(raw, closefd=False) as stream:
                 # One moment for all collections, also while a campaign runs.
                 with database.launchpad.connection.start_session(snapshot=True) as session:
-                    for name in sorted(database.db.list_collection_names()):
+                    for name in sorted(_listed(database)):
                         counts[name] = 0
                         for document in database.db[name].find({}, session=session):
                             stream.write(bson.encode({"c": name, "d": document}))
@@ -65,7 +65,7 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
         No backup, an incomplete one, or a database that has something in it already, FireWorks' workflows
         included: they may be another project's.
     """
-    for name in ("workflows", "fireworks", *_OWN):
+    for name in _counted():
         if database.db[name].find_one({}, {"_id": 1}) is not None:
             raise InputError(f"{database!r} is not empty: it has {name}", "restore into a new database")
     expected = _verify(Path(path))
@@ -84,6 +84,18 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
         if batch:
             database.db[name].insert_many(batch)
     return expected
+
+
+def _counted() -> Iterator[str]:
+    """Yield the collections of which one document is enough for a database to be somebody's."""
+    yield from FIREWORKS
+    yield from (name for name, declared in DECLARED.items() if declared.content)
+    yield f"{BLOBS}.files"
+
+
+def _listed(database: Database) -> Iterator[str]:
+    """Yield what is kept: everything but the server's own collections."""
+    return (name for name in database.db.list_collection_names() if not name.startswith("system."))
 
 
 def _verify(path: Path) -> dict[str, int]:

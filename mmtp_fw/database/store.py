@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 
 def next_number(database: Database, counter: str, session: ClientSession | None = None) -> int:
     """Return the next number of a counter, from 1."""
-    document = database.db.counters.find_one_and_update(
+    document = database.counters.find_one_and_update(
         {"_id": counter},
         {"$inc": {"value": 1}},
         upsert=True,
         return_document=ReturnDocument.AFTER,
         session=session,
     )
+    assert document is not None, "an upsert always has one"
     return int(document["value"])
 
 
@@ -114,12 +115,13 @@ def agreed_datasets(database: Database, settings: str, datasets: Mapping[str, st
         Digest by species, as the asking machine has them: the first to ask decides for all.
     """
     missing = {species: {"$ifNull": [f"$species.{species}", digest]} for species, digest in datasets.items()}
-    document = database.db.meta.find_one_and_update(
+    document = database.meta.find_one_and_update(
         {"_id": f"datasets/{settings}"},
         [{"$set": {"species": missing}}],
         upsert=True,
         return_document=ReturnDocument.AFTER,
     )
+    assert document is not None, "an upsert always has one"
     return {species: document["species"][species] for species in datasets}
 
 

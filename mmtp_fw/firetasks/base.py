@@ -217,7 +217,7 @@ def _write_fact(database: Database, key: str, result: Mapping[str, Any], session
 
 def _journal(database: Database, key: str) -> Journal:
     """Return the journal of an action of this very database: one that is deleted takes its journals along."""
-    document = database.db.meta.find_one_and_update(
+    document = database.meta.find_one_and_update(
         {"_id": "instance"},
         {"$setOnInsert": {"value": uuid.uuid4().hex}},
         upsert=True,

@@ -17,9 +17,6 @@ from pymongo import ReturnDocument
 
 from mmtp_fw.database import Database
 
-SUSPICIONS = "suspicions"
-FORGET_SECONDS = 86400
-"""Suspicions that were not seen again are dropped after this time (s)."""
 MOST_RERUNS = 10
 """Launches after which a Firework that fizzles without noting a failure is left alone."""
 NOT_OURS = {"PAUSED", "DEFUSED", "ARCHIVED"}
@@ -87,13 +84,6 @@ def reconcile(
     ]
 
 
-def prepare(database: Database) -> None:
-    """Create the indexes that reconciling and the tasks' look-ups need."""
-    database.launchpad.fireworks.create_index([("spec.action", 1), ("state", 1)])
-    database.launchpad.workflows.create_index([("metadata.campaign", 1), ("state", 1)])
-    database.db[SUSPICIONS].create_index("seen", expireAfterSeconds=FORGET_SECONDS)
-
-
 class _Look:
     """One pass over a campaign."""
 
@@ -111,7 +101,7 @@ class _Look:
         name = "/".join([self.campaign, damage.name, key, *map(str, fingerprint)])
         fresh = {"$lt": [{"$subtract": ["$$NOW", "$seen"]}, int(self.grace * 10_000)]}
         since = {"$cond": [fresh, {"$ifNull": ["$since", "$$NOW"]}, "$$NOW"]}
-        document = self.database.db[SUSPICIONS].find_one_and_update(
+        document = self.database.suspicions.find_one_and_update(
             {"_id": name},
             [{"$set": {"since": since, "seen": "$$NOW"}}],
             upsert=True,
