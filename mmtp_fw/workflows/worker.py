@@ -112,7 +112,7 @@ def run_worker(
                 else:
                     time.sleep(IDLE_SECONDS)
             else:
-                why = getattr(stop, "reason", "it was asked to")
+                why = getattr(stop, "reason", "") or "it was asked to"
         except BaseException as error:
             why = f"{type(error).__name__}: {error}"
             raise
