@@ -101,13 +101,15 @@ def _hole(
     potential: Potential, atoms: Atoms, i: int, j: int, vector: np.ndarray, compressions: Sequence[float]
 ) -> float | None:
     """Return the first compression at which the pair's force along itself is attractive; None if none is."""
-    moments, unit = moments_of(atoms), vector / np.linalg.norm(vector)
+    moments, unit, lists = moments_of(atoms), vector / np.linalg.norm(vector), potential.lists()
     pressed = atoms.copy()
     for factor in compressions:
+        if factor >= 0.97:
+            continue
         pressed.positions = atoms.positions
         pressed.positions[i] += 0.5 * (1.0 - factor) * vector
         pressed.positions[j] -= 0.5 * (1.0 - factor) * vector
-        forces = potential.evaluate(pressed, moments).forces
-        if factor < 0.97 and 0.5 * (forces[j] - forces[i]) @ unit < 0:
+        forces = potential.evaluate(pressed, moments, lists).forces
+        if 0.5 * (forces[j] - forces[i]) @ unit < 0:
             return float(factor)
     return None
