@@ -141,6 +141,11 @@ class Quantity:
         return self.name.replace("_", " ").capitalize()
 
     @property
+    def weighed(self) -> str:
+        """Return what its weight is said to be of, with the weight's unit."""
+        return f"{self.plural} ({self.weight_unit})" if self.weight_unit else self.plural
+
+    @property
     def heading(self) -> str:
         """Title and unit."""
         return f"{self.title} ({self.unit})"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, Int32Array, IntArray
 from mmtp_fw.potential.jit import jit
 
 
 @jit
-def compress(n, i, j, vectors):
+def compress(
+    n: int, i: Int32Array, j: Int32Array, vectors: FloatArray
+) -> tuple[IntArray, Int32Array, FloatArray, int, float]:
     """Sort pairs by their first atom.
 
     Returns where the pairs of every atom begin (n + 1), their second atoms, their vectors, and the index (in
@@ -39,7 +42,7 @@ def compress(n, i, j, vectors):
 
 
 @jit
-def drift(reference, positions, deformation):
+def drift(reference: FloatArray, positions: FloatArray, deformation: FloatArray) -> float:
     """Return the largest |position − reference · deformation| (infinite for positions that are not finite)."""
     most = 0.0
     for i in range(len(positions)):
@@ -53,11 +56,13 @@ def drift(reference, positions, deformation):
             most = square
     if not most < 1e300:
         return np.inf
-    return np.sqrt(most)
+    return float(np.sqrt(most))
 
 
 @jit
-def refresh(first, neighbors, shifts, positions, cell, r_cut):
+def refresh(
+    first: IntArray, neighbors: Int32Array, shifts: FloatArray, positions: FloatArray, cell: FloatArray, r_cut: float
+) -> tuple[IntArray, Int32Array, FloatArray, int, float, int, int]:
     """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them."""
     n = len(first) - 1
     begin = np.empty(n + 1, dtype=np.int64)
@@ -89,7 +94,7 @@ def refresh(first, neighbors, shifts, positions, cell, r_cut):
 
 
 @jit
-def extremes(values):
+def extremes(values: FloatArray) -> tuple[float, float]:
     """Return the least and the greatest of some numbers, (0, 0) without any; NaN is both where there is one."""
     least = greatest = values[0] if len(values) else 0.0
     for value in values:
