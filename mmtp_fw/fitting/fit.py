@@ -129,7 +129,7 @@ def random_start(potential: Potential, seed: int) -> FloatArray:
 
 
 def find_suspects(losses: FloatArray, factor: float) -> list[int]:
-    """Return indices of losses beyond `factor` times the median, the largest first."""
+    """Return indices of losses, shape (K,), beyond `factor` times the median, the largest first."""
     if len(losses) < 10:
         return []
     usual = np.median(losses)
@@ -223,7 +223,7 @@ class _Fit:
         return best
 
     def best_losses(self) -> FloatArray:
-        """Each configuration's loss at the best point."""
+        """Each configuration's loss at the best point, shape (K,)."""
         if self._losses is None:
             loss = Loss(self._form, self._samples)
             self._losses = loss.per_configuration(self.point.x)

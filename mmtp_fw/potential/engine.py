@@ -72,7 +72,7 @@ class Form:
 
     @cached_property
     def packed(self) -> tuple[IntArray, FloatArray]:
-        """The arrays of the fast kernels; see `mmtp_fw.potential.program.pack`."""
+        """The arrays of the fast kernels, each of shape (size,); see `mmtp_fw.potential.program.pack`."""
         from mmtp_fw.potential.program import pack
 
         return pack(self.tables, self.c, self.xi, self.constants, self.ranges)
@@ -142,7 +142,7 @@ def _evaluate_fast(
 def energy_gradient(
     form: Form, system: System, moments: FloatArray, per_site: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, the leading axis the sites, or of length 1."""
+    """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, shapes (rows, …) of those in `Form`, with n rows for sites, or one."""
     if fast_kernels():
         return _fast_rows(form, system, moments, per_site)
     from mmtp_fw.potential import kernels
@@ -210,7 +210,11 @@ def directional_gradient(
     strain: FloatArray,
     h: FloatArray,
 ) -> tuple[float, FloatArray, FloatArray, FloatArray]:
-    """Return S = a E + D E and its gradients over ξ, s and c; see `kernels_tangent`."""
+    """Return S = a E + D E and its gradients over ξ, s and c, of their shapes; see `kernels_tangent`.
+
+    D is the derivative along displacements u, shape (n, 3), a strain, shape (3, 3), and changes h of the moments, both
+    of shape (n,).
+    """
     if fast_kernels():
         return _fast_gradient(form, system, moments, a, u, strain, h)
     return directional_gradient_plain(form, system, moments, a, u, strain, h)
@@ -225,7 +229,7 @@ def directional_gradient_plain(
     strain: FloatArray,
     h: FloatArray,
 ) -> tuple[float, FloatArray, FloatArray, FloatArray]:
-    """Do as `directional_gradient`, by the plain kernels."""
+    """Do as `directional_gradient`, with the same shapes, by the plain kernels."""
     from mmtp_fw.potential import kernels_tangent
 
     d_xi, d_constants, d_c = np.zeros_like(form.xi), np.zeros_like(form.constants), np.zeros_like(form.c)

@@ -43,7 +43,10 @@ def compress(
 
 @jit
 def drift(reference: FloatArray, positions: FloatArray, deformation: FloatArray) -> float:
-    """Return the largest |position − reference · deformation| (infinite for positions that are not finite)."""
+    """Return the largest |position − reference · deformation| (infinite for positions that are not finite).
+
+    Positions and references have the shape (n, 3), the deformation (3, 3).
+    """
     most = 0.0
     for i in range(len(positions)):
         square = 0.0
@@ -63,7 +66,10 @@ def drift(reference: FloatArray, positions: FloatArray, deformation: FloatArray)
 def refresh(
     first: IntArray, neighbors: Int32Array, shifts: FloatArray, positions: FloatArray, cell: FloatArray, r_cut: float
 ) -> tuple[IntArray, Int32Array, FloatArray, int, float, int, int]:
-    """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them."""
+    """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them.
+
+    The list has shapes (n + 1,), (pairs,) and (pairs, 3), positions (n, 3), the cell (3, 3).
+    """
     n = len(first) - 1
     begin = np.empty(n + 1, dtype=np.int64)
     kept = np.empty(len(neighbors), dtype=np.int32)
@@ -95,7 +101,7 @@ def refresh(
 
 @jit
 def extremes(values: FloatArray) -> tuple[float, float]:
-    """Return the least and the greatest of some numbers, (0, 0) without any; NaN is both where there is one."""
+    """Return the least and the greatest of numbers of shape (n,), (0, 0) without any; NaN is both where there is one."""
     least = greatest = values[0] if len(values) else 0.0
     for value in values:
         if value < least:
