@@ -30,7 +30,7 @@ _Chunk = list[Sample]
 
 
 def residuals_of(sample: Sample, evaluation: Evaluation) -> dict[str, FloatArray]:
-    """Return what a potential gives less what the label says, by quantity, each of its `Quantity.shape` (eV, eV/Å, eV, eV/μB)."""
+    """Return what a potential gives less what the label says, by quantity, of `Quantity.shape` (eV, eV/Å, eV/μB)."""
     return {name: sample.residual(name, evaluation) for name in sample.targets}
 
 

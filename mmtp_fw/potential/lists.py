@@ -101,7 +101,7 @@ def refresh(
 
 @jit
 def extremes(values: FloatArray) -> tuple[float, float]:
-    """Return the least and the greatest of numbers of shape (n,), (0, 0) without any; NaN is both where there is one."""
+    """Return the least and the greatest of numbers of shape (n,), (0, 0) without any; NaN is both if one is."""
     least = greatest = values[0] if len(values) else 0.0
     for value in values:
         if value < least:
