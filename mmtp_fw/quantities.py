@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,9 +19,36 @@ from mmtp_fw.arrays import FloatArray
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from mmtp_fw.potential import Evaluation
-
 Shape = tuple[int, ...]
+
+
+class Evaluated(Protocol):
+    """What a potential gives for n atoms; see `mmtp_fw.potential.Evaluation`."""
+
+    @property
+    def energy(self) -> float:
+        """In eV."""
+        ...
+
+    @property
+    def forces(self) -> FloatArray:
+        """Shape (n, 3), eV/Å."""
+        ...
+
+    @property
+    def stress(self) -> FloatArray:
+        """Shape (6,), eV/Å³."""
+        ...
+
+    @property
+    def magnetic_forces(self) -> FloatArray:
+        """Shape (n,), eV/μB."""
+        ...
+
+    @property
+    def moments(self) -> FloatArray:
+        """Shape (n,), μB."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +124,7 @@ class Quantity:
     label_shapes : callable
         n -> shapes that a label may have.
     predicted : callable
-        Evaluation -> the same of a potential.
+        `Evaluated` -> the same of a potential.
     shape : callable
         n -> shape of a residual.
     extensive : callable
@@ -128,7 +155,7 @@ class Quantity:
     per_atom: bool = False
     label: Callable[[Mapping[str, Any], Atoms], Any]
     label_shapes: Callable[[int], tuple[Shape, ...]]
-    predicted: Callable[[Evaluation], Any]
+    predicted: Callable[[Evaluated], Any]
     shape: Callable[[int], Shape]
     extensive: Callable[[FloatArray, float], FloatArray] = _same
     compared: Callable[[FloatArray, int], FloatArray]
@@ -139,6 +166,11 @@ class Quantity:
     def title(self) -> str:
         """Its name, as a heading begins with it."""
         return self.name.replace("_", " ").capitalize()
+
+    @property
+    def weighed(self) -> str:
+        """Return what its weight is said to be of, with the weight's unit."""
+        return f"{self.plural} ({self.weight_unit})" if self.weight_unit else self.plural
 
     @property
     def heading(self) -> str:

@@ -7,7 +7,7 @@ are those of the Fe-Pd demonstration. Keys that are not listed here are refused.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
@@ -141,21 +141,17 @@ class DftSettings(Section):
         return registry.describe(self.engine)
 
 
-_LossWeights = create_model(
-    "_LossWeights",
-    __base__=Section,
-    **{
-        f"{name}_weight": (
-            float,
-            Field(
-                default=quantity.weight,
-                ge=0,
-                description=f"Weight of {quantity.plural}" + f" ({quantity.weight_unit})" * bool(quantity.weight_unit),
-            ),
-        )
-        for name, quantity in QUANTITIES.items()
-    },
-)
+if TYPE_CHECKING:  # the fields come from a table, which no type checker reads
+    _LossWeights = Section
+else:
+    _LossWeights = create_model(
+        "_LossWeights",
+        __base__=Section,
+        **{
+            f"{row.name}_weight": (float, Field(default=row.weight, ge=0, description=f"Weight of {row.weighed}"))
+            for row in QUANTITIES.values()
+        },
+    )
 
 
 class FitSettings(_LossWeights):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,46 +79,13 @@ def fit(
     KeyboardInterrupt
         After the checkpoint, where one is asked for, has been written.
     """
-    settings = FitSettings() if settings is None else settings
     weights = Weights() if weights is None else weights
     systems = Systems(potential) if systems is None else systems.serving(potential)
-    began = time.perf_counter()
-    if report is None:
-        report = check_training_set(potential, configurations, weights, systems)
-    if not settings.allow_findings:
-        report.raise_first()
+    work = _Work(settings or FitSettings(), configurations, systems, time.perf_counter())
+    work.check(potential, weights, report)
     samples = make_samples(potential, configurations, weights, systems)
     held_out = make_samples(potential, validation, systems=systems) if validation else []
-    run = _Fit(potential, samples, settings, progress)
-    run.search()
-    suspects = find_suspects(run.best_losses(), settings.suspect_factor)
-    left_out = suspects if settings.leave_out_suspects else []
-    kept = [k for k in range(len(samples)) if k not in set(left_out)]
-    if left_out:
-        run = _without(run, [samples[k] for k in kept], settings, progress)
-    fitted = run.potential
-    warnings = report.warnings + [
-        f"{called(k, name_of(configurations[k]))}: fits much worse than the rest" for k in suspects
-    ]
-    warnings += check_stability(fitted, configurations, systems=systems).messages
-    state = "converged" if run.converged else "stopped at max_iterations"
-    return FitResult(
-        potential=fitted,
-        loss=run.point.value,
-        converged=run.converged,
-        iterations=run.iterations,
-        history=run.history,
-        errors=errors_of(fitted, [samples[k] for k in kept]),
-        validation_errors=errors_of(fitted, held_out),
-        wall_seconds=time.perf_counter() - began,
-        message=f"{state} after {run.iterations} iterations, loss {run.point.value:.6g}; {run.decision}",
-        decision=run.decision,
-        loss_by_configuration=[float(value) for value in run.best_losses()],
-        suspects=suspects,
-        left_out=left_out,
-        warnings=warnings,
-        gradient_calls=run.calls,
-    )
+    return work.done(*work.search(potential, samples, progress), samples, held_out)
 
 
 def fit_ensemble(
@@ -162,20 +129,73 @@ def random_start(potential: Potential, seed: int) -> FloatArray:
 
 
 def find_suspects(losses: FloatArray, factor: float) -> list[int]:
-    """Return indices of losses beyond `factor` times the median, the largest first."""
+    """Return indices of losses, shape (K,), beyond `factor` times the median, the largest first."""
     if len(losses) < 10:
         return []
     usual = np.median(losses)
     return [int(k) for k in np.argsort(-losses) if losses[k] > factor * max(usual, 1e-300)]
 
 
-def _without(found: _Fit, kept: list[Sample], settings: FitSettings, progress: Callback | None) -> _Fit:
-    """Go on from where a fit ended, without its suspects."""
-    run = _Fit(found.potential, kept, replace(settings, start="given", checkpoint=None), progress)
-    run.search()
-    run.iterations += found.iterations
-    run.decision = f"{found.decision}; then without {len(found.samples) - len(kept)} suspect labels"
-    return run
+@dataclass
+class _Work:
+    """What happens around a search: checks before, suspects and warnings after."""
+
+    settings: FitSettings
+    configurations: Sequence[Atoms]
+    systems: Systems
+    began: float
+    warnings: list[str] = field(default_factory=list)
+
+    def check(self, potential: Potential, weights: Weights, report: Report | None) -> None:
+        """Refuse what can't be fitted; `report` is the check, where it was made already."""
+        if report is None:
+            report = check_training_set(potential, self.configurations, weights, self.systems)
+        if not self.settings.allow_findings:
+            report.raise_first()
+        self.warnings += report.warnings
+
+    def search(
+        self, potential: Potential, samples: list[Sample], progress: Callback | None
+    ) -> tuple[_Fit, list[int], list[int]]:
+        """Search, and again without the suspects where that is asked for; return them, and those left out."""
+        run = _Fit(potential, samples, self.settings, progress)
+        run.search()
+        suspects = find_suspects(run.best_losses(), self.settings.suspect_factor)
+        if not suspects or not self.settings.leave_out_suspects:
+            return run, suspects, []
+        found, kept = run, [sample for k, sample in enumerate(samples) if k not in set(suspects)]
+        run = _Fit(found.potential, kept, replace(self.settings, start="given", checkpoint=None), progress)
+        run.search()
+        run.iterations += found.iterations
+        run.decision = f"{found.decision}; then without {len(suspects)} suspect labels"
+        return run, suspects, suspects
+
+    def done(
+        self, run: _Fit, suspects: list[int], left_out: list[int], samples: list[Sample], held_out: list[Sample]
+    ) -> FitResult:
+        """Return the result, with errors and warnings."""
+        fitted = run.potential
+        for k in suspects:
+            self.warnings.append(f"{called(k, name_of(self.configurations[k]))}: fits much worse than the rest")
+        self.warnings += check_stability(fitted, self.configurations, systems=self.systems).messages
+        state = "converged" if run.converged else "stopped at max_iterations"
+        return FitResult(
+            potential=fitted,
+            loss=run.point.value,
+            converged=run.converged,
+            iterations=run.iterations,
+            history=run.history,
+            errors=errors_of(fitted, [sample for k, sample in enumerate(samples) if k not in set(left_out)]),
+            validation_errors=errors_of(fitted, held_out),
+            wall_seconds=time.perf_counter() - self.began,
+            message=f"{state} after {run.iterations} iterations, loss {run.point.value:.6g}; {run.decision}",
+            decision=run.decision,
+            loss_by_configuration=[float(value) for value in run.best_losses()],
+            suspects=suspects,
+            left_out=left_out,
+            warnings=self.warnings,
+            gradient_calls=run.calls,
+        )
 
 
 class _Fit:
@@ -184,7 +204,7 @@ class _Fit:
     def __init__(
         self, potential: Potential, samples: list[Sample], settings: FitSettings, progress: Callback | None
     ) -> None:
-        self._form, self.samples, self._settings, self._progress = potential, samples, settings, progress
+        self._form, self._samples, self._settings, self._progress = potential, samples, settings, progress
         self._rng = np.random.default_rng([settings.seed, 1])
         self._path = Path(settings.checkpoint) if settings.checkpoint else None
         self._problem = problem_digest(potential, samples) if self._path else ""
@@ -203,15 +223,15 @@ class _Fit:
         return best
 
     def best_losses(self) -> FloatArray:
-        """Each configuration's loss at the best point."""
+        """Each configuration's loss at the best point, shape (K,)."""
         if self._losses is None:
-            loss = Loss(self._form, self.samples)
+            loss = Loss(self._form, self._samples)
             self._losses = loss.per_configuration(self.point.x)
         return self._losses
 
     def search(self) -> None:
         """Find the minimum, from the checkpoint, the given parameters or random ones."""
-        loss = Loss(self._form, self.samples, self._settings.thread_count)
+        loss = Loss(self._form, self._samples, self._settings.thread_count)
         saved = read_checkpoint(self._path, self._problem) if self._path else None
         if saved is not None:
             self.iterations = saved.iteration

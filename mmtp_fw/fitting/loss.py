@@ -30,7 +30,7 @@ _Chunk = list[Sample]
 
 
 def residuals_of(sample: Sample, evaluation: Evaluation) -> dict[str, FloatArray]:
-    """Return what a potential gives less what the label says, by quantity (eV, eV/Å, eV, eV/μB)."""
+    """Return what a potential gives less what the label says, by quantity, of `Quantity.shape` (eV, eV/Å, eV/μB)."""
     return {name: sample.residual(name, evaluation) for name in sample.targets}
 
 
@@ -53,7 +53,7 @@ class Loss:
         self.calls = 0
 
     def potential(self, parameters: FloatArray) -> Potential:
-        """Return the potential with these parameters (independent of the loss)."""
+        """Return the potential with these parameters, shape (p,) (independent of the loss)."""
         potential = self._potential.copy()
         potential.parameters = parameters
         return potential

@@ -45,9 +45,9 @@ def gauss_newton_matrix(
     def part(chunk: list[Sample]) -> FloatArray:
         rows = [row for s in chunk for row in _rows(potential, s, count, np.random.default_rng(seeds[id(s)]))]
         stacked = np.array(rows).reshape(-1, p)
-        return stacked.T @ stacked
+        return np.asarray(stacked.T @ stacked)
 
-    return np.sum(loss.over_chunks(part), axis=0)
+    return np.asarray(np.sum(loss.over_chunks(part), axis=0))
 
 
 def _rows(potential: Potential, sample: Sample, count: int, rng: np.random.Generator) -> list[FloatArray]:
@@ -75,7 +75,7 @@ def _rows(potential: Potential, sample: Sample, count: int, rng: np.random.Gener
 
 
 def damped_inverse(matrix: FloatArray, damping: float) -> FloatArray:
-    """Return (G + damping·diag G)⁻¹, with directions that have no effect at all left finite.
+    """Return (G + damping·diag G)⁻¹ of G, shape (p, p), with directions that have no effect at all left finite.
 
     Gauge modes are null directions of G: damping keeps steps along them small, and the loss doesn't change
     there.
@@ -90,4 +90,4 @@ def damped_inverse(matrix: FloatArray, damping: float) -> FloatArray:
     if info != 0:
         inverse = cho_solve((factor, lower), np.eye(len(matrix)))
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    return inverse * scale[:, None] * scale[None, :]
+    return np.asarray(inverse * scale[:, None] * scale[None, :])

@@ -64,7 +64,8 @@ def called(index: int, name: str) -> str:
 def labels_of(atoms: Atoms) -> dict[str, FloatArray]:
     """Return what a configuration's label holds, by the names of `QUANTITIES`; nothing is computed.
 
-    Values are in eV, Å, μB, of the calculator's results; ``magnetic_forces`` are the array of that name.
+    Values have one of `Quantity.label_shapes` and are in eV, Å, μB: those of the calculator's results;
+    ``magnetic_forces`` are the array of that name.
     """
     results = dict(getattr(atoms.calc, "results", {}) or {}) if atoms.calc is not None else {}
     found = {name: quantity.label(results, atoms) for name, quantity in QUANTITIES.items()}

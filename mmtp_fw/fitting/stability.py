@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.potential import Potential, Systems, moments_of
 
 _COMPRESSIONS = np.linspace(1.0, 0.8, 9)
@@ -68,7 +69,7 @@ def check_stability(
     Stability
     """
     listed = potential.system if systems is None else systems.serving(potential).of
-    closest: dict[str, tuple[float, int, int, int, np.ndarray]] = {}
+    closest: dict[str, tuple[float, int, int, int, FloatArray]] = {}
     for k, atoms in enumerate(configurations):
         system = listed(atoms)
         lengths = np.linalg.norm(system.vectors, axis=1)
@@ -98,16 +99,18 @@ def check_stability(
 
 
 def _hole(
-    potential: Potential, atoms: Atoms, i: int, j: int, vector: np.ndarray, compressions: Sequence[float]
+    potential: Potential, atoms: Atoms, i: int, j: int, vector: FloatArray, compressions: Sequence[float]
 ) -> float | None:
     """Return the first compression at which the pair's force along itself is attractive; None if none is."""
-    moments, unit = moments_of(atoms), vector / np.linalg.norm(vector)
+    moments, unit, lists = moments_of(atoms), vector / np.linalg.norm(vector), potential.lists()
     pressed = atoms.copy()
     for factor in compressions:
+        if factor >= 0.97:
+            continue
         pressed.positions = atoms.positions
         pressed.positions[i] += 0.5 * (1.0 - factor) * vector
         pressed.positions[j] -= 0.5 * (1.0 - factor) * vector
-        forces = potential.evaluate(pressed, moments).forces
-        if factor < 0.97 and 0.5 * (forces[j] - forces[i]) @ unit < 0:
+        forces = potential.evaluate(pressed, moments, lists).forces
+        if 0.5 * (forces[j] - forces[i]) @ unit < 0:
             return float(factor)
     return None

@@ -11,7 +11,7 @@ from ase import Atoms
 from mmtp_fw.arrays import BoolArray, FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.samples import Sample, make_samples
-from mmtp_fw.potential import Evaluation, Potential
+from mmtp_fw.potential import Evaluation, Potential, Systems
 from mmtp_fw.quantities import QUANTITIES
 
 Errors = dict[str, dict[str, float]]
@@ -64,7 +64,7 @@ def compare(potential: Potential, samples: Sequence[Sample]) -> dict[str, Compar
     return {QUANTITIES[name].key: _joined(found[name]) for name in QUANTITIES if name in found}
 
 
-def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms]) -> Errors:
+def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms], systems: Systems | None = None) -> Errors:
     """Return the errors of a potential on labelled configurations.
 
     Parameters
@@ -72,6 +72,8 @@ def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms]) ->
     potential : Potential
     configurations : sequence of Atoms
         May be empty.
+    systems : Systems, optional
+        Where others look at the same configurations: every neighbour list is made once.
 
     Returns
     -------
@@ -87,15 +89,20 @@ def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms]) ->
     """
     if len(configurations) == 0:
         return {}
-    return errors_of(potential, make_samples(potential, configurations))
+    return errors_of(potential, make_samples(potential, configurations, systems=systems))
 
 
-def errors_by_species(potential: Potential, configurations: Sequence[Atoms]) -> dict[str, Errors]:
-    """Return the errors of what each atom has, as forces and magnetic forces, for the atoms of each species."""
+def errors_by_species(
+    potential: Potential, configurations: Sequence[Atoms], systems: Systems | None = None
+) -> dict[str, Errors]:
+    """Return the errors of what each atom has, as forces and magnetic forces, for the atoms of each species.
+
+    See `errors_by_quantity`.
+    """
     if len(configurations) == 0:
         return {}
     collected: dict[str, dict[str, list[_Pair]]] = {}
-    for sample in make_samples(potential, configurations):
+    for sample in make_samples(potential, configurations, systems=systems):
         evaluation = potential.evaluate_system(sample.system, sample.moments)
         for index in np.unique(sample.system.types):
             mine = collected.setdefault(potential.species[index], {})
@@ -109,7 +116,7 @@ def errors_by_species(potential: Potential, configurations: Sequence[Atoms]) -> 
 
 
 def errors_by_volume(
-    potential: Potential, configurations: Sequence[Atoms], bins: int = 5
+    potential: Potential, configurations: Sequence[Atoms], bins: int = 5, systems: Systems | None = None
 ) -> dict[tuple[float, float], Errors]:
     """Return the errors in equal ranges of volume per atom; see `errors_by_quantity`.
 
@@ -120,6 +127,8 @@ def errors_by_volume(
         With cells.
     bins : int
         Number of ranges; empty ones are left out.
+    systems : Systems, optional
+        See `errors_by_quantity`.
 
     Returns
     -------
@@ -137,7 +146,7 @@ def errors_by_volume(
     for b in range(bins):
         members = [atoms for atoms, k in zip(configurations, where, strict=True) if k == b]
         if members:
-            found[float(edges[b]), float(edges[b + 1])] = errors_by_quantity(potential, members)
+            found[float(edges[b]), float(edges[b + 1])] = errors_by_quantity(potential, members, systems)
     return found
 
 

@@ -64,7 +64,7 @@ class Weights:
     def __getattr__(self, name: str) -> float:
         if name.startswith("_") or name not in self._values:
             raise AttributeError(f"no such weight: {name}")
-        return self._values[name]
+        return float(self._values[name])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Weights) and self._values == other._values
@@ -77,7 +77,7 @@ class Weights:
 
     def of(self, name: str, n: int) -> float:
         """Return the weight of a quantity in a configuration of n atoms."""
-        return self._values[name] / n ** self._values[f"{name}_scaling"]
+        return self._values[name] / float(n ** self._values[f"{name}_scaling"])
 
     def document(self) -> dict[str, float]:
         """Return the weights as a dict; ``Weights(**document)`` takes them back."""

@@ -6,12 +6,23 @@ import hashlib
 from collections.abc import Callable, Collection
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from numba import njit
 
 # Sums may be re-associated and contracted; NaN and infinities keep their meaning.
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
+
+
+Compiled = Callable[..., Any]
+
+
+@overload
+def jit(function: Callable[..., Any], *, fastmath: Collection[str] = FLAGS) -> Compiled: ...
+
+
+@overload
+def jit(function: None = None, *, fastmath: Collection[str] = FLAGS) -> Callable[[Callable[..., Any]], Compiled]: ...
 
 
 def jit(function: Callable[..., Any] | None = None, *, fastmath: Collection[str] = FLAGS) -> Any:

@@ -63,7 +63,7 @@ class Parametric:
 
     @property
     def parameters(self) -> FloatArray:
-        """All parameters as one vector: ξ, species constants, c[z_i, z_j, μ, ζ, β, γ] (a copy)."""
+        """All parameters as one vector, shape (p,): ξ, species constants, c[z_i, z_j, μ, ζ, β, γ] (a copy)."""
         return np.concatenate([self._xi, self._constants, self._c.ravel()])
 
     @parameters.setter

@@ -250,7 +250,7 @@ class Potential(Parametric):
         return self.evaluate_system(self.system(atoms, lists), moments_of(atoms) if moments is None else moments)
 
     def evaluate_system(self, system: System, moments: FloatArray) -> Evaluation:
-        """Evaluate a configuration given as arrays; see `evaluate`."""
+        """Evaluate a configuration given as arrays, at moments of shape (n,); see `evaluate`."""
         moments = checked_moments(moments, len(system))
         energies, forces, virial, dm = engine.evaluate(self.form, system, moments)
         stress = virial / system.volume if system.volume > 0 else np.zeros(6)
@@ -320,7 +320,7 @@ class Potential(Parametric):
         return value, self._gather_gradient(*gradients)
 
     def relax_moments(self, atoms: Atoms, start: FloatArray | None = None, tolerance: float = 1e-4) -> RelaxedMoments:
-        """Minimise the energy over the moments within their range; see `mmtp_fw.potential.moments`."""
+        """Minimise the energy over the moments within their range, from `start`, shape (n,); see `moments`."""
         from mmtp_fw.potential.moments import relax_moments
 
         return relax_moments(self, atoms, start, tolerance)

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray, Int32Array
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import ListCache, Potential, System, Systems
 from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, largest_coefficients, maxvol
@@ -51,7 +52,7 @@ class GradeState:
         Of the potential at whose parameters the rows were taken.
     """
 
-    inverse: np.ndarray
+    inverse: FloatArray
     mode: Mode
     potential_hash: str
 
@@ -75,7 +76,7 @@ class ActiveSet:
         potential: Potential,
         mode: Mode,
         square: SquareSet,
-        scale: np.ndarray,
+        scale: FloatArray,
         floor: float,
         row_weights: tuple[float, float],
         size: int,
@@ -180,7 +181,7 @@ class ActiveSet:
             self.potential.content_hash,
         )
 
-    def grades(self, atoms: Atoms, moments: np.ndarray | None = None, lists: ListCache | None = None) -> np.ndarray:
+    def grades(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> FloatArray:
         """Return the grade of every row of a configuration.
 
         Parameters
@@ -202,7 +203,7 @@ class ActiveSet:
             return self._square.grades(self._rows(atoms, moments, system))
         return self._site_grades(rows_of(self.potential, atoms, self.mode, moments, system=system), system.types)
 
-    def _site_grades(self, rows: np.ndarray, types: np.ndarray) -> np.ndarray:
+    def _site_grades(self, rows: FloatArray, types: Int32Array) -> FloatArray:
         """Return the grades of raw rows of sites: only the radial coefficients of its own species stand in a site's."""
         radial = self.potential.parameter_slices["radial"]
         size = (radial.stop - radial.start) // len(self.potential.species)
@@ -216,11 +217,11 @@ class ActiveSet:
             found[mine] = largest_coefficients(coefficients)
         return found
 
-    def grade(self, atoms: Atoms, moments: np.ndarray | None = None, lists: ListCache | None = None) -> float:
+    def grade(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> float:
         """Return the extrapolation grade of a configuration: the largest of its rows' (0 without atoms)."""
         return float(np.max(self.grades(atoms, moments, lists), initial=0.0))
 
-    def grades_of_rows(self, rows: np.ndarray) -> np.ndarray:
+    def grades_of_rows(self, rows: FloatArray) -> FloatArray:
         """Return grades of raw rows b = ∂E_i/∂θ, shape (n, p) (see `GradeState`), shape (n,)."""
         return self._square.grades(np.atleast_2d(rows) / self._scale)
 
@@ -274,8 +275,9 @@ class ActiveSet:
         self._size += len(blocks)
         return self._square.absorb(np.vstack(blocks), labels, tolerance)
 
-    def _rows(self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None) -> np.ndarray:
-        return rows_of(self.potential, atoms, self.mode, moments, *self._row_weights, system) / self._scale
+    def _rows(self, atoms: Atoms, moments: FloatArray | None = None, system: System | None = None) -> FloatArray:
+        rows = rows_of(self.potential, atoms, self.mode, moments, *self._row_weights, system)
+        return np.asarray(rows / self._scale)
 
     # Keeping ------------------------------------------------------------------------------------------------
 
@@ -328,7 +330,7 @@ class _Pool:
 
     def __init__(self, active: ActiveSet, candidates: Sequence[Atoms], threshold: float) -> None:
         self._threshold = threshold
-        self._rows: dict[int, np.ndarray] = {}
+        self._rows: dict[int, FloatArray] = {}
         self._grade: dict[int, float] = {}
         for index, atoms in enumerate(candidates):
             rows = active._rows(atoms)
@@ -344,7 +346,7 @@ class _Pool:
             return None
         return max(self._grade, key=lambda index: (self._grade[index], -index))
 
-    def take(self, index: int) -> np.ndarray:
+    def take(self, index: int) -> FloatArray:
         """Remove a candidate and return its rows."""
         del self._grade[index]
         return self._rows.pop(index)
