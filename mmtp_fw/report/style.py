@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 MMTP = "#1f5fa8"
 REFERENCE = "#c8571b"
@@ -20,7 +24,7 @@ QUIET = "#9aa3ad"
 INK = "#1d2430"
 SPECIES = ("#1f5fa8", "#c8571b", "#2f7d4f", "#7a4fa3", "#8a6d1c")
 
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 10,
@@ -52,10 +56,12 @@ def styled(name: str) -> Iterator[None]:
         yield
 
 
-def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `size` inches and its axes in reading order."""
+def panels(
+    rows: int, columns: int, size: tuple[float, float], heights: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `size` inches and its axes in reading order, its rows in proportion to `heights`."""
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     return figure, list(grid.ravel())
 
 
