@@ -68,5 +68,6 @@ def panels(
 def data_uri(figure: Figure) -> str:
     """Return a figure as an SVG image that fits into an ``src`` attribute."""
     stream = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
+    canvas = FigureCanvasSVG(figure)
+    canvas.print_svg(stream, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
