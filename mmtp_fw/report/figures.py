@@ -130,7 +130,10 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     items = data["properties"]
     if not items:
         return None
-    figure, (upper, lower) = panels(2, 1, (4.2, 4.2), heights=(2.6, 1))
+    figure, (upper, lower) = panels(2, 1, (4.2, 4.2))
+    grid = upper.get_gridspec()
+    assert grid is not None, "panels makes one"
+    grid.set_height_ratios([2.6, 1])
     found: dict[str, dict[float, Data]] = {"mmtp": {}, "reference": {}}
     for item in items:
         found.setdefault(item["source"], {})[item["lattice_parameter_A"]] = item

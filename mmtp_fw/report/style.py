@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +56,10 @@ def styled(name: str) -> Iterator[None]:
         yield
 
 
-def panels(
-    rows: int, columns: int, size: tuple[float, float], heights: Sequence[float] | None = None
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `size` inches and its axes in reading order, its rows in proportion to `heights`."""
+def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `size` inches and its axes in reading order."""
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
+    grid = figure.subplots(rows, columns, squeeze=False)
     return figure, list(grid.ravel())
 
 
