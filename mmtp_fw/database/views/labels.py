@@ -116,7 +116,6 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
     of_label = ("lambda_eV_per_muB2", "mae_muB", "max_deviation_muB")
     stages: list[Row] = [
         {"$match": dict(query)},
-        {"$sort": {"_id": 1}},
         {
             "$project": plain
             | {"label": 1, "best": best, "own": {"$filter": {"input": "$stages", "cond": own}}}
@@ -129,6 +128,7 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
             | {"scf_runs": {"$size": "$own"}, "wall_seconds": {"$sum": "$own.wall_seconds"}}
             | {"achieved": {"$ifNull": ["$label.moments", {"$arrayElemAt": [reached, 0]}]}}
         },
+        {"$sort": {"_id": 1}},  # of what is left of them, not of their stages
     ]
     return iter(database.calculations.aggregate(stages, allowDiskUse=True))
 
