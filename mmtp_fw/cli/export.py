@@ -31,12 +31,16 @@ def potential(
     from mmtp_fw.database import history
     from mmtp_fw.potential import Potential
 
-    dialects = ("spin-mlip", "mlip3", "motep")
+    dialects: dict[str, Literal["spin-mlip", "mlip3", "motep"]] = {
+        "spin-mlip": "spin-mlip",
+        "mlip3": "mlip3",
+        "motep": "motep",
+    }
     if dialect not in dialects:
         raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(dialects)}")
     with open_database(launchpad) as database:
         document = history.version(database, version)
-    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialect)
+    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialects[dialect])
     _tell(path, f"potential {version}", as_json)
 
 

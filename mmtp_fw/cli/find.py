@@ -44,8 +44,18 @@ def find(
         return
     columns = [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">Max", ">Stages", "Hash", "Reason"]
     shown = [
-        [row["configuration"], row["formula"], row["status"], row["grade"], row["lambda_eV_per_muB2"], row["mae_muB"]]
-        + [row["max_deviation_muB"], row["stages"], str(row["hash"])[:10], row["reason"]]
+        (
+            row["configuration"],
+            row["formula"],
+            row["status"],
+            row["grade"],
+            row["lambda_eV_per_muB2"],
+            row["mae_muB"],
+            row["max_deviation_muB"],
+            row["stages"],
+            str(row["hash"])[:10],
+            row["reason"],
+        )
         for row in rows
     ]
     console().print(table(columns, shown))

@@ -11,6 +11,7 @@ import bson
 import zstandard
 
 from mmtp_fw.database.collections import BLOBS, DECLARED, FIREWORKS
+from mmtp_fw.database.records import SCHEMA_VERSION
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
 
@@ -62,8 +63,8 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
     Raises
     ------
     InputError
-        No backup, an incomplete one, or a database that has something in it already, FireWorks' workflows
-        included: they may be another project's.
+        No backup, an incomplete one, one of a newer mmtp_fw, or a database that has something in it already,
+        FireWorks' workflows included: they may be another project's.
     """
     for name in _counted():
         if database.db[name].find_one({}, {"_id": 1}) is not None:
@@ -108,6 +109,8 @@ def _verify(path: Path) -> dict[str, int]:
                 return expected
             break
         found[entry["c"]] = found.get(entry["c"], 0) + 1
+        if entry["c"] == "meta" and entry["d"]["_id"] == "schema" and entry["d"]["version"] > SCHEMA_VERSION:
+            raise InputError(f"{path}: of a newer mmtp_fw (schema {entry['d']['version']})", "upgrade mmtp_fw")
     raise InputError(f"{path}: the backup is incomplete", "take another one")
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, overload
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 
@@ -107,6 +108,20 @@ class Declared:
         if self.campaign == KEY:
             return {KEY: {"$gte": f"{campaign}/", "$lt": f"{campaign}0"}}  # "0" follows "/"
         return {self.campaign: campaign}
+
+
+def upserted(
+    collection: Collection[dict[str, Any]],
+    key: str,
+    update: Mapping[str, Any] | list[dict[str, Any]],
+    session: ClientSession | None = None,
+) -> dict[str, Any]:
+    """Update the document of that key, which is made if it isn't there; return what it is then."""
+    document = collection.find_one_and_update(
+        {KEY: key}, update, upsert=True, return_document=ReturnDocument.AFTER, session=session
+    )
+    assert document is not None, "an upsert always has one"
+    return document
 
 
 def _up(*fields: str) -> IndexModel:

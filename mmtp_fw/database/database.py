@@ -75,7 +75,7 @@ class Database(Collections):
         return write_launchpad_file(self.launchpad)
 
     def reset(self) -> None:
-        """Delete everything, FireWorks' collections included. For tests."""
+        """Delete everything, FireWorks' collections included."""
         for name in self.db.list_collection_names():
             self.db.drop_collection(name)
         self.launchpad.reset("", require_password=False, max_reset_wo_password=0)

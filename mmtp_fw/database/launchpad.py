@@ -28,7 +28,7 @@ REACH_SECONDS = 5.0
 CLIENT_OPTIONS = {"journal": True, "w": "majority", "serverSelectionTimeoutMS": 8000, "retryWrites": True}
 
 
-class SafeLaunchPad(LaunchPad):  # type: ignore[misc]  # FireWorks has no types
+class SafeLaunchPad(LaunchPad):
     """FireWorks' LaunchPad, whose representation has no password."""
 
     def __repr__(self) -> str:

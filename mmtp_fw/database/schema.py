@@ -17,9 +17,9 @@ from mmtp_fw.database.records import SCHEMA_VERSION, Document
 
 _HEAD = f"""# What is in the database
 
-Schema {SCHEMA_VERSION}. Every document has `_id`, and those marked ✓ `schema_version`, `created` (UTC) and `code_version`.
-FireWorks' own collections are beside these. Large things are in GridFS, `{BLOBS}.files` and `{BLOBS}.chunks`:
-zstd-compressed, each content once, found by its sha256.
+Schema {SCHEMA_VERSION}. Every document has `_id`, and those marked ✓ `schema_version`, `created` (UTC) and
+`code_version`. FireWorks' own collections are beside these. Large things are in GridFS, `{BLOBS}.files` and
+`{BLOBS}.chunks`: zstd-compressed, each content once, found by its sha256.
 
 An action's key is `campaign/round/kind/subject`, for example `fe-pd-demo/003/md/a3.75-T300-ferromagnetic-0`.
 """

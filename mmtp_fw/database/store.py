@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
-from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw.database import atoms_codec, blobs, trajectories
+from mmtp_fw.database.collections import upserted
 from mmtp_fw.database.records import (
     CalculationDocument,
     ConfigurationDocument,
@@ -35,15 +35,7 @@ if TYPE_CHECKING:
 
 def next_number(database: Database, counter: str, session: ClientSession | None = None) -> int:
     """Return the next number of a counter, from 1."""
-    document = database.counters.find_one_and_update(
-        {"_id": counter},
-        {"$inc": {"value": 1}},
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-        session=session,
-    )
-    assert document is not None, "an upsert always has one"
-    return int(document["value"])
+    return int(upserted(database.counters, counter, {"$inc": {"value": 1}}, session)["value"])
 
 
 def add_configuration(
@@ -116,13 +108,7 @@ def agreed_datasets(database: Database, settings: str, datasets: Mapping[str, st
         Digest by species, as the asking machine has them: the first to ask decides for all.
     """
     missing = {species: {"$ifNull": [f"$species.{species}", digest]} for species, digest in datasets.items()}
-    document = database.meta.find_one_and_update(
-        {"_id": f"datasets/{settings}"},
-        [{"$set": {"species": missing}}],
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-    )
-    assert document is not None, "an upsert always has one"
+    document = upserted(database.meta, f"datasets/{settings}", [{"$set": {"species": missing}}])
     return {species: document["species"][species] for species in datasets}
 
 

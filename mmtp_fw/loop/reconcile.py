@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pymongo import ReturnDocument
-
 from mmtp_fw.database import Database
+from mmtp_fw.database.collections import upserted
 
 MOST_RERUNS = 10
 """Launches after which a Firework that fizzles without noting a failure is left alone."""
@@ -101,12 +100,7 @@ class _Look:
         name = "/".join([self.campaign, damage.name, key, *map(str, fingerprint)])
         fresh = {"$lt": [{"$subtract": ["$$NOW", "$seen"]}, int(self.grace * 10_000)]}
         since = {"$cond": [fresh, {"$ifNull": ["$since", "$$NOW"]}, "$$NOW"]}
-        document = self.database.suspicions.find_one_and_update(
-            {"_id": name},
-            [{"$set": {"since": since, "seen": "$$NOW"}}],
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
+        document = upserted(self.database.suspicions, name, [{"$set": {"since": since, "seen": "$$NOW"}}])
         age: float = (document["seen"] - document["since"]).total_seconds()
         return age >= self.grace
 

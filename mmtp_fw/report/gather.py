@@ -78,8 +78,10 @@ def _label(row: views.CampaignLabelRow) -> dict[str, Any]:
     """Return a label's row under the names that the page and the figures use."""
     origin = row["origin"] or {}
     bias = row["bias_eV_per_atom"]
+    same = {"configuration", "iteration", "formula", "status", "reason", "rule", "scf_runs", "wall_seconds"}
+    same |= {"lambda_eV_per_muB2", "mae_muB", "max_deviation_muB"}
     return {
-        **row,
+        **{name: value for name, value in row.items() if name in same},
         "origin": describe_origin(origin),
         "grade_at_selection": origin.get("grade"),
         "quality": row["grade"],

@@ -44,7 +44,7 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
     document = queries.campaign(database, campaign_id, "created", "finished")
     facts = gather(database, campaign_id)
     position = locate(facts)
-    waiting = list(database.actions.find({"campaign": campaign_id, "finished": None}, _WAITING))
+    waiting = list(database.actions.find({"_id": {"$in": sorted(facts.planned - set(facts.finished))}}, _WAITING))
     finished = facts.finished.values()
     due = Counter(action["kind"] for action in waiting)
     outcomes = Counter(fact.outcome for fact in facts.of_kind(Kind.LABEL))
@@ -118,7 +118,7 @@ def _failures(database: Database, campaign_id: str) -> list[str]:
     """Return a line on every failed attempt."""
     query = {"campaign": campaign_id, "errors.0": {"$exists": True}}
     found = []
-    for action in database.actions.find(query, {"errors": 1}):
+    for action in database.actions.find(query, {"errors": 1}).sort("_id", 1):
         for error in action["errors"]:
             lines = str(error.get("text", "")).strip().splitlines()
             found.append(f"{action['_id']}: {lines[-1] if lines else 'no message'}")

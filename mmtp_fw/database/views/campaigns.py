@@ -54,7 +54,7 @@ ACTION = dict.fromkeys(("kind", "iteration", "created", "finished", "params"), 1
 
 
 def rounds(database: Database, campaign: str, actions: Iterable[Mapping[str, Any]]) -> list[RoundRow]:
-    """Return a row for every round of a campaign in which something was to be learnt, from its actions; see `ACTION`."""
+    """Return a row for every round of a campaign that was to learn something, from its actions; see `ACTION`."""
     rows: dict[int, RoundRow] = {}
     fits: dict[int, list[tuple[float, int]]] = {}
     for action in actions:

@@ -109,17 +109,13 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
             {"$eq": [{"$ifNull": ["$$this.reused_from", None]}, None]},
         ]
     }
-    reached = {
-        "$filter": {
-            "input": {"$objectToArray": {"$ifNull": ["$best.achieved", {}]}},
-            "cond": {"$eq": ["$$this.k", "$best.which_definition"]},
-        }
-    }
+    named = {"$objectToArray": {"$ifNull": ["$best.achieved", {}]}}
+    wanted = {"$filter": {"input": named, "cond": {"$eq": ["$$this.k", "$best.which_definition"]}}}
+    reached = {"$map": {"input": wanted, "in": "$$this.v"}}
     plain = dict.fromkeys(("configuration", "engine", "status", "reason", "rule"), 1)
     of_label = ("lambda_eV_per_muB2", "mae_muB", "max_deviation_muB")
     stages: list[Row] = [
         {"$match": dict(query)},
-        {"$sort": {"_id": 1}},
         {
             "$project": plain
             | {"label": 1, "best": best, "own": {"$filter": {"input": "$stages", "cond": own}}}
@@ -130,9 +126,10 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
             | {name: {"$ifNull": [f"$label.{name}", f"$best.{name}"]} for name in of_label}
             | {"grade": "$label.grade", "bias_eV_per_atom": "$label.bias_eV_per_atom", "stages": 1}
             | {"scf_runs": {"$size": "$own"}, "wall_seconds": {"$sum": "$own.wall_seconds"}}
-            | {"achieved": {"$ifNull": ["$label.moments", {"$arrayElemAt": [{"$map": {"input": reached, "in": "$$this.v"}}, 0]}]}}
+            | {"achieved": {"$ifNull": ["$label.moments", {"$arrayElemAt": [reached, 0]}]}}
         },
-    ]  # fmt: skip
+        {"$sort": {"_id": 1}},  # of what is left of them, not of their stages
+    ]
     return iter(database.calculations.aggregate(stages, allowDiskUse=True))
 
 
@@ -159,9 +156,7 @@ def campaign_labels(database: Database, campaign: str) -> list[CampaignLabelRow]
     rows: list[CampaignLabelRow] = []
     for action in sorted(asked, key=lambda item: (item["iteration"], item["_id"])):
         result = results[action["_id"]]
-        row = label_row(
-            about.get(action["params"]["configuration"], {}), made.get(result.get("calculation"), {})
-        )  # fmt: skip
+        row = label_row(about.get(action["params"]["configuration"], {}), made.get(result.get("calculation"), {}))
         rows.append(
             {
                 **row,
