@@ -114,12 +114,13 @@ def _line(data: Any, location: Sequence[int | str]) -> int:
     """Return the 1-based line of the deepest part of `location` that the file holds."""
     line = 0
     for key in location:
-        if not hasattr(data, "lc"):
+        places = getattr(data, "lc", None)
+        if places is None:
             break
         if isinstance(data, Mapping) and key in data:
-            line = data.lc.key(key)[0]
+            line = places.key(key)[0]
         elif isinstance(data, Sequence) and isinstance(key, int) and key < len(data):
-            line = data.lc.item(key)[0]
+            line = places.item(key)[0]
         else:
             break
         data = data[key]

@@ -87,8 +87,9 @@ def compiler() -> Check:
 def mongod() -> Check:
     """Look for the server that the embedded database would start."""
     from mmtp_fw.database import server
+    from mmtp_fw.database.mongod import find_mongod
 
-    found = server.find_mongod()
+    found = find_mongod()
     if found is not None:
         state = server.status()
         running = f", runs on port {state.port}" if state.running else ", not running"

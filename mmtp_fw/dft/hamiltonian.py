@@ -158,7 +158,7 @@ class HamiltonianEngine:
         """
         self.model.types(atoms)
         state, _ = self.model.relaxed(atoms, atoms.get_initial_magnetic_moments())
-        labelled = atoms.copy()
+        labelled: Atoms = atoms.copy()
         labelled.set_array("magnetic_forces", state.magnetic_forces)
         labelled.calc = SinglePointCalculator(
             labelled, energy=state.energy, forces=state.forces, stress=state.stress, magmoms=state.moments
