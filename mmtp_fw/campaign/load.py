@@ -88,6 +88,23 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
         raise InputError("; ".join(lines), "; ".join(dict.fromkeys(hints))) from error
 
 
+def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
+    """Return the campaign of settings that a database holds.
+
+    Raises
+    ------
+    InputError
+        They are not understood here, as where the package that brings the campaign's engine is not installed.
+    """
+    try:
+        return Campaign.model_validate(settings)
+    except ValidationError as error:
+        source = f"campaign '{settings.get('name')}' of the database"
+        problems = [_describe(problem, None, source).replace(", line 1:", ":") for problem in error.errors()]
+        hint = "install here what it was submitted with: this version of mmtp_fw, the package of its engine"
+        raise InputError("; ".join(problems), hint) from error
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a campaign file, for editors that complete and check while typing."""
     return Campaign.model_json_schema()
@@ -128,6 +145,7 @@ def _line(data: Any, location: Sequence[int | str]) -> int:
 
 
 def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
+    """Return one problem in words: where in the file, which key, what is wrong."""
     location = problem["loc"]
     key = ".".join(str(part) for part in location) or "campaign"
     kind, text = problem["type"], problem["msg"].removeprefix("Value error, ")

@@ -166,7 +166,7 @@ def test_its_labels_are_what_its_program_says(here, tmp_path):
     )
 
 
-def test_it_makes_labels_and_a_campaign(here, database, tmp_path):
+def test_it_makes_labels_and_a_campaign(here, database, tmp_path, monkeypatch):
     path = campaign_file(tmp_path)
     done = call("run", str(path), "--workers", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -178,6 +178,10 @@ def test_it_makes_labels_and_a_campaign(here, database, tmp_path):
         assert set(calculation["stages"][0]["datasets"]) == {"Fe", "Pd"}
     sources = {document["source"] for document in database.properties.find()}
     assert sources == {"reference", "mmtp"}, "it has dynamics of its own to compare with"
+    monkeypatch.delenv("PYTHONPATH")
+    elsewhere = call("status", "toy", cwd=tmp_path)
+    assert elsewhere.returncode == 2 and elsewhere.stderr.count("\n") == 1
+    assert "campaign 'toy' of the database: dft.engine: unknown DFT engine 'toy'" in elsewhere.stderr
     actions = list(database.actions.find({"params.source": "reference"}))
     assert {action["category"] for action in actions} == {"dft"}, "where its program is"
 
