@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from mmtp_fw.campaign.settings import Campaign
 from mmtp_fw.errors import InputError
+from mmtp_fw.plain import plain
 
 
 def load_campaign(path: str | Path) -> Campaign:
@@ -80,7 +81,7 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
     if not isinstance(data, Mapping):
         raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
     try:
-        return Campaign.model_validate(_plain(data))
+        return Campaign.model_validate(plain(data))
     except ValidationError as error:
         problems = error.errors()
         lines = [_describe(problem, data, source) for problem in problems]
@@ -113,18 +114,6 @@ def json_schema() -> dict[str, Any]:
 def demo_campaign_path() -> Path:
     """Return the path of the packaged demonstration campaign (Fe-Pd on the reference Hamiltonian)."""
     return Path(str(files("mmtp_fw.campaign").joinpath("demo.yaml")))
-
-
-def _plain(data: Any) -> Any:
-    """Turn ruamel's round-trip containers and scalars into plain Python values."""
-    if isinstance(data, Mapping):
-        return {str(key): _plain(value) for key, value in data.items()}
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return [_plain(value) for value in data]
-    for kind in (bool, int, float, str):
-        if isinstance(data, kind):
-            return kind(data)
-    return data
 
 
 def _line(data: Any, location: Sequence[int | str]) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Collection
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,22 @@ from numba import njit
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any] | None = None, *, fastmath: Collection[str] = FLAGS) -> Any:
     """Compile a function at its first call, without the interpreter lock.
 
     Without a place to cache in (read-only installation and home), or with a numba whose cache can't be told of other
     modules, it is compiled anew by every process.
+
+    Parameters
+    ----------
+    function : callable, optional
+        Absent where the decorator is written with options, as ``@jit(fastmath=())``.
+    fastmath : collection of str
+        LLVM's flags; empty where every operation is to be rounded as it is written.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": FLAGS, "error_model": "numpy"}
+    if function is None:
+        return partial(jit, fastmath=fastmath)
+    options: dict[str, Any] = {"nogil": True, "fastmath": set(fastmath), "error_model": "numpy"}
     try:
         return _renewed_with_its_package(njit(cache=True, **options)(function), function)
     except (RuntimeError, AttributeError):

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.potential.jit import jit
 
 DEFAULT_TOLERANCE = 1.01
 _BLOCK = 48
 _ROWS = 512  # rows that are brought up to date together; more leave the cache
 
 
-@numba.njit(nogil=True, cache=True)
+@jit(fastmath=())
 def _row_maxima(coefficients: np.ndarray, out: np.ndarray) -> None:
     """Write max_j |c_ij| of every row."""
     for i in range(coefficients.shape[0]):
@@ -31,7 +31,7 @@ def _row_maxima(coefficients: np.ndarray, out: np.ndarray) -> None:
         out[i] = largest
 
 
-@numba.njit(nogil=True, cache=True)
+@jit(fastmath=())
 def _exchange_block(block: np.ndarray, threshold: float, limit: int, pairs: np.ndarray) -> int:
     """Exchange rows of a block until no coefficient in it exceeds `threshold`.
 
@@ -272,7 +272,7 @@ def _beyond(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return rest - (rest @ basis.T) @ basis
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@jit(fastmath=("reassoc", "contract"))
 def _remove(rest: np.ndarray, vector: np.ndarray, squares: np.ndarray) -> None:
     """Take the component along a unit vector from every row, and write the squares of the lengths."""
     for i in range(rest.shape[0]):
