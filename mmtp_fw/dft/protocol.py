@@ -20,7 +20,7 @@ from mmtp_fw.dft.moments import flipped, per_atom, slope_by_species
 from mmtp_fw.dft.recorder import Recorder, StoppedError
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import Label, Outcome, OutcomeStatus, Rule, Stage, StageName
-from mmtp_fw.errors import EngineError
+from mmtp_fw.errors import EngineError, RefusedInputError
 
 
 def run_protocol(
@@ -80,6 +80,8 @@ def run_protocol(
         return _Protocol(recorder).run()
     except StoppedError as stop:
         return recorder.outcome(OutcomeStatus.INTERRUPTED, Rule.STOPPED, str(stop))
+    except RefusedInputError as error:
+        return recorder.outcome(OutcomeStatus.FAILED, Rule.INPUT_REFUSED, str(error))
     except EngineError as error:
         return recorder.outcome(OutcomeStatus.FAILED, Rule.ENGINE_FAILED, str(error))
 

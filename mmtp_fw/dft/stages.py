@@ -46,6 +46,7 @@ class Rule(StrEnum):
     NO_CONVERGED_STAGE = "no_converged_stage"
     INCONSISTENT_ENERGY = "inconsistent_energy"
     ENGINE_FAILED = "engine_failed"
+    INPUT_REFUSED = "input_refused"
     STOPPED = "stopped"
 
 

@@ -16,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from custodian.custodian import Custodian, CustodianError
 from pydantic import ValidationError
 
+from mmtp_fw.collinear import TURNED_muB, across
 from mmtp_fw.dft.checks import check_structure
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, RUNNING, CalculationFolder, filled
@@ -23,15 +24,15 @@ from mmtp_fw.dft.vasp.handlers import handlers_for
 from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, species_of, species_order, write_inputs
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput
 from mmtp_fw.dft.vasp.potcars import PotcarFile, find_potcar
-from mmtp_fw.dft.vasp.run import OUTPUT_FILES, RESTART_FILES, Correction, VaspJob, VaspRun
+from mmtp_fw.dft.vasp.run import OUTPUT_FILES, RESTART_FILES, STANDARD_OUTPUT, Correction, Symptom, VaspJob, VaspRun
 from mmtp_fw.dft.vasp.settings import VaspSettings, program
 from mmtp_fw.dft.walltime import stop_test
-from mmtp_fw.errors import EngineError, InputError
+from mmtp_fw.errors import EngineError, InputError, RefusedInputError
 from mmtp_fw.vaspio.oszicar import sharpened
 
 _MOST_CORRECTIONS = 8
-# Moments that have turned away from z by more than this (μB) are not the state that was asked for.
-_TURNED_muB = 0.1
+# The axis of targets and moments here.
+_Z = np.array([0.0, 0.0, 1.0])
 
 logging.getLogger("custodian").addHandler(logging.NullHandler())
 
@@ -221,6 +222,10 @@ class VaspEngine:
         try:
             return run.read()
         except EngineError as error:
+            if run.symptom() == Symptom.REFUSED:
+                raise RefusedInputError(
+                    f"VASP refuses its input: {run.refusal()}", f"see {run.directory / STANDARD_OUTPUT}"
+                ) from error
             tried = "; ".join(map(str, run.corrections))
             raise EngineError(
                 f"{error.message}; VASP's last words: {run.last_words()}" + (f"; tried: {tried}" if tried else ""),
@@ -238,8 +243,8 @@ class VaspEngine:
         """Return what was found, in the order of the atoms."""
         order = species_order(request.atoms)
         converged, message = found.converged, found.message or "converged"
-        turned = max(float(np.max(np.abs(m[:, :2]))) for m in (found.final, found.smoothed))
-        if converged and turned > _TURNED_muB:
+        turned = max(across(moments, _Z) for moments in (found.final, found.smoothed))
+        if converged and turned > TURNED_muB:
             converged, message = False, f"moments have turned away from z by {turned:.2f} μB"
         smoothed = found.smoothed[:, 2]
         if run.constraint is not None and found.residual is not None:
