@@ -1,14 +1,16 @@
-"""Soft-constrained labels: the staged protocol once, engines behind one small interface.
+"""Labels at wanted moments: the protocol once, engines behind one small interface.
 
 >>> from mmtp_fw.dft import get_engine, run_protocol
 """
 
 from __future__ import annotations
 
-from mmtp_fw.dft.engine import Engine, ScfRequest, ScfResult, get_engine, settings_hash
+from mmtp_fw.dft.engine import ConstraintKind, Engine, ScfRequest, ScfResult, get_engine, settings_hash
 from mmtp_fw.dft.protocol import run_protocol
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import (
+    Check,
+    CheckVerdict,
     Extrapolation,
     Grade,
     Label,
@@ -20,6 +22,9 @@ from mmtp_fw.dft.stages import (
 )
 
 __all__ = [
+    "Check",
+    "CheckVerdict",
+    "ConstraintKind",
     "Engine",
     "Extrapolation",
     "Grade",

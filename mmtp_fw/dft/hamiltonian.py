@@ -7,6 +7,7 @@ It answers as a DFT program does, so that every stage has real work:
   w_z(R) = 1 + 0.25 tanh(4 (R − R_z)) and a small spill τ of the neighbours, and the smoothed moment is
   m_i^sWS = σ_z w_z(R) m_i. At the default radii w differs from 1, so radii must be rescaled; σ differs
   between the species, so targets must be mapped; the spill leaves a rest for the refinement.
+- **A hard constraint** takes the Hamiltonian's own moments to where they are wanted, the exact answer.
 - **The penalty** λ Σ (m_i^sWS − m_i^constr)² is minimised together with the energy, downhill from the
   moments of the calculation that was restarted: a wrong start ends in a wrong basin, as in DFT.
 - **Self-consistency can fail.** Switching a constraint on changes the field on an atom from what it was
@@ -18,7 +19,7 @@ It answers as a DFT program does, so that every stage has real work:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ConstraintKind, ScfRequest, ScfResult
 from mmtp_fw.dft.hamiltonian_model import HamiltonianParameters, HamiltonianResult, ReferenceHamiltonian
 from mmtp_fw.dft.hamiltonian_moments import Penalty
 from mmtp_fw.errors import InputError
@@ -85,6 +86,7 @@ class HamiltonianEngine:
     name = "hamiltonian"
     final_definition = FINAL
     adjustable_radii = True
+    constraints = (ConstraintKind.SOFT, ConstraintKind.HARD)
 
     def __init__(self, jump_limit_scale: float = 1.0) -> None:
         if not jump_limit_scale > 0:
@@ -126,6 +128,8 @@ class HamiltonianEngine:
         field = np.asarray(request.restart.get("field", np.zeros(len(atoms))), dtype=float)
         if not np.any(start):
             start = self.model.ferromagnetic(atoms)
+        if request.hard and request.constraint is not None:
+            return self._held(atoms, radii, start, field, np.asarray(request.constraint, dtype=float))
         penalty = None
         if request.constraint is not None:
             slopes = self._smoothed_slopes(atoms, radii)
@@ -139,9 +143,24 @@ class HamiltonianEngine:
             half_way = self.model.evaluate(atoms, 0.5 * (start + minimum.moments), pairs)
             message = f"no convergence: field jump of {jump:.2f} eV/μB, limit {limit:.2f}"
             return self._result(atoms, radii, half_way, penalty, MAX_STEPS, message, converged=False)
-        steps = min(MAX_STEPS - 1, 8 + int(np.ceil(6 * np.log1p(jump / 0.1))))
         state = self.model.evaluate(atoms, minimum.moments, pairs)
-        return self._result(atoms, radii, state, penalty, steps, "converged", converged=True)
+        return self._result(atoms, radii, state, penalty, _steps(jump), "converged", converged=True)
+
+    def _held(
+        self, atoms: Atoms, radii: dict[str, float], start: np.ndarray, field: np.ndarray, moments: np.ndarray
+    ) -> ScfResult:
+        """Return the answer under a hard constraint: the Hamiltonian at just these moments."""
+        state = self.model.evaluate(atoms, moments)
+        wanted = state.magnetic_forces / self._smoothed_slopes(atoms, radii)
+        jump = float(np.max(np.abs(wanted - field)))
+        limit = self.jump_limit_scale * _jump_limit(atoms)
+        if jump > limit:
+            half_way = self.model.evaluate(atoms, 0.5 * (start + moments))
+            message = f"no convergence: field jump of {jump:.2f} eV/μB, limit {limit:.2f}"
+            return self._result(atoms, radii, half_way, None, MAX_STEPS, message, converged=False)
+        result = self._result(atoms, radii, state, None, _steps(jump), "converged", converged=True)
+        restart = {"moments": moments.tolist(), "field": wanted.tolist()}
+        return replace(result, restart=restart, magnetic_forces=state.magnetic_forces)
 
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled without constraint, its moments relaxed from the initial ones."""
@@ -212,6 +231,11 @@ class HamiltonianEngine:
         np.add.at(neighbours, pairs.first, _SPILL * spill * moments[pairs.second])
         weight = np.array([_sphere_weight(symbol, radii[symbol]) for symbol in atoms.symbols])
         return weight * (moments + neighbours)
+
+
+def _steps(jump: float) -> int:
+    """Return the electronic steps that a sudden change of field (eV/μB) costs."""
+    return min(MAX_STEPS - 1, 8 + int(np.ceil(6 * np.log1p(jump / 0.1))))
 
 
 def _sphere_weight(species: str, radius: float) -> float:

@@ -21,7 +21,7 @@ from mmtp_fw.dft.abinit.inputs import input_text
 from mmtp_fw.dft.abinit.outputs import AbinitOutput, parse_output
 from mmtp_fw.dft.abinit.settings import AbinitSettings, PawDataset, find_dataset
 from mmtp_fw.dft.checks import check_structure
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ConstraintKind, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, RUNNING, CalculationFolder, filled
 from mmtp_fw.dft.processes import end_with_parent
 from mmtp_fw.dft.walltime import stop_test
@@ -34,7 +34,7 @@ _EXIT = "abinit.exit"
 
 
 class AbinitEngine:
-    """Soft-constrained collinear calculations by ABINIT (``magconon 2``).
+    """Collinear calculations by ABINIT, moments held by ``constraint_kind 1`` (hard) or by ``magconon 2`` (soft).
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ class AbinitEngine:
     -----
     ABINIT has one definition of the moment, the integral over atomic spheres of the PAW radius, and
     penalises just that; the radii and map stages therefore have nothing to do. The penalty is
-    λ Σ (m − m^constr)², as the protocol's. Each run leaves its input, output, log, density and
+    λ Σ (m − m^constr)², as the protocol's; under a hard constraint it prints the gradient of the energy by the moments,
+    whose negative are the magnetic forces. Each run leaves its input, output, log, density and
     wavefunction in the request's directory, or in a folder of `work_directory` that belongs to the structure
     and its targets, where a later launch finds them; a later run restarts from these where they still exist.
     """
@@ -53,6 +54,7 @@ class AbinitEngine:
     name = "abinit"
     final_definition = UNSMOOTHED
     adjustable_radii = False
+    constraints = (ConstraintKind.HARD, ConstraintKind.SOFT)
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -111,11 +113,7 @@ class AbinitEngine:
             # Killed, out of memory, a full disk …: nothing is known about the configuration.
             why = output.error or _last_words(directory)
             raise EngineError(f"ABINIT did not come to its end in {directory}: {why}")
-        if request.constraint is not None and (output.lvp_eV is None or output.penalty_eV is None):
-            raise EngineError(
-                f"{directory / 'log'} tells neither lVp nor penalty: the energy without it is unknown",
-                "a version of ABINIT other than 9?",
-            )
+        _check_constraint(request, output, directory)
         result = self._result(request, output, finished=True)
         folder.write_note(FINISHED)
         if result.converged and before is not None and not self.settings.keep_restart_files:
@@ -155,6 +153,9 @@ class AbinitEngine:
             self._datasets[symbol] = find_dataset(symbol, self.settings)
         return self._datasets[symbol]
 
+    def _radius(self, symbol: str) -> float:
+        return self.settings.ratsph_bohr.get(symbol, self._dataset(symbol).radius_bohr)
+
     def _command(self) -> list[str]:
         program = shutil.which(self.settings.command)
         if program is None:
@@ -189,7 +190,6 @@ class AbinitEngine:
         return found
 
     def _write(self, request: ScfRequest, directory: Path, restart: Mapping[str, str]) -> None:
-        constrained = request.constraint is not None
         moments = request.constraint if request.constraint is not None else request.start_moments
         datasets = {symbol: self._dataset(symbol) for symbol in sorted(set(request.atoms.symbols))}
         for dataset in datasets.values():
@@ -198,8 +198,10 @@ class AbinitEngine:
             request.atoms,
             self.settings,
             {symbol: dataset.valence for symbol, dataset in datasets.items()},
+            {symbol: self._radius(symbol) for symbol in datasets},
             np.asarray(moments, dtype=float),
-            request.lambda_eV_per_muB2 if constrained else None,
+            request.kind,
+            request.lambda_eV_per_muB2,
             restart.get("density"),
             restart.get("wavefunction"),
         )
@@ -262,11 +264,27 @@ class AbinitEngine:
             forces=output.forces,
             stress=output.stress,
             radii_A={},
+            magnetic_forces=-output.torques if converged and output.torques is not None else None,
+            magnetic_forces_definition=self.final_definition,
+            energy_noise_eV=output.energy_noise_eV,
             scf_steps=output.steps,
             restart=restart,
             interrupted=not finished,
             message=state if finished else "stopped on request",
         )
+
+
+def _check_constraint(request: ScfRequest, output: AbinitOutput, directory: Path) -> None:
+    """Refuse output that lacks what its constraint is to yield: another version of ABINIT prints other words."""
+    version = "a version of ABINIT other than 9?"
+    if request.kind is ConstraintKind.SOFT and (output.lvp_eV is None or output.penalty_eV is None):
+        raise EngineError(
+            f"{directory / 'log'} tells neither lVp nor penalty: the energy without it is unknown", version
+        )
+    if request.kind is ConstraintKind.HARD and output.converged:
+        n = 0 if output.torques is None else len(output.torques)
+        if n != len(request.atoms):
+            raise EngineError(f"{directory / 'run.abo'} has no gradient by the moment of every atom", version)
 
 
 def _last_words(directory: Path) -> str:

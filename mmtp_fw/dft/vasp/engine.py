@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from mmtp_fw.collinear import TURNED_muB, across
 from mmtp_fw.dft.checks import check_structure
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ConstraintKind, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, RUNNING, CalculationFolder, filled
 from mmtp_fw.dft.vasp.handlers import handlers_for
 from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, species_of, species_order, write_inputs
@@ -56,6 +56,7 @@ class VaspEngine:
     name = "vasp"
     final_definition = FINAL
     adjustable_radii = True
+    constraints = (ConstraintKind.SOFT,)
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -253,6 +254,10 @@ class VaspEngine:
             smoothed = sharpened(smoothed, written, found.residual[:, 2], magnetic.lambda_eV_per_muB2)
         if corrections:
             message += f"; corrected: {'; '.join(map(str, corrections))}"
+        penalty = found.penalty_eV if np.isfinite(found.penalty_eV) else 0.0
+        if run.constraint is not None:
+            # E_p also counts what has turned away from z, which the moments here don't show.
+            penalty -= magnetic.lambda_eV_per_muB2 * float(np.sum(found.smoothed[:, :2] ** 2))
         moments = {FINAL: found.final[:, 2], UNSMOOTHED: found.unsmoothed[:, 2], SMOOTHED: smoothed}
         restart: dict[str, Any] = {"folder": request.directory.name} if converged else {}
         if corrections:
@@ -262,7 +267,7 @@ class VaspEngine:
             moments={name: _unsorted(values, order) for name, values in moments.items()},
             energy_eV=_finite(found.energy_eV),
             energy_with_penalty_eV=_finite(found.free_energy_eV),
-            penalty_eV=found.penalty_eV if np.isfinite(found.penalty_eV) else 0.0,
+            penalty_eV=penalty,
             forces=_unsorted(found.forces, order) if np.all(np.isfinite(found.forces)) else None,
             stress=found.stress if found.stress is not None and np.all(np.isfinite(found.stress)) else None,
             radii_A=dict(magnetic.radii_A),
