@@ -19,6 +19,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 from mmtp_fw.fitting.samples import labels_of
 from mmtp_fw.potential import moments_of
 
@@ -98,17 +99,15 @@ def write_configurations(
     path = Path(path)
     if format not in ("extxyz", "cfg"):
         raise InputError(f"unknown format {format!r}", "extxyz or cfg")
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        if format == "extxyz":
-            write(temporary, [_plain(atoms) for atoms in configurations], format="extxyz")
-        else:
-            names = sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
-            text = "\n".join(_cfg_text(atoms, list(names)) for atoms in configurations)
-            temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as partial:
+            if format == "extxyz":
+                write(partial, [_plain(atoms) for atoms in configurations], format="extxyz")
+            else:
+                names = sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
+                text = "\n".join(_cfg_text(atoms, list(names)) for atoms in configurations)
+                partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"{path}: can't be written: {error.strerror}") from error
 
 
