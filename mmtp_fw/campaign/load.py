@@ -137,7 +137,8 @@ def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
     else:
         text = text[:1].lower() + text[1:]
         given = problem.get("input")
-        if not isinstance(given, dict | list | BaseModel):
+        told = kind == "value_error" and f"'{given}'" in text
+        if not told and not isinstance(given, dict | list | BaseModel):
             text += f", not {json.dumps(given, default=str)}"
     return f"{source}, line {_line(data, location)}: {key}: {text}"
 

@@ -49,12 +49,13 @@ def active_set(
 ) -> None:
     """Write the active set of a version, by which `pair_style mmtp … active FILE` grades."""
     from mmtp_fw.database import blobs, history
+    from mmtp_fw.files import write_whole
 
     with open_database(launchpad) as database:
         document = history.potential(database, version)["potential"]
         if document["active_set"] is None:
             raise InputError(f"potential {version} has no active set", "members of an ensemble have none")
-        path.write_bytes(blobs.get(database, document["active_set"]))
+        write_whole(path, blobs.get(database, document["active_set"]))
     _tell(path, f"active set of potential {version}", as_json)
 
 

@@ -14,7 +14,7 @@ def find(
     campaign: Annotated[str | None, typer.Option(help="Campaign that generated or selected it.")] = None,
     formula: Annotated[str | None, typer.Option(help="Chemical formula, as Fe22Pd10.")] = None,
     status: Annotated[str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")] = None,
-    engine: Annotated[str | None, typer.Option(help="hamiltonian, abinit or vasp.")] = None,
+    engine: Annotated[str | None, typer.Option(help="DFT engine, as campaign.yaml names it.")] = None,
     quality: Annotated[str | None, typer.Option(help="Grade of the label: A, B or C.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows, the newest first.")] = 50,
     launchpad: LaunchpadOption = None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import bson
 import zstandard
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -38,11 +37,9 @@ def backup(database: Database, path: str | Path) -> dict[str, int]:
     path = Path(path)
     if path.exists():
         raise InputError(f"{path} exists", "choose another name: backups are never overwritten")
-    partial = path.with_name(f".{path.name}.part")
     counts: dict[str, int] = {}
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as raw:
+        with replacing(path, durable=True, private=True) as partial, partial.open("wb") as raw:
             raw.write(_MAGIC)
             compressor = zstandard.ZstdCompressor(level=6, write_checksum=True)
             with compressor.stream_writer(raw, closefd=False) as stream:
@@ -54,12 +51,7 @@ def backup(database: Database, path: str | Path) -> dict[str, int]:
                             stream.write(bson.encode({"c": name, "d": document}))
                             counts[name] += 1
                 stream.write(bson.encode({"end": counts}))
-            raw.flush()
-            os.fsync(raw.fileno())
-        partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise InputError(f"{path}: can't be written: {error.strerror}") from error
     return counts
 

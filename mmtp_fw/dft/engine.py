@@ -1,14 +1,14 @@
 """What an electronic-structure engine must offer: one small interface, and nothing of the protocol.
 
-The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine
-(VASP, ABINIT, the reference Hamiltonian) knows only how to carry out one self-consistent calculation,
-without constraint, with the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``, or with the moments held where they are wanted.
+The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine knows only how to
+carry out one self-consistent calculation: without constraint, with the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``, or
+with the moments held where they are wanted. Engines that run a program derive from
+`mmtp_fw.dft.program_engine.ProgramEngine`; what others know of an engine is its description (`mmtp_fw.dft.registry`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +18,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
-
-from mmtp_fw.errors import InputError
 
 # Names of the moment definitions that engines use as keys of `ScfResult.moments`.
 SMOOTHED = "sWS"
@@ -37,13 +35,6 @@ class ConstraintKind(StrEnum):
     NONE = "none"
     SOFT = "soft"
     HARD = "hard"
-
-
-_ENGINES = {
-    "hamiltonian": ("mmtp_fw.dft.hamiltonian", "HamiltonianEngine"),
-    "abinit": ("mmtp_fw.dft.abinit", "AbinitEngine"),
-    "vasp": ("mmtp_fw.dft.vasp", "VaspEngine"),
-}
 
 
 @dataclass(frozen=True)
@@ -159,19 +150,16 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        "hamiltonian", "abinit" or "vasp".
+        As its description has it (`mmtp_fw.dft.registry`).
     final_definition : str
         Key of `ScfResult.moments` that the potential is trained on and the criteria are applied to.
     adjustable_radii : bool
         Whether the radii stage may rescale the spheres.
-    constraints : tuple of ConstraintKind
-        The kinds of constraint it knows, the one it is better at first.
     """
 
     name: str
     final_definition: str
     adjustable_radii: bool
-    constraints: tuple[ConstraintKind, ...]
 
     def settings_document(self) -> dict[str, Any]:
         """Return everything that defines a label (JSON-able); it is hashed into the calculation's key."""
@@ -196,40 +184,6 @@ class Engine(Protocol):
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled by a calculation without constraint, from its initial moments."""
         ...
-
-
-def get_engine(name: str, **settings: Any) -> Engine:
-    """Return the engine of that name.
-
-    Parameters
-    ----------
-    name : str
-        "hamiltonian", "abinit" or "vasp".
-    **settings
-        Settings of that engine; its class documents them.
-
-    Raises
-    ------
-    InputError
-        Unknown name, or a setting that the engine refuses.
-
-    Examples
-    --------
-    >>> get_engine("hamiltonian").final_definition
-    'PAW'
-    """
-    if name not in _ENGINES:
-        raise InputError(f"unknown DFT engine '{name}'", f"one of {', '.join(sorted(_ENGINES))}")
-    module, attribute = _ENGINES[name]
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise InputError(f"the DFT engine '{name}' is not part of this installation: {error}") from error
-    try:
-        engine: Engine = factory(**settings)
-    except TypeError as error:
-        raise InputError(f"engine '{name}': {error}", "see docs/dft.md for its settings") from error
-    return engine
 
 
 def settings_hash(*documents: Mapping[str, Any]) -> str:

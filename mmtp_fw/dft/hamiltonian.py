@@ -27,9 +27,11 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ConstraintKind, ScfRequest, ScfResult
+from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.hamiltonian_description import ENGINE
 from mmtp_fw.dft.hamiltonian_model import HamiltonianParameters, HamiltonianResult, ReferenceHamiltonian
 from mmtp_fw.dft.hamiltonian_moments import Penalty
+from mmtp_fw.dft.registry import checked_settings
 from mmtp_fw.errors import InputError
 
 MAX_STEPS = 60
@@ -83,14 +85,12 @@ class HamiltonianEngine:
     True
     """
 
-    name = "hamiltonian"
+    name = ENGINE.name
     final_definition = FINAL
     adjustable_radii = True
-    constraints = (ConstraintKind.SOFT, ConstraintKind.HARD)
 
     def __init__(self, jump_limit_scale: float = 1.0) -> None:
-        if not jump_limit_scale > 0:
-            raise InputError(f"jump_limit_scale must be positive, not {jump_limit_scale}")
+        checked_settings(ENGINE, {"jump_limit_scale": jump_limit_scale})
         self.jump_limit_scale = float(jump_limit_scale)
         self.model = ReferenceHamiltonian(HamiltonianParameters())
 

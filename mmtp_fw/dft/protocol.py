@@ -15,6 +15,7 @@ from mmtp_fw.dft.checks import check_request
 from mmtp_fw.dft.engine import ConstraintKind, Engine
 from mmtp_fw.dft.hard import HardPath
 from mmtp_fw.dft.recorder import Recorder, StoppedError
+from mmtp_fw.dft.registry import describe
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.soft import SoftLadder
 from mmtp_fw.dft.stages import Outcome, OutcomeStatus, Rule, Stage
@@ -98,12 +99,13 @@ def chosen_constraint(engine: Engine, settings: ProtocolSettings) -> ConstraintK
     InputError
         The engine doesn't know the one that was asked for.
     """
+    known = describe(engine.name).constraints
     if settings.constraint == "auto":
-        return engine.constraints[0]
+        return ConstraintKind(known[0])
     kind = ConstraintKind(settings.constraint)
-    if kind not in engine.constraints:
+    if kind not in known:
         raise InputError(
             f"dft.protocol.constraint: the engine '{engine.name}' knows no {kind.value} constraint",
-            f"auto, or {' or '.join(engine.constraints)}",
+            f"auto, or {' or '.join(known)}",
         )
     return kind

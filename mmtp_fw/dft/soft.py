@@ -12,22 +12,10 @@ import numpy as np
 from mmtp_fw.dft import ramp
 from mmtp_fw.dft.check import SoftCheck
 from mmtp_fw.dft.engine import SMOOTHED, UNSMOOTHED, ConstraintKind
-from mmtp_fw.dft.moments import per_atom, slope_by_species
+from mmtp_fw.dft.moments import LARGER_START, lost_magnetization, per_atom, slope_by_species
 from mmtp_fw.dft.recorder import Recorder
 from mmtp_fw.dft.stages import Outcome, Rule, Stage, StageName
 from mmtp_fw.dft.verdict import Verdict
-
-# Targets times this are the second start of a free calculation that lost its moments.
-LARGER_START = 1.5
-_LOST_MUB, _MAGNETIC_MUB = 0.1, 0.5
-
-
-def lost_moments(free: Stage) -> bool:
-    """Return whether a calculation without constraint fell to the non-magnetic state from magnetic targets."""
-    reached = free.achieved.get(free.which_definition)
-    if reached is None or np.max(np.abs(free.target)) < _MAGNETIC_MUB:
-        return False
-    return bool(np.max(np.abs(reached)) < _LOST_MUB)
 
 
 class SoftLadder:
@@ -81,7 +69,8 @@ class SoftLadder:
     def _find_equilibrium(self) -> None:
         """Compute the state without constraint, once more from larger moments where it lost its magnetization."""
         free = self._compute(StageName.EQUILIBRIUM, None, None)
-        if lost_moments(free):
+        reached = free.achieved.get(free.which_definition)
+        if lost_magnetization(self.target, None if reached is None else np.array(reached)):
             self.last = None
             again = self.recorder.scf(
                 StageName.EQUILIBRIUM, None, None, self.radii, None, start=LARGER_START * self.target

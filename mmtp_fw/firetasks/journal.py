@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 from mmtp_fw import __version__
 from mmtp_fw.database.home import home
+from mmtp_fw.files import write_whole
 
 
 def journal_directory() -> Path:
@@ -38,13 +38,7 @@ class Journal:
     def save(self, payload: Any) -> None:
         """Write `payload` so that it is there completely or not at all (write, fsync, rename)."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = self.path.with_suffix(f".{os.getpid()}")
-        with partial.open("wb") as stream:
-            pickle.dump((__version__, payload), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.chmod(0o600)
-        partial.replace(self.path)
+        write_whole(self.path, pickle.dumps((__version__, payload)), durable=True, private=True)
 
     def load(self) -> Any | None:
         """Return what was saved; None if nothing was, or if another version or a broken disk wrote it."""

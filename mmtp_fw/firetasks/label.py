@@ -9,13 +9,17 @@ from typing import Any
 from ase import Atoms
 from pymongo.client_session import ClientSession
 
+from mmtp_fw import log
 from mmtp_fw.database import Claim, Database, atoms_codec, store
+from mmtp_fw.database.process import owner_name
 from mmtp_fw.dft import ProtocolSettings, Stage, get_engine, run_protocol
 from mmtp_fw.dft.checks import check_request
 from mmtp_fw.dft.engine import Engine, settings_hash
 from mmtp_fw.dft.stages import OutcomeStatus, Rule
 from mmtp_fw.errors import EngineError, InputError
-from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError, owner_name
+from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError
+
+_LOG = log.logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class LabelWork:
             store.begin_calculation(
                 context.database, key, configuration, engine.name, engine.settings_document(), owner_name()
             )
+            _LOG.warning("refused by %s: %s", engine.name, error)
             verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}
             return _Labelled(key, verdict, _result(key, "rejected", str(error), 0))
         except EngineError as error:
@@ -87,6 +92,7 @@ class LabelWork:
             return INTERRUPTED
         if outcome.rule == Rule.ENGINE_FAILED and not _last_attempt(context):
             raise EngineError(outcome.reason, "the finished stages are kept for the next attempt")
+        _LOG.info("%s after %d SCF runs: %s", outcome.status.value, outcome.scf_runs, outcome.reason or "no objection")
         verdict = outcome.model_dump(mode="json", exclude={"stages"})
         return _Labelled(key, verdict, _result(key, outcome.status.value, outcome.reason, outcome.scf_runs))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential
 
@@ -35,8 +36,7 @@ class Checkpoint:
 
     def write(self, path: Path) -> None:
         """Write the file; an older one stays whole until the new one is."""
-        temporary = path.with_name(f".{path.name}.part")
-        with temporary.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 problem=np.array(self.problem),
@@ -44,7 +44,6 @@ class Checkpoint:
                 iteration=self.iteration,
                 history=self.history,
             )
-        temporary.replace(path)
 
 
 def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:

@@ -20,6 +20,7 @@ from ase.io import read, write
 
 from mmtp_fw.collinear import collinear
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 from mmtp_fw.fitting.samples import labels_of
 from mmtp_fw.potential import moments_of
 from mmtp_fw.vaspio import is_vasp_output, read_vasp_output
@@ -103,17 +104,15 @@ def write_configurations(
     path = Path(path)
     if format not in ("extxyz", "cfg"):
         raise InputError(f"unknown format {format!r}", "extxyz or cfg")
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        if format == "extxyz":
-            write(temporary, [_plain(atoms) for atoms in configurations], format="extxyz")
-        else:
-            names = sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
-            text = "\n".join(_cfg_text(atoms, list(names)) for atoms in configurations)
-            temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as partial:
+            if format == "extxyz":
+                write(partial, [_plain(atoms) for atoms in configurations], format="extxyz")
+            else:
+                names = sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
+                text = "\n".join(_cfg_text(atoms, list(names)) for atoms in configurations)
+                partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"{path}: can't be written: {error.strerror}") from error
 
 
@@ -129,9 +128,9 @@ def _adopt_moments(atoms: Atoms, name: str) -> None:
             results["magmoms"] = arrays.pop(key)
     if "magmoms" in results and np.ndim(results["magmoms"]) == 2:
         results["magmoms"], axis = collinear(results["magmoms"], name)
-        if np.ndim(arrays.get("magnetic_forces")) == 2:
+        if "magnetic_forces" in arrays and np.ndim(arrays["magnetic_forces"]) == 2:
             atoms.arrays["magnetic_forces"] = arrays["magnetic_forces"] @ axis
-    if np.ndim(arrays.get("initial_magmoms")) == 2:
+    if "initial_magmoms" in arrays and np.ndim(arrays["initial_magmoms"]) == 2:
         atoms.arrays["initial_magmoms"] = collinear(arrays["initial_magmoms"], name)[0]
     if "free_energy" in results:
         results["energy"] = results["free_energy"]  # what forces are the derivative of; `energy` may be σ → 0

@@ -78,8 +78,8 @@ def due(facts: Facts) -> list[Action]:
     """Return every action that is ready and not finished, planned or not."""
     position = locate(facts)
     actions = {action.key: action for action in position.due}
-    # The model Hamiltonian's own averages depend on no potential: they may start at once.
-    if facts.campaign.dft.engine == "hamiltonian" and not position.finished:
+    # The averages of an engine that needs no program depend on no potential and are cheap: they may start at once.
+    if not facts.campaign.dft.description.programs and not position.finished:
         actions |= {action.key: action for action in _references(facts) if action.key not in facts.finished}
     return list(actions.values())
 
@@ -210,8 +210,8 @@ def _references(facts: Facts) -> Iterator[Action]:
     """Averages of the engine itself; their key has round 0, for they depend on no round."""
     if not facts.campaign.properties.reference:
         return
-    model = facts.campaign.dft.engine == "hamiltonian"
-    category = CATEGORIES[Kind.PROPERTY if model else Kind.LABEL]
+    # Where a program is needed, the workers that label have it.
+    category = CATEGORIES[Kind.LABEL if facts.campaign.dft.description.programs else Kind.PROPERTY]
     for a in facts.campaign.system.all_lattice_parameters_A:
         subject = f"reference-a{a:g}"
         params = {"source": "reference", "lattice_parameter_A": a, "potential": None}

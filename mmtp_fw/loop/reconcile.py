@@ -77,7 +77,7 @@ def reconcile(
     Returns
     -------
     list of Mended
-        What was mended, for the log.
+        What was mended; `mmtp_fw.workflows.mend` logs it.
     """
     looked = _Look(database, campaign_id, grace_seconds)
     return [

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmtp_fw.files import write_whole
+from mmtp_fw.md.dynamics import trajectory
 from mmtp_fw.md.models import Model, PotentialModel
 from mmtp_fw.md.settings import MdResult
-from mmtp_fw.md.trajectory import trajectory
 
 TASK, RESULT, STOP = "task.pickle", "result.pickle", "STOP"
 SAVE_SECONDS = 5.0
@@ -19,9 +20,7 @@ SAVE_SECONDS = 5.0
 
 def save(path: Path, data: Any) -> None:
     """Write a pickle, complete or not at all."""
-    partial = path.with_suffix(".part")
-    partial.write_bytes(pickle.dumps(data))
-    partial.replace(path)
+    write_whole(path, pickle.dumps(data))
 
 
 def main(directory: Path) -> None:

@@ -136,7 +136,7 @@ def _can_grade(active_set: ActiveSet, potential: Potential) -> bool:
 
 
 def _translated(error: Exception) -> Exception:
-    """Return what `mmtp_fw.md.trajectory` understands."""
+    """Return what `mmtp_fw.md.dynamics` understands."""
     text = str(error).splitlines()[0]
     if "is not finite" in text or "Non-numeric" in text:
         return FloatingPointError(text)

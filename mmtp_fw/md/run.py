@@ -17,6 +17,7 @@ from mmtp_fw.errors import InputError
 from mmtp_fw.md import driver
 from mmtp_fw.md.settings import MdResult, MdSettings, MdState
 from mmtp_fw.potential import Potential
+from mmtp_fw.processes import end_program
 
 if TYPE_CHECKING:
     from mmtp_fw.selection import ActiveSet
@@ -85,6 +86,8 @@ def run_md(
             stdout=log,
             stderr=log,
             cwd=directory,
+            # An own session: Ctrl-C reaches us, and we ask the trajectory to end in order.
+            start_new_session=True,
         )
         code, why = _wait(child, directory, should_stop, settings.wall_seconds)
     result = _collect(directory, code, why)
@@ -143,17 +146,16 @@ def _wait(
                 pass
             # The child keeps its own wall time; one that is here so much later no longer runs.
             if 0 < wall_seconds < time.monotonic() - started - START_SECONDS:
-                child.kill()
+                end_program(child, 0.0)
                 why = f"killed, for it no longer answered {START_SECONDS:g} s after its wall time"
             if asked is None and should_stop is not None and should_stop():
                 (directory / driver.STOP).touch()
                 asked = time.monotonic()
             if asked is not None and time.monotonic() - asked > STOP_SECONDS:
-                child.kill()
+                end_program(child, 0.0)
                 why = f"killed, for it did not end within {STOP_SECONDS:g} s of being asked to"
     except BaseException:
-        child.kill()
-        child.wait()
+        end_program(child, 0.0)
         raise
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from mmtp_fw.dft.registry import engine_title
 from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, REFERENCE, SPECIES, panels
 
 Data = Mapping[str, Any]
@@ -307,8 +308,7 @@ def _error(item: Data, quantity: str) -> float:
 def _source_name(data: Data, name: str) -> str:
     if name != "reference":
         return name
-    engine = data["campaign"]["settings"]["dft"]["engine"]
-    return {"hamiltonian": "Hamiltonian", "abinit": "ABINIT", "vasp": "VASP"}.get(engine, engine)
+    return engine_title(data["campaign"]["settings"]["dft"]["engine"])
 
 
 def _whole_numbers(*axes: Axes) -> None:

@@ -9,7 +9,6 @@ from ase.data import chemical_symbols
 
 from mmtp_fw.database import Database
 from mmtp_fw.errors import InputError
-from mmtp_fw.firetasks.report import summarize
 from mmtp_fw.loop.facts import Fact
 from mmtp_fw.loop.fits import MEMBER, best_of
 from mmtp_fw.loop.gather import gather
@@ -39,6 +38,8 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     InputError
         There is no such campaign.
     """
+    from mmtp_fw.firetasks.report import summarize  # its science is loaded for reports only
+
     document = database.campaigns.find_one({"_id": campaign_id})
     if document is None:
         raise InputError(f"no campaign '{campaign_id}' in this database", "`mmtp status` lists the campaigns")

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import mmtp_fw
+from mmtp_fw.dft.registry import engine_about
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.style import data_uri, styled
 
@@ -32,6 +33,7 @@ def render(data: Mapping[str, Any]) -> str:
     environment.filters["number"] = number
     environment.filters["time"] = _time
     environment.filters["duration"] = _duration
+    environment.filters["engine"] = engine_about
     template = environment.get_template("index.html.j2")
     return template.render(**data, figures=draw(data), version=mmtp_fw.__version__)
 

@@ -11,13 +11,7 @@ from ase.units import Bohr, Hartree
 
 from mmtp_fw.dft.abinit.settings import AbinitSettings
 from mmtp_fw.dft.engine import ConstraintKind
-
-
-def k_grid(atoms: Atoms, kspacing_per_A: float) -> tuple[int, int, int]:
-    """Return the numbers of k-points along the reciprocal vectors for a spacing (1/Å, 2π included)."""
-    lengths = 2 * np.pi * np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1)
-    n = [max(1, math.ceil(length / kspacing_per_A - 1e-6)) for length in lengths]
-    return n[0], n[1], n[2]
+from mmtp_fw.dft.kpoints import k_grid
 
 
 def input_text(

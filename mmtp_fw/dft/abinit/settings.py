@@ -8,23 +8,18 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from mmtp_fw.dft.program_settings import ProgramSettings
 from mmtp_fw.errors import EngineError
 
 # Where Debian's abinit-data and gpaw-data put them; MMTP_ABINIT_PSEUDOS (os.pathsep between) goes before.
 _DIRECTORIES = ("/usr/share/abinit/psp/Pseudodojo_paw_pbe_standard", "/usr/share/gpaw-setups")
 
-# What changes neither the answer nor whether it is found.
-_NOT_OF_A_LABEL = {
-    "command", "mpi_command", "mpi_processes", "work_directory", "wall_time_margin_s", "stop_grace_s",
-    "keep_restart_files", "max_moment_muB",
-}  # fmt: skip
 
-
-class AbinitSettings(BaseModel):
+class AbinitSettings(ProgramSettings):
     """What defines an ABINIT calculation, and how it is started.
 
     Examples
@@ -33,7 +28,7 @@ class AbinitSettings(BaseModel):
     40.0
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    not_of_a_label: ClassVar[frozenset[str]] = ProgramSettings.not_of_a_label | {"mpi_command", "mpi_processes"}
 
     ecut_Ha: float = Field(default=20.0, gt=0, description="Plane-wave cut-off")
     pawecutdg_Ha: float = Field(default=40.0, gt=0, description="Cut-off of the fine grid")
@@ -55,28 +50,9 @@ class AbinitSettings(BaseModel):
     pseudos: dict[str, str] = Field(
         default={}, description="File name of a species' dataset; Fe.xml or Fe.PBE.gz when not given"
     )
-    max_moment_muB: float = Field(default=5.0, gt=0, description="Targets beyond it are refused")
     command: str = Field(default="abinit", description="The program")
     mpi_command: str = Field(default="mpirun.openmpi", description="Starts more than one process")
     mpi_processes: int = Field(default=1, ge=1, description="Processes of one calculation")
-    work_directory: str | None = Field(
-        default=None,
-        description="Where ABINIT runs ($VARIABLES allowed), a folder per label, found again by a later launch; "
-        "the launch's own folder when not given",
-    )
-    wall_time_margin_s: float = Field(
-        default=600.0, ge=0, description="ABINIT is told to stop so long before the job's end, where that is known"
-    )
-    stop_grace_s: float = Field(
-        default=480.0, ge=0, description="It is ended when it has not stopped so long after it was told to"
-    )
-    keep_restart_files: bool = Field(
-        default=False, description="Keep density and wavefunction of every stage, not of the last converged one only"
-    )
-
-    def document(self) -> dict[str, Any]:
-        """Return what defines a label: everything but how, where and how long the program runs."""
-        return self.model_dump(mode="json", exclude=_NOT_OF_A_LABEL)
 
 
 class PawDataset:
@@ -130,6 +106,12 @@ def _augmentation_radius(text: bytes, path: Path) -> float:
     return math.ceil(radius * 1e4 - 1e-6) / 1e4
 
 
+def dataset_folders() -> list[Path]:
+    """Return the folders in which PAW datasets are looked for, in this order."""
+    extra = os.environ.get("MMTP_ABINIT_PSEUDOS", "")
+    return [Path(folder) for folder in (*filter(None, extra.split(os.pathsep)), *_DIRECTORIES)]
+
+
 def find_dataset(species: str, settings: AbinitSettings) -> PawDataset:
     """Return the PAW dataset of a species.
 
@@ -140,9 +122,7 @@ def find_dataset(species: str, settings: AbinitSettings) -> PawDataset:
     """
     named = settings.pseudos.get(species)
     names = [named] if named else [f"{species}.xml", f"{species}.PBE.gz", f"{species}.PBE"]
-    extra = os.environ.get("MMTP_ABINIT_PSEUDOS", "")
-    folders = [Path(folder) for folder in (*filter(None, extra.split(os.pathsep)), *_DIRECTORIES)]
-    for folder in folders:
+    for folder in dataset_folders():
         for name in names:
             if (folder / name).is_file():
                 return PawDataset(species, folder / name)

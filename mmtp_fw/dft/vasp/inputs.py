@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from ase import Atoms
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
+from mmtp_fw.dft.kpoints import k_grid
 from mmtp_fw.dft.vasp.potcars import PotcarFile
 from mmtp_fw.dft.vasp.settings import VaspSettings
 
@@ -59,19 +59,6 @@ def species_order(atoms: Atoms) -> np.ndarray:
 def species_of(atoms: Atoms) -> list[str]:
     """Return the species in the order of POSCAR, POTCAR and RWIGS."""
     return sorted(set(atoms.symbols))
-
-
-def k_grid(atoms: Atoms, kspacing_per_A: float) -> tuple[int, int, int]:
-    """Return the numbers of k-points along the reciprocal vectors for a spacing (1/Å, 2π included).
-
-    Examples
-    --------
-    >>> k_grid(Atoms("Fe", cell=[3.6, 3.6, 7.2], pbc=True), 0.2)
-    (9, 9, 5)
-    """
-    lengths = 2 * np.pi * np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1)
-    n = [max(1, math.ceil(length / kspacing_per_A - 1e-6)) for length in lengths]
-    return n[0], n[1], n[2]
 
 
 def incar(atoms: Atoms, settings: VaspSettings, magnetic: MagneticInput, restart: Sequence[str] = ()) -> Incar:

@@ -44,6 +44,11 @@ class PotcarFile:
     title: str
     radius_A: float
 
+    @property
+    def digest(self) -> str:
+        """What tells two files of one name apart: the checksum."""
+        return self.sha256
+
     def content(self) -> bytes:
         """Return the uncompressed file, byte by byte as VASP's authors made it."""
         return _content(self.path)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +21,7 @@ from mmtp_fw.dft.vasp.inputs import write_incar
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
 from mmtp_fw.dft.vasp.said import last_words, refusal
 from mmtp_fw.errors import EngineError
+from mmtp_fw.processes import end_program
 
 RESTART_FILES = ("WAVECAR", "CHGCAR")
 STANDARD_OUTPUT, STANDARD_ERROR = "vasp.out", "vasp.err"
@@ -143,19 +142,8 @@ class VaspRun:
 
     def terminate(self) -> None:
         """End VASP and every process that it has started."""
-        process = self.process
-        if process is None or process.poll() is not None:
-            return
-        for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(timeout=patience)
-                return
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                process.wait()
-                return
+        if self.process is not None:
+            end_program(self.process)
 
     # -- what became of it -----------------------------------------------------------------------------
 

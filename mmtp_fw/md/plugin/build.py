@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmtp_fw.errors import EngineError
+from mmtp_fw.files import replacing
 
 SOURCES = ("plugin.cpp", "pair_mmtp.cpp", "fix_mmtp_mc.cpp")
 NAME = "mmtpplugin.so"
@@ -131,10 +132,10 @@ def _build(target: Lammps, compiler: str, place: Path) -> None:
             "-DLAMMPS_SMALLBIG", f'-DMMTP_PYTHON="{sys.executable}"', f"-DMMTP_LANES={W}",
             f"-D_GLIBCXX_USE_CXX11_ABI={int(b'__cxx11' in target.library.read_bytes())}",
             f"-I{_HERE}", f"-I{target.headers}", f"-I{target.mpi}",
-            *(str(_HERE / name) for name in SOURCES), "kernel.o", "rows.o", "stubs.o", "-lm", "-o", NAME,
+            *(str(_HERE / name) for name in SOURCES), "kernel.o", "rows.o", "stubs.o", "-lm",
         ]  # fmt: skip
-        _run(command, folder)
-        (folder / NAME).replace(place / NAME)
+        with replacing(place / NAME) as partial:
+            _run([*command, "-o", str(partial)], folder)
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import write_whole
 from mmtp_fw.potential import Potential, cabi, cabi_rows
 from mmtp_fw.potential.lanes import W
 from mmtp_fw.selection import ActiveSet
@@ -118,9 +119,7 @@ def packed_file(path: Path, types: Sequence[str], directory: Path, active: Path 
         chosen = None if active is None else ActiveSet.from_bytes(state)
         content = pack(_read(path, types), types, chosen)
         directory.mkdir(parents=True, exist_ok=True)
-        partial = found.with_suffix(f".{np.random.SeedSequence().entropy:x}.part")
-        partial.write_bytes(content)
-        partial.replace(found)
+        write_whole(found, content)
     return found
 
 

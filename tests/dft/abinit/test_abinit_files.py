@@ -12,10 +12,11 @@ from ase.units import Bohr, Hartree
 
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.abinit import AbinitEngine, AbinitSettings
-from mmtp_fw.dft.abinit.inputs import input_text, k_grid
+from mmtp_fw.dft.abinit.inputs import input_text
 from mmtp_fw.dft.abinit.outputs import parse_output
 from mmtp_fw.dft.abinit.settings import find_dataset
 from mmtp_fw.dft.engine import ConstraintKind, ScfRequest
+from mmtp_fw.dft.kpoints import k_grid
 from mmtp_fw.errors import EngineError, InputError
 
 DATA = Path(__file__).parent / "data"
