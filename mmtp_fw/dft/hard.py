@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from mmtp_fw.dft.check import HardCheck, unchecked
+from mmtp_fw.dft.engine import ConstraintKind
 from mmtp_fw.dft.recorder import Recorder
+from mmtp_fw.dft.registry import describe
 from mmtp_fw.dft.soft import SoftLadder
-from mmtp_fw.dft.stages import Outcome, Stage, StageName
+from mmtp_fw.dft.stages import Outcome, Rule, Stage, StageName
 from mmtp_fw.dft.verdict import Verdict
 
 
 class HardPath:
-    """One configuration's way: cold, else from a soft calculation, else the whole soft ladder.
+    """One configuration's way: cold, else from a soft calculation, else the whole soft ladder, where there is one.
 
     Parameters
     ----------
@@ -29,6 +31,9 @@ class HardPath:
         cold = self._hold(None)
         if self._held(cold):
             return self._accept(cold, suspect=False)
+        if ConstraintKind.SOFT not in describe(self.recorder.engine.name).constraints:
+            why = f"the hard constraint does not hold, and the engine has no other: {cold.message}"
+            return Verdict(self.recorder).rejected(Rule.NO_CONVERGED_STAGE, why)
         strength = self.settings.hard_from_lambda_eV_per_muB2
         soft = self.recorder.scf(StageName.RAMP, strength, self.recorder.target, {}, None)
         if not soft.converged:

@@ -205,8 +205,8 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
             labelled,
             energy=result.energy_eV,
             forces=result.forces,
-            stress=result.stress,
             magmoms=result.moments[self.final_definition],
+            **({} if result.stress is None else {"stress": result.stress}),
         )
         return labelled
 

@@ -185,7 +185,7 @@ class Label(BaseModel):
     pbc: list[bool]
     energy_eV: float
     forces: list[list[float]]
-    stress: list[float]
+    stress: list[float] | None = Field(description="None of an engine that computes none")
     moments: list[float]
     magnetic_forces: list[float]
     which_definition: str
@@ -213,7 +213,7 @@ class Label(BaseModel):
         Returns
         -------
         Atoms
-            With a single-point calculator (energy, forces, stress, magmoms), the targets as initial
+            With a single-point calculator (energy, forces, stress where there is one, magmoms), the targets as initial
             moments, ``arrays["magnetic_forces"]`` in eV/μB, and in ``info`` the grade, the kind of constraint, λ of a
             soft one, deviations, and whether it was checked.
         """
@@ -230,12 +230,9 @@ class Label(BaseModel):
             atoms.info["label_lambda_eV_per_muB2"] = self.lambda_eV_per_muB2
         if self.check is not None:
             atoms.info["label_check"] = self.check.verdict.value
+        stress = {} if self.stress is None else {"stress": np.array(self.stress)}
         atoms.calc = SinglePointCalculator(
-            atoms,
-            energy=self.energy_eV,
-            forces=np.array(self.forces),
-            stress=np.array(self.stress),
-            magmoms=np.array(self.moments),
+            atoms, energy=self.energy_eV, forces=np.array(self.forces), magmoms=np.array(self.moments), **stress
         )
         return atoms
 
