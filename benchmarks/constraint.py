@@ -147,7 +147,7 @@ def compute(way: str) -> None:
     if way == "soft":
         numbers = sorted(np.random.default_rng(3).permutation(len(made))[:SOFT].tolist())
     done = {row["number"] for row in finished() if row["way"] == way}
-    for number in numbers:
+    for number in sorted(numbers, key=lambda k: len(made[k][1])):  # small cells first
         if number in done:
             continue
         kind, atoms = made[number]

@@ -11,10 +11,11 @@ from mmtp_fw.dft.engine import ConstraintKind
 from mmtp_fw.dft.quality import constrained_stages
 from mmtp_fw.dft.stages import Extrapolation, Stage
 
-# ∂²E/∂m² (eV/μB²) of Fe in its moment's valley, where nothing was measured, and what is believed of a measured one.
-_TYPICAL, _SMALLEST, _LARGEST = 1.0, 0.1, 10.0
-# Share of the second-order term that is open: stiffness is measured along other ways, by atom.
-_OPEN_SHARE = 0.5
+# ∂²E/∂m² (eV/μB²) where nothing was measured; measured ones beyond the largest are not believed. They may be negative:
+# a constraint also holds what would not stay by itself.
+_TYPICAL, _LARGEST = 0.3, 10.0
+# What is open of it: a share, for it is measured along other ways and by atom, and at least so much.
+_OPEN_SHARE, _OPEN = 0.3, 0.1
 
 
 def extrapolate(stages: Sequence[Stage], label: Stage) -> Extrapolation:
@@ -32,13 +33,16 @@ def extrapolate(stages: Sequence[Stage], label: Stage) -> Extrapolation:
     target = np.array(label.target)
     way = target - label.final_moments()
     force = np.array(label.magnetic_forces)
-    second = 0.5 * float(way @ (_stiffness(stages, label) * way))
+    stiffness = _stiffness(stages, label)
+    second = 0.5 * float(way @ (stiffness * way))
+    open_stiffness = np.maximum(_OPEN_SHARE * np.abs(stiffness), _OPEN)
+    open_second = 0.5 * float(way @ (open_stiffness * way))
     assert label.energy_eV is not None
     soft = label.kind is ConstraintKind.SOFT
     return Extrapolation(
         method="taylor",
         energy_eV=label.energy_eV - float(force @ way) + second,
-        energy_uncertainty_eV=float(np.hypot(_OPEN_SHARE * second, label.energy_noise_eV)),
+        energy_uncertainty_eV=float(np.hypot(open_second, label.energy_noise_eV)),
         moments=target.tolist(),
         moments_uncertainty=np.abs(way).tolist(),
         lambdas=[label.lambda_eV_per_muB2 or 0.0] if soft else [],
@@ -54,5 +58,5 @@ def _stiffness(stages: Sequence[Stage], label: Stage) -> FloatArray:
         moved = label.final_moments() - other.final_moments()
         change = np.array(label.magnetic_forces) - np.array(other.magnetic_forces)
         seen = np.abs(moved) > 0.01
-        stiffness[seen] = np.clip(-change[seen] / moved[seen], _SMALLEST, _LARGEST)
+        stiffness[seen] = np.clip(-change[seen] / moved[seen], -_LARGEST, _LARGEST)
     return stiffness
