@@ -8,6 +8,10 @@ import numpy as np
 
 from mmtp_fw.arrays import FloatArray
 
+LARGER_START = 1.5
+"""Start moments times this are the second start of a free calculation that lost its magnetization."""
+_LOST_MUB, _MAGNETIC_MUB = 0.1, 0.5
+
 # Species whose moments are all below this (μB) say nothing about a ratio of moments.
 _NEGLIGIBLE = 0.02
 
@@ -56,6 +60,16 @@ def flipped(moments: FloatArray, target: FloatArray, threshold: float) -> list[i
     """Return the atoms whose moment has the wrong sign, among those with |target| above `threshold` (μB)."""
     wrong = (np.abs(target) > threshold) & (np.sign(moments) != np.sign(target))
     return np.flatnonzero(wrong).tolist()
+
+
+def lost_magnetization(start: FloatArray, reached: FloatArray | None) -> bool:
+    """Return whether a calculation without constraint fell from magnetic start moments to the non-magnetic state (μB).
+
+    Slow mixing does that to a magnet; from larger moments it finds the magnetic state, if there is one.
+    """
+    if reached is None or np.max(np.abs(start), initial=0.0) < _MAGNETIC_MUB:
+        return False
+    return bool(np.max(np.abs(reached)) < _LOST_MUB)
 
 
 def magnetic_forces(strength: float, smoothed: FloatArray, constraint: FloatArray, slopes: FloatArray) -> FloatArray:

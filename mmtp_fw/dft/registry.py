@@ -36,6 +36,7 @@ _OWN = {
     "hamiltonian": "mmtp_fw.dft.hamiltonian_description:ENGINE",
     "abinit": "mmtp_fw.dft.abinit.description:ENGINE",
     "vasp": "mmtp_fw.dft.vasp.description:ENGINE",
+    "elk": "mmtp_fw.dft.elk.description:ENGINE",
 }
 
 ConstraintKind = Literal["hard", "soft"]
