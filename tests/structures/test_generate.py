@@ -114,6 +114,7 @@ def test_magnetic_orders():
         {"lattice_parameters_A": [-3.7]},
         {"typical_moments_muB": {"Fe": 2.6}},
         {"magnetic_orders": ["spiral"]},
+        {"magnetic_orders": ()},
         {"displacement_A": 1.5},
     ],
 )
