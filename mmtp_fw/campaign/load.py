@@ -89,6 +89,23 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
         raise InputError("; ".join(lines), "; ".join(dict.fromkeys(hints))) from error
 
 
+def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
+    """Return the campaign of settings that a database holds.
+
+    Raises
+    ------
+    InputError
+        They are not understood here, as where the package that brings the campaign's engine is not installed.
+    """
+    try:
+        return Campaign.model_validate(settings)
+    except ValidationError as error:
+        source = f"campaign '{settings.get('name')}' of the database"
+        problems = [_describe(problem, None, source).replace(", line 1:", ":") for problem in error.errors()]
+        hint = "install here what it was submitted with: this version of mmtp_fw, the package of its engine"
+        raise InputError("; ".join(problems), hint) from error
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a campaign file, for editors that complete and check while typing."""
     return Campaign.model_json_schema()
@@ -103,12 +120,13 @@ def _line(data: Any, location: Sequence[int | str]) -> int:
     """Return the 1-based line of the deepest part of `location` that the file holds."""
     line = 0
     for key in location:
-        if not hasattr(data, "lc"):
+        places = getattr(data, "lc", None)
+        if places is None:
             break
         if isinstance(data, Mapping) and key in data:
-            line = data.lc.key(key)[0]
+            line = places.key(key)[0]
         elif isinstance(data, Sequence) and isinstance(key, int) and key < len(data):
-            line = data.lc.item(key)[0]
+            line = places.item(key)[0]
         else:
             break
         data = data[key]
@@ -116,6 +134,7 @@ def _line(data: Any, location: Sequence[int | str]) -> int:
 
 
 def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
+    """Return one problem in words: where in the file, which key, what is wrong."""
     location = problem["loc"]
     key = ".".join(str(part) for part in location) or "campaign"
     kind, text = problem["type"], problem["msg"].removeprefix("Value error, ")
@@ -126,7 +145,8 @@ def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
     else:
         text = text[:1].lower() + text[1:]
         given = problem.get("input")
-        if not isinstance(given, dict | list | BaseModel):
+        told = kind == "value_error" and f"'{given}'" in text
+        if not told and not isinstance(given, dict | list | BaseModel):
             text += f", not {json.dumps(given, default=str)}"
     return f"{source}, line {_line(data, location)}: {key}: {text}"
 

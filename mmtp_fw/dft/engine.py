@@ -1,9 +1,9 @@
 """What an electronic-structure engine must offer: one small interface, and nothing of the protocol.
 
 The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine knows only how to
-carry out one self-consistent calculation, with or without the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``. Engines
-that run a program derive from `mmtp_fw.dft.program_engine.ProgramEngine`; what others know of an engine is its
-description (`mmtp_fw.dft.registry`).
+carry out one self-consistent calculation: without constraint, with the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``, or
+with the moments held where they are wanted. Engines that run a program derive from
+`mmtp_fw.dft.program_engine.ProgramEngine`; what others know of an engine is its description (`mmtp_fw.dft.registry`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,18 @@ from ase import Atoms
 SMOOTHED = "sWS"
 UNSMOOTHED = "WS"
 FINAL = "PAW"
+
+
+class ConstraintKind(StrEnum):
+    """How a calculation holds the moments.
+
+    none: not at all. soft: by the penalty λ Σ (m^sWS − m^constr)², near m^constr. hard: by a Lagrange multiplier, at
+    m^constr itself.
+    """
+
+    NONE = "none"
+    SOFT = "soft"
+    HARD = "hard"
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,10 @@ class ScfRequest:
     lambda_eV_per_muB2 : float
         Strength λ of the penalty; 0 without constraint.
     constraint : ndarray, shape (n,), optional
-        m^constr (μB), in the smoothed definition; None without constraint.
+        m^constr (μB); None without constraint. Of the smoothed definition for the penalty, of the engine's final one
+        for a hard constraint.
+    hard : bool
+        Hold the moments at `constraint` itself, not by the penalty.
     radii_A : dict of str to float
         Sphere radius (Å) of every species; empty for the engine's own defaults.
     restart : dict
@@ -59,6 +75,14 @@ class ScfRequest:
     radii_A: Mapping[str, float] = field(default_factory=dict)
     restart: Mapping[str, Any] = field(default_factory=dict)
     should_stop: Callable[[], bool] | None = None
+    hard: bool = False
+
+    @property
+    def kind(self) -> ConstraintKind:
+        """The kind of constraint that is asked for."""
+        if self.constraint is None:
+            return ConstraintKind.NONE
+        return ConstraintKind.HARD if self.hard else ConstraintKind.SOFT
 
 
 @dataclass(frozen=True)
@@ -77,7 +101,7 @@ class ScfResult:
     energy_with_penalty_eV : float or None
         What the engine minimised.
     penalty_eV : float
-        λ Σ (m^sWS − m^constr)².
+        λ Σ (m^sWS − m^constr)² of the signed moments, as the engine itself has it.
     forces : ndarray, shape (n, 3), or None
         −∂E_DFT/∂r in eV/Å.
     stress : ndarray, shape (6,), or None
@@ -93,6 +117,13 @@ class ScfResult:
         True when the engine stopped because `ScfRequest.should_stop` said so.
     message : str
         One line on how it ended.
+    magnetic_forces : ndarray, shape (n,), or None
+        T_i = −∂E_DFT/∂m_i in eV/μB as the engine itself gives them, of the moments `magnetic_forces_definition`; None
+        where they are to be derived from the penalty.
+    magnetic_forces_definition : str
+        Key of `moments` that `magnetic_forces` are derivatives by.
+    energy_noise_eV : float
+        What self-consistency left open in the energy: its largest change in the last steps.
     """
 
     converged: bool
@@ -107,6 +138,9 @@ class ScfResult:
     restart: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     message: str = ""
+    magnetic_forces: np.ndarray | None = None
+    magnetic_forces_definition: str = FINAL
+    energy_noise_eV: float = 0.0
 
 
 @runtime_checkable

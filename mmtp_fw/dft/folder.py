@@ -65,6 +65,7 @@ class CalculationFolder:
         constraint = request.constraint
         asked = {
             "stage": request.stage,
+            "kind": request.kind.value,
             "lambda": request.lambda_eV_per_muB2,
             "constraint": None if constraint is None else np.asarray(constraint, dtype=float).tolist(),
             "radii": dict(request.radii_A),

@@ -7,6 +7,7 @@ It answers as a DFT program does, so that every stage has real work:
   w_z(R) = 1 + 0.25 tanh(4 (R − R_z)) and a small spill τ of the neighbours, and the smoothed moment is
   m_i^sWS = σ_z w_z(R) m_i. At the default radii w differs from 1, so radii must be rescaled; σ differs
   between the species, so targets must be mapped; the spill leaves a rest for the refinement.
+- **A hard constraint** takes the Hamiltonian's own moments to where they are wanted, the exact answer.
 - **The penalty** λ Σ (m_i^sWS − m_i^constr)² is minimised together with the energy, downhill from the
   moments of the calculation that was restarted: a wrong start ends in a wrong basin, as in DFT.
 - **Self-consistency can fail.** Switching a constraint on changes the field on an atom from what it was
@@ -18,7 +19,7 @@ It answers as a DFT program does, so that every stage has real work:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from mmtp_fw.errors import InputError
 MAX_STEPS = 60
 _SMALLEST_LIMIT, _LARGEST_LIMIT = 0.8, 5.0
 _SPILL, _SPILL_RANGE = 0.006, 3.4
+# The energy of a cell as its minimiser and the sums leave it.
+_NOISE_EV = 1e-9
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ class HamiltonianEngine:
         field = np.asarray(request.restart.get("field", np.zeros(len(atoms))), dtype=float)
         if not np.any(start):
             start = self.model.ferromagnetic(atoms)
+        if request.hard and request.constraint is not None:
+            return self._held(atoms, radii, start, field, np.asarray(request.constraint, dtype=float))
         penalty = None
         if request.constraint is not None:
             slopes = self._smoothed_slopes(atoms, radii)
@@ -140,9 +145,24 @@ class HamiltonianEngine:
             half_way = self.model.evaluate(atoms, 0.5 * (start + minimum.moments), pairs)
             message = f"no convergence: field jump of {jump:.2f} eV/μB, limit {limit:.2f}"
             return self._result(atoms, radii, half_way, penalty, MAX_STEPS, message, converged=False)
-        steps = min(MAX_STEPS - 1, 8 + int(np.ceil(6 * np.log1p(jump / 0.1))))
         state = self.model.evaluate(atoms, minimum.moments, pairs)
-        return self._result(atoms, radii, state, penalty, steps, "converged", converged=True)
+        return self._result(atoms, radii, state, penalty, _steps(jump), "converged", converged=True)
+
+    def _held(
+        self, atoms: Atoms, radii: dict[str, float], start: np.ndarray, field: np.ndarray, moments: np.ndarray
+    ) -> ScfResult:
+        """Return the answer under a hard constraint: the Hamiltonian at just these moments."""
+        state = self.model.evaluate(atoms, moments)
+        wanted = state.magnetic_forces / self._smoothed_slopes(atoms, radii)
+        jump = float(np.max(np.abs(wanted - field)))
+        limit = self.jump_limit_scale * _jump_limit(atoms)
+        if jump > limit:
+            half_way = self.model.evaluate(atoms, 0.5 * (start + moments))
+            message = f"no convergence: field jump of {jump:.2f} eV/μB, limit {limit:.2f}"
+            return self._result(atoms, radii, half_way, None, MAX_STEPS, message, converged=False)
+        result = self._result(atoms, radii, state, None, _steps(jump), "converged", converged=True)
+        restart = {"moments": moments.tolist(), "field": wanted.tolist()}
+        return replace(result, restart=restart, magnetic_forces=state.magnetic_forces)
 
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled without constraint, its moments relaxed from the initial ones."""
@@ -158,7 +178,7 @@ class HamiltonianEngine:
         """
         self.model.types(atoms)
         state, _ = self.model.relaxed(atoms, atoms.get_initial_magnetic_moments())
-        labelled = atoms.copy()
+        labelled: Atoms = atoms.copy()
         labelled.set_array("magnetic_forces", state.magnetic_forces)
         labelled.calc = SinglePointCalculator(
             labelled, energy=state.energy, forces=state.forces, stress=state.stress, magmoms=state.moments
@@ -194,6 +214,7 @@ class HamiltonianEngine:
             stress=state.stress,
             radii_A=radii,
             scf_steps=steps,
+            energy_noise_eV=_NOISE_EV,
             restart={"moments": state.moments.tolist(), "field": field.tolist()} if converged else {},
             message=message,
         )
@@ -213,6 +234,11 @@ class HamiltonianEngine:
         np.add.at(neighbours, pairs.first, _SPILL * spill * moments[pairs.second])
         weight = np.array([_sphere_weight(symbol, radii[symbol]) for symbol in atoms.symbols])
         return weight * (moments + neighbours)
+
+
+def _steps(jump: float) -> int:
+    """Return the electronic steps that a sudden change of field (eV/μB) costs."""
+    return min(MAX_STEPS - 1, 8 + int(np.ceil(6 * np.log1p(jump / 0.1))))
 
 
 def _sphere_weight(species: str, radius: float) -> float:

@@ -45,5 +45,6 @@ ENGINE = EngineDescription(
     settings=HamiltonianSettings,
     engine=_engine,
     costs=EngineCosts(scf_seconds=0.3, step_seconds_per_atom=2e-4),
+    constraints=("soft", "hard"),
     dynamics=_calculator,
 )

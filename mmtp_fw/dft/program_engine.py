@@ -18,6 +18,7 @@ from mmtp_fw.dft.checks import check_structure
 from mmtp_fw.dft.engine import ScfRequest, ScfResult
 from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, CalculationFolder
 from mmtp_fw.dft.machine import Dataset
+from mmtp_fw.dft.moments import LARGER_START, lost_magnetization
 from mmtp_fw.dft.program_settings import ProgramSettings
 from mmtp_fw.dft.registry import EngineDescription, checked_settings
 from mmtp_fw.dft.walltime import stop_test
@@ -180,6 +181,8 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled without constraint, started from its initial moments.
 
+        Where that falls to the non-magnetic state, larger moments are tried, and the lower state is returned.
+
         Raises
         ------
         InputError, EngineError
@@ -188,8 +191,12 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
         check_structure(atoms)
         self.check(atoms)
         with tempfile.TemporaryDirectory(prefix=f"mmtp-{self.name}-") as scratch:
-            target = (Path(scratch) if directory is None else directory) / "00_unconstrained"
-            result = self.scf(ScfRequest(atoms, "unconstrained", atoms.get_initial_magnetic_moments(), target))
+            target = Path(scratch) if directory is None else directory
+            start = atoms.get_initial_magnetic_moments()
+            result = self.scf(ScfRequest(atoms, "unconstrained", start, target / "00_unconstrained"))
+            if lost_magnetization(start, result.moments.get(self.final_definition)):
+                again = self.scf(ScfRequest(atoms, "unconstrained", LARGER_START * start, target / "01_unconstrained"))
+                result = min(result, again, key=lambda r: np.inf if not r.converged else r.energy_eV or 0.0)
         if not result.converged:
             raise EngineError(f"{self.description.title} found no self-consistent state: {result.message}")
         labelled: Atoms = atoms.copy()
@@ -198,8 +205,8 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
             labelled,
             energy=result.energy_eV,
             forces=result.forces,
-            stress=result.stress,
             magmoms=result.moments[self.final_definition],
+            **({} if result.stress is None else {"stress": result.stress}),
         )
         return labelled
 

@@ -87,6 +87,7 @@ class LabelWork:
             on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
             should_stop=should_stop,
             others=_stages_of_others(context.database, key, configuration, engine),
+            check=context.campaign.dft.protocol.checks(_number(context)),
         )
         if outcome.status == OutcomeStatus.INTERRUPTED:
             return INTERRUPTED
@@ -141,6 +142,15 @@ def _stages_of_others(database: Database, key: str, configuration: str, engine: 
         if settings_hash(other["engine_settings"]) == wanted
         for stage in other["stages"]
     ]
+
+
+def _number(context: Context) -> int:
+    """Return the number of this label in its campaign, from 0: the same whenever it is asked."""
+    key = context.action.key
+    iteration = context.action.iteration
+    earlier = [{"iteration": {"$lt": iteration}}, {"iteration": iteration, "_id": {"$lt": key}}]
+    wanted = {"campaign": context.campaign.name, "kind": "label", "$or": earlier}
+    return context.database.actions.count_documents(wanted)
 
 
 def _last_attempt(context: Context) -> bool:

@@ -130,9 +130,9 @@ def _adopt_moments(atoms: Atoms, name: str) -> None:
             results["magmoms"] = arrays.pop(key)
     if "magmoms" in results and np.ndim(results["magmoms"]) == 2:
         results["magmoms"], axis = collinear(results["magmoms"], name)
-        if np.ndim(arrays.get("magnetic_forces")) == 2:
+        if "magnetic_forces" in arrays and np.ndim(arrays["magnetic_forces"]) == 2:
             atoms.arrays["magnetic_forces"] = arrays["magnetic_forces"] @ axis
-    if np.ndim(arrays.get("initial_magmoms")) == 2:
+    if "initial_magmoms" in arrays and np.ndim(arrays["initial_magmoms"]) == 2:
         atoms.arrays["initial_magmoms"] = collinear(arrays["initial_magmoms"], name)[0]
     if "free_energy" in results:
         results["energy"] = results["free_energy"]  # what forces are the derivative of; `energy` may be σ → 0

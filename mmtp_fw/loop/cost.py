@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.structures import number_of_atoms
 
 # Seconds on one core, measured; an engine's description has its own.
 _STEP_SECONDS_PER_ATOM = 4e-4
@@ -54,8 +55,7 @@ def estimate(campaign: Campaign) -> Cost:
         From the case that the first potential selects nothing, to the case that the budget is spent.
     """
     system, budget, properties = campaign.system, campaign.budget, campaign.properties
-    basis = {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2, "sc": 1}[system.structure]
-    atoms = basis * system.supercell[0] * system.supercell[1] * system.supercell[2]
+    atoms = number_of_atoms(system.structure, system.supercell)
     first = campaign.pretraining.structures
     rounds = min(
         budget.max_iterations,
@@ -68,13 +68,16 @@ def estimate(campaign: Campaign) -> Cost:
         * len(campaign.md.magnetic_orders)
         * campaign.md.replicas
     )
-    averages = len(system.all_lattice_parameters_A) * properties.replicas
-    reference = averages if properties.reference and campaign.properties.mode == "thermal" else 0
+    # At rest there is no trajectory, and the reference is one calculation without constraint at every volume.
+    thermal, volumes = properties.mode == "thermal", len(system.all_lattice_parameters_A)
+    averages = volumes * properties.replicas if thermal else 0
+    reference = averages if properties.reference else 0
+    at_rest = volumes if properties.reference and not thermal else 0
     final_steps = (averages + reference) * properties.steps
     round_steps = runs_per_round * campaign.md.steps
     scf_runs = tuple(min(budget.max_scf_runs, round(_SCF_RUNS_PER_LABEL * n)) for n in labels)
     hours = tuple(
-        _hours(campaign, atoms, n, scf, r * round_steps + averages * properties.steps, reference)
+        _hours(campaign, atoms, n, scf + at_rest, r * round_steps + averages * properties.steps, reference)
         for n, scf, r in zip(labels, scf_runs, (1, rounds), strict=True)
     )
     return Cost(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmtp_fw.campaign import Campaign
+from mmtp_fw.campaign import Campaign, stored_campaign
 from mmtp_fw.database import Database, queries
 from mmtp_fw.loop.facts import Fact, Facts
 
@@ -13,9 +13,9 @@ def campaign_settings(database: Database, campaign_id: str) -> Campaign:
     Raises
     ------
     InputError
-        The database knows no campaign of that name.
+        The database knows no campaign of that name, or its settings are not understood here.
     """
-    return Campaign.model_validate(queries.campaign(database, campaign_id, "settings")["settings"])
+    return stored_campaign(queries.campaign(database, campaign_id, "settings")["settings"])
 
 
 def gather(database: Database, campaign_id: str) -> Facts:

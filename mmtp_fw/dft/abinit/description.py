@@ -27,6 +27,7 @@ ENGINE = EngineDescription(
     settings=AbinitSettings,
     engine=_engine,
     costs=EngineCosts(scf_seconds=1200.0),
+    constraints=("hard", "soft"),
     programs=(Program("abinit", f"{INSTALL} (engine 'abinit')", "--version"),),
     datasets=DatasetSearch("PAW datasets", dataset_folders, find_dataset, "apt-get install abinit-data gpaw-data"),
 )

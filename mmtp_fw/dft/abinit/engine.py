@@ -12,7 +12,7 @@ from mmtp_fw.dft.abinit.description import ENGINE, INSTALL
 from mmtp_fw.dft.abinit.inputs import input_text
 from mmtp_fw.dft.abinit.outputs import AbinitOutput, parse_output
 from mmtp_fw.dft.abinit.settings import AbinitSettings, PawDataset
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ConstraintKind, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled
 from mmtp_fw.dft.processes import command_words, run_program
 from mmtp_fw.dft.program_engine import ProgramEngine, ProgramRun
@@ -24,7 +24,7 @@ _EXIT = "abinit.exit"
 
 
 class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
-    """Soft-constrained collinear calculations by ABINIT (``magconon 2``).
+    """Collinear calculations by ABINIT, moments held by ``constraint_kind 1`` (hard) or by ``magconon 2`` (soft).
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
     -----
     ABINIT has one definition of the moment, the integral over atomic spheres of the PAW radius, and
     penalises just that; the radii and map stages therefore have nothing to do. The penalty is
-    λ Σ (m − m^constr)², as the protocol's. Each run leaves its input, output, log, density and
+    λ Σ (m − m^constr)², as the protocol's; under a hard constraint it prints the gradient of the energy by the moments,
+    whose negative are the magnetic forces. Each run leaves its input, output, log, density and
     wavefunction in the request's directory, or in a folder of `work_directory` that belongs to the structure
     and its targets, where a later launch finds them; a later run restarts from these where they still exist.
     """
@@ -69,15 +70,14 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
             # Killed, out of memory, a full disk …: nothing is known about the configuration.
             why = output.error or _last_words(directory)
             raise EngineError(f"ABINIT did not come to its end in {directory}: {why}")
-        if request.constraint is not None and (output.lvp_eV is None or output.penalty_eV is None):
-            raise EngineError(
-                f"{directory / 'log'} tells neither lVp nor penalty: the energy without it is unknown",
-                "a version of ABINIT other than 9?",
-            )
+        _check_constraint(request, output, directory)
         return self._result(request, output)
 
     def _no_longer_needed(self, run: ProgramRun) -> Iterable[Path]:
         return () if run.before is None else [run.before / f"run{name}" for name in _RESTART_FILES.values()]
+
+    def _radius(self, symbol: str) -> float:
+        return self.settings.ratsph_bohr.get(symbol, self.dataset(symbol).radius_bohr)
 
     def _prepare(self, directory: Path, before: Path | None, goes_on: bool) -> dict[str, str]:
         """Clear what an earlier try left, but what it goes on from; return the files to restart from, by kind.
@@ -100,7 +100,6 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
         return found
 
     def _write(self, request: ScfRequest, directory: Path, restart: Mapping[str, str]) -> None:
-        constrained = request.constraint is not None
         moments = request.constraint if request.constraint is not None else request.start_moments
         datasets = {symbol: self.dataset(symbol) for symbol in sorted(set(request.atoms.symbols))}
         for dataset in datasets.values():
@@ -109,8 +108,10 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
             request.atoms,
             self.settings,
             {symbol: dataset.valence for symbol, dataset in datasets.items()},
+            {symbol: self._radius(symbol) for symbol in datasets},
             np.asarray(moments, dtype=float),
-            request.lambda_eV_per_muB2 if constrained else None,
+            request.kind,
+            request.lambda_eV_per_muB2,
             restart.get("density"),
             restart.get("wavefunction"),
         )
@@ -133,10 +134,26 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
             forces=output.forces,
             stress=output.stress,
             radii_A={},
+            magnetic_forces=-output.torques if converged and output.torques is not None else None,
+            magnetic_forces_definition=self.final_definition,
+            energy_noise_eV=output.energy_noise_eV,
             scf_steps=output.steps,
             restart=restart,
             message=state,
         )
+
+
+def _check_constraint(request: ScfRequest, output: AbinitOutput, directory: Path) -> None:
+    """Refuse output that lacks what its constraint is to yield: another version of ABINIT prints other words."""
+    version = "a version of ABINIT other than 9?"
+    if request.kind is ConstraintKind.SOFT and (output.lvp_eV is None or output.penalty_eV is None):
+        raise EngineError(
+            f"{directory / 'log'} tells neither lVp nor penalty: the energy without it is unknown", version
+        )
+    if request.kind is ConstraintKind.HARD and output.converged:
+        n = 0 if output.torques is None else len(output.torques)
+        if n != len(request.atoms):
+            raise EngineError(f"{directory / 'run.abo'} has no gradient by the moment of every atom", version)
 
 
 def _last_words(directory: Path) -> str:

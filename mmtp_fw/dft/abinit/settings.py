@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import re
 from pathlib import Path
@@ -34,10 +35,18 @@ class AbinitSettings(ProgramSettings):
     kspacing_per_A: float = Field(default=0.25, gt=0, description="Largest spacing of k-points, 2π included")
     kshift: tuple[float, float, float] = Field(default=(0.5, 0.5, 0.5), description="Shift of the grid")
     tsmear_Ha: float = Field(default=0.01, gt=0, description="Smearing (occopt 4)")
-    nstep: int = Field(default=60, ge=1, description="Most electronic steps")
-    tolvrs: float = Field(default=1e-8, gt=0, description="Convergence of the potential's residual")
-    diemix: float = Field(default=0.7, gt=0, le=1, description="Mixing of the density")
-    diemixmag: float = Field(default=0.5, gt=0, le=1, description="Mixing of the magnetization")
+    nstep: int = Field(default=120, ge=1, description="Most electronic steps")
+    tolvrs: float = Field(default=1e-8, gt=0, description="Convergence of the potential's squared residual (vres2)")
+    diemix: float | None = Field(default=None, gt=0, le=1, description="Mixing; ABINIT's own when not given")
+    diemixmag: float | None = Field(
+        default=None, gt=0, le=1, description="Mixing of the magnetization; ABINIT's own when not given"
+    )
+    ratsph_bohr: dict[str, float] = Field(
+        default={}, description="Radius of a species' sphere; that of its dataset's augmentation when not given"
+    )
+    ratsm_bohr: float = Field(
+        default=0.05, ge=0, description="Smearing of the spheres' surface, in every calculation of a campaign"
+    )
     pseudos: dict[str, str] = Field(
         default={}, description="File name of a species' dataset; Fe.xml or Fe.PBE.gz when not given"
     )
@@ -59,6 +68,8 @@ class PawDataset:
     ----------
     valence : float
         Number of valence electrons.
+    radius_bohr : float
+        Of its augmentation sphere, rounded up to 1e-4.
     digest : str
         blake2b of the uncompressed text.
     """
@@ -73,12 +84,26 @@ class PawDataset:
         if found is None or found.group(1).decode() != species:
             raise EngineError(f"{path} is not a PAW dataset of {species} in XML", "a matter of this machine")
         self.valence = float(found.group(2))
+        self.radius_bohr = _augmentation_radius(self.text, path)
 
     def install(self, directory: Path) -> str:
         """Write the dataset into a calculation's directory; return the file's name."""
         name = f"{self.species}.xml"
         (directory / name).write_bytes(self.text)
         return name
+
+
+def _augmentation_radius(text: bytes, path: Path) -> float:
+    """Return the radius of the augmentation sphere in bohr: what the file says, or the largest of its partial waves.
+
+    ABINIT takes no smaller sphere for the moment of a constraint. Rounded up, for it is written with few digits.
+    """
+    named = re.search(rb'<paw_radius\s+rc="\s*([\d.Ee+-]+)', text)
+    waves = re.findall(rb'<state\b[^>]*?\brc="\s*([\d.Ee+-]+)', text)
+    if named is None and not waves:
+        raise EngineError(f"{path} does not tell the radius of its augmentation sphere", "a matter of this machine")
+    radius = float(named.group(1)) if named is not None else max(map(float, waves))
+    return math.ceil(radius * 1e4 - 1e-6) / 1e4
 
 
 def dataset_folders() -> list[Path]:

@@ -13,6 +13,8 @@ import numpy as np
 from ase import Atoms
 from custodian.custodian import Custodian, CustodianError
 
+from mmtp_fw.arrays import FloatArray, IntArray
+from mmtp_fw.collinear import TURNED_muB, across
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled
 from mmtp_fw.dft.program_engine import ProgramEngine, ProgramRun
@@ -21,14 +23,14 @@ from mmtp_fw.dft.vasp.handlers import handlers_for
 from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, species_of, species_order, write_inputs
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput
 from mmtp_fw.dft.vasp.potcars import PotcarFile
-from mmtp_fw.dft.vasp.run import OUTPUT_FILES, RESTART_FILES, Correction, VaspJob, VaspRun
+from mmtp_fw.dft.vasp.run import OUTPUT_FILES, RESTART_FILES, STANDARD_OUTPUT, Correction, Symptom, VaspJob, VaspRun
 from mmtp_fw.dft.vasp.settings import VaspSettings, program
-from mmtp_fw.errors import EngineError, InputError
+from mmtp_fw.errors import EngineError, InputError, RefusedInputError
 from mmtp_fw.vaspio.oszicar import sharpened
 
 _MOST_CORRECTIONS = 8
-# Moments that have turned away from z by more than this (μB) are not the state that was asked for.
-_TURNED_muB = 0.1
+# The axis of targets and moments here.
+_Z = np.array([0.0, 0.0, 1.0])
 
 logging.getLogger("custodian").addHandler(logging.NullHandler())
 
@@ -161,7 +163,7 @@ class VaspEngine(ProgramEngine[VaspSettings, PotcarFile]):
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "subprocess returned a non-zero return code")
-                custodian.run()
+                custodian.run()  # type: ignore[no-untyped-call]  # custodian's
         except CustodianError as error:
             logging.getLogger(__name__).info("custodian gave up in %s: %s", run.directory, error)
 
@@ -169,6 +171,10 @@ class VaspEngine(ProgramEngine[VaspSettings, PotcarFile]):
         try:
             return run.read()
         except EngineError as error:
+            if run.symptom() == Symptom.REFUSED:
+                raise RefusedInputError(
+                    f"VASP refuses its input: {run.refusal()}", f"see {run.directory / STANDARD_OUTPUT}"
+                ) from error
             tried = "; ".join(map(str, run.corrections))
             raise EngineError(
                 f"{error.message}; VASP's last words: {run.last_words()}" + (f"; tried: {tried}" if tried else ""),
@@ -186,8 +192,8 @@ class VaspEngine(ProgramEngine[VaspSettings, PotcarFile]):
         """Return what was found, in the order of the atoms."""
         order = species_order(request.atoms)
         converged, message = found.converged, found.message or "converged"
-        turned = max(float(np.max(np.abs(m[:, :2]))) for m in (found.final, found.smoothed))
-        if converged and turned > _TURNED_muB:
+        turned = max(across(moments, _Z) for moments in (found.final, found.smoothed))
+        if converged and turned > TURNED_muB:
             converged, message = False, f"moments have turned away from z by {turned:.2f} μB"
         smoothed = found.smoothed[:, 2]
         if run.constraint is not None and found.residual is not None:
@@ -196,6 +202,10 @@ class VaspEngine(ProgramEngine[VaspSettings, PotcarFile]):
             smoothed = sharpened(smoothed, written, found.residual[:, 2], magnetic.lambda_eV_per_muB2)
         if corrections:
             message += f"; corrected: {'; '.join(map(str, corrections))}"
+        penalty = found.penalty_eV if np.isfinite(found.penalty_eV) else 0.0
+        if run.constraint is not None:
+            # E_p also counts what has turned away from z, which the moments here don't show.
+            penalty -= magnetic.lambda_eV_per_muB2 * float(np.sum(found.smoothed[:, :2] ** 2))
         moments = {FINAL: found.final[:, 2], UNSMOOTHED: found.unsmoothed[:, 2], SMOOTHED: smoothed}
         restart: dict[str, Any] = {"folder": request.directory.name} if converged else {}
         if corrections:
@@ -205,7 +215,7 @@ class VaspEngine(ProgramEngine[VaspSettings, PotcarFile]):
             moments={name: _unsorted(values, order) for name, values in moments.items()},
             energy_eV=_finite(found.energy_eV),
             energy_with_penalty_eV=_finite(found.free_energy_eV),
-            penalty_eV=found.penalty_eV if np.isfinite(found.penalty_eV) else 0.0,
+            penalty_eV=penalty,
             forces=_unsorted(found.forces, order) if np.all(np.isfinite(found.forces)) else None,
             stress=found.stress if found.stress is not None and np.all(np.isfinite(found.stress)) else None,
             radii_A=dict(magnetic.radii_A),
@@ -231,7 +241,7 @@ def _corrections(run: VaspRun) -> list[list[Any]]:
     return [[c.handler, c.symptom, list(c.changes)] for c in run.corrections]
 
 
-def _unsorted(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _unsorted(values: FloatArray, order: IntArray) -> FloatArray:
     """Return values in the order of the atoms from those in the order of POSCAR."""
     result = np.empty_like(values)
     result[order] = values

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from pymatgen.core import Lattice, Structure
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
 from mmtp_fw.dft.kpoints import k_grid
