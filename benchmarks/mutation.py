@@ -226,7 +226,7 @@ class Finder(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in NAMES:
+        if name in NAMES and not (name == "abs" and isinstance(node.func, ast.Attribute)):
             end = self.span(node.func)[1]
             self.add(node.func, NAMES[name], end - len(name), end)
         first = self.span(node.func)[1]
@@ -310,11 +310,13 @@ class Tree:
         common = ["-x", "-q", "-p", "no:cacheprovider", *arguments, *self.tests]
         process = self.processes.Process(target=_pytest, args=(str(self.path), common))
         process.start()
-        process.join(self.limit)
-        timed_out = process.exitcode is None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
-        process.join()
+        try:
+            process.join(self.limit)
+            timed_out = process.exitcode is None
+        finally:  # with everything that it started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
+            process.join()
         return None if timed_out else process.exitcode == 0
 
     def measure(self) -> None:
@@ -361,6 +363,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 def main() -> int:
     """Run the command line."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     chosen = _arguments()
     files = [path.relative_to(ROOT) for path in _files(chosen.paths)]
     mutants = mutants_of(files)
