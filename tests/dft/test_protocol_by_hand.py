@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quadratic import ENERGY, SMOOTHING, STIFFNESS, Quadratic, cell
 
 from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, Stage, StageName, run_protocol
 from mmtp_fw.errors import EngineError
-from quadratic import ENERGY, SMOOTHING, STIFFNESS, Quadratic, cell
 
 SYMBOLS = ["Fe", "Fe", "Fe", "Pd"]
 S = np.array([SMOOTHING[z] for z in SYMBOLS])
@@ -149,7 +149,7 @@ def test_so_many_steps_back_and_no_more(allowed):
 
 def test_a_linear_response_is_met_with_two_calculations():
     """The first step measures stiffness and force, the second puts the minimum onto the target."""
-    far = TARGET + [0.0, 0.6, -0.5, 0.0]
+    far = TARGET + np.array([0.0, 0.6, -0.5, 0.0])
     engine = Quadratic(FREE)
     outcome = run_protocol(engine, cell(far), ProtocolSettings(refine_runs=0))
     first, second = of(outcome, StageName.RAMP)
@@ -183,7 +183,7 @@ def test_lambda_grows_no_faster_than_it_may(growth):
         growth_limit=growth, refine_runs=0, ramp_runs=6, mae_limit_muB=0.002, max_limit_muB=0.004, aim=0.05,
         integration_tolerance_eV_per_atom=99.0,
     )  # fmt: skip
-    outcome = run_protocol(Quadratic(FREE, change=stubborn), cell(TARGET + [0.5, 0.5, -0.5, 0.0]), chosen)
+    outcome = run_protocol(Quadratic(FREE, change=stubborn), cell(TARGET + np.array([0.5, 0.5, -0.5, 0.0])), chosen)
     found = strengths(outcome)
     assert len(found) >= 3 and found[0] == 1.0
     ratios = [two / one for one, two in pairwise(found)]
@@ -243,7 +243,7 @@ def test_a_ramp_that_always_fails_ends(allowed):
 
 def test_a_refinement_after_an_adaptive_ramp_is_stiffened():
     """A shift passes on only 2λ s²/(2λ s² + k): with that in its place, one refinement ends on the target."""
-    near = FREE + [0.05, -0.05, 0.04, 0.06]
+    near = FREE + np.array([0.05, -0.05, 0.04, 0.06])
     chosen = ProtocolSettings(refine_limit_mae_muB=1e-5)
     outcome = run_protocol(Quadratic(FREE), cell(near), chosen)
     (ramp,), (refined,) = of(outcome, StageName.RAMP), of(outcome, StageName.REFINE)
@@ -440,12 +440,12 @@ def test_the_largest_residual_counts():
 
 
 def test_grades():
-    near = FREE + [0.1, -0.1, 0.1, 0.0]
+    near = FREE + np.array([0.1, -0.1, 0.1, 0.0])
     two = series(1, 64, mae_limit_muB=0.01)
     assert run_protocol(Quadratic(FREE), cell(near), two).label.grade == Grade.A
     alone = run_protocol(Quadratic(FREE), cell(near), series(64, mae_limit_muB=0.01)).label
     assert (alone.grade, alone.integration_residual_eV_per_atom) == (Grade.B, None), "one constrained calculation"
-    far = FREE + [0.6, -0.1, 0.1, 0.0]
+    far = FREE + np.array([0.6, -0.1, 0.1, 0.0])
     steps = series(1, 2, 4, 8, 64, mae_limit_muB=0.05)
     label = run_protocol(Quadratic(FREE), cell(far), steps).label
     assert label.grade == Grade.A, "the weakly constrained ones are near the free state"
@@ -549,7 +549,11 @@ def test_every_field_of_a_label():
     accept = outcome.stages[-1]
     assert (accept.lambda_eV_per_muB2, accept.energy_eV, accept.mae_muB) == (8, best.energy_eV, best.mae_muB)
     assert accept.penalty_eV == best.penalty_eV and accept.achieved == best.achieved
-    assert accept.constrained == best.constrained and accept.slope == best.slope
+    assert accept.constrained == best.constrained and accept.slope == best.slope and accept.radii_A == best.radii_A
+    assert (accept.energy_with_penalty_eV, accept.max_deviation_muB) == (
+        best.energy_with_penalty_eV,
+        best.max_deviation_muB,
+    )
     assert accept.message.startswith("criteria_met: λ = 8 eV/μB²") and outcome.reason in accept.message
     back = label.to_atoms()
     np.testing.assert_array_equal(back.get_forces(), label.forces)
@@ -592,6 +596,11 @@ def test_strengths_and_constraints_are_rounded_before_they_are_computed_with():
     assert engine.requests[1].lambda_eV_per_muB2 == 0.333333333
     for request in engine.requests[1:]:
         np.testing.assert_array_equal(request.constraint, np.round(request.constraint, 9))
+    adjusted = Quadratic(FREE, sphere=power({"Fe": 2.0, "Pd": 1.5}))
+    run_protocol(adjusted, cell(TARGET))
+    last = adjusted.requests[-1].radii_A
+    assert last == {z: round(radius, 9) for z, radius in last.items()}
+    assert any(radius != round(radius, 8) for radius in last.values())
     target = np.array([2.0, 2.7, 2.3, -1e-12])
     run_protocol(engine, cell(target), series(8, **STEP))
     assert not np.signbit(engine.requests[-1].constraint[3]), "−0 is 0: they would make two keys"

@@ -106,7 +106,9 @@ def trajectory(velocities: np.ndarray, values: dict[str, np.ndarray], every: int
 def test_thermal_averages_are_named():
     names = ("magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV")
     runs = [
-        trajectory(np.zeros((0, 1, 3)), {name: series(10.0 * k + j, 0.1 * (j + 1), 101) for j, name in enumerate(names)})
+        trajectory(
+            np.zeros((0, 1, 3)), {name: series(10.0 * k + j, 0.1 * (j + 1), 101) for j, name in enumerate(names)}
+        )
         for k in (1, 2)
     ]
     found = thermal_averages(runs, 0)
