@@ -336,6 +336,15 @@ def test_radii_change_by_no_more_than_15_percent_at_once():
         assert radii[0].radii_A["Fe"] == pytest.approx(1.5 * limit)
 
 
+@pytest.mark.parametrize(("exponent", "taken"), [(8.0, 6.0), (0.2, 0.3)])
+def test_the_power_that_was_seen_has_bounds(exponent, taken):
+    engine = Quadratic(FREE, sphere=power({"Fe": exponent, "Pd": 1.5}))
+    outcome = run_protocol(engine, cell(TARGET), ProtocolSettings(radii_tolerance=1e-6, radii_tolerance_muB=1e-9))
+    first, second = (stage.radii_A["Fe"] for stage in of(outcome, StageName.RADII)[:2])
+    assert first == pytest.approx(1.5 * min(1.15, 1.04 ** (exponent / 1.5)))
+    assert second == pytest.approx(first * ((1.56 / first) ** exponent) ** (1 / taken))
+
+
 @pytest.mark.parametrize(
     ("tolerances", "runs"),
     [
@@ -497,6 +506,17 @@ def test_of_three_strengths_the_last_two_and_their_difference_to_all():
     np.testing.assert_allclose(limit.moments_uncertainty, np.abs(every - expected)[1:])
 
 
+def test_a_refined_label_is_continued_by_the_ramp_before_it():
+    """Its own constraint was computed with once; the ramp's says how energy goes with λ."""
+    outcome = run_protocol(Quadratic(FREE), cell(TARGET), series(4, 8, refine_runs=1, refine_limit_mae_muB=0, **STEP))
+    limit = outcome.label.extrapolation
+    assert outcome.label.stage_key == of(outcome, StageName.REFINE)[0].key
+    expected = line(4, 8, *(np.array([energy(reached(s)), *reached(s)]) for s in (4, 8)))
+    assert (limit.method, limit.lambdas) == ("a+b/λ", [4, 8])
+    assert limit.energy_eV == pytest.approx(expected[0])
+    assert outcome.label.bias_eV_per_atom == pytest.approx((expected[0] - outcome.label.energy_eV) / 4)
+
+
 def test_strengths_too_near_one_another_say_nothing():
     label = run_protocol(Quadratic(FREE), cell(TARGET), series(6.8, 8, **STEP)).label
     assert label.extrapolation.method == "taylor"
@@ -596,8 +616,8 @@ def test_strengths_and_constraints_are_rounded_before_they_are_computed_with():
     assert engine.requests[1].lambda_eV_per_muB2 == 0.333333333
     for request in engine.requests[1:]:
         np.testing.assert_array_equal(request.constraint, np.round(request.constraint, 9))
-    adjusted = Quadratic(FREE, sphere=power({"Fe": 2.0, "Pd": 1.5}))
-    run_protocol(adjusted, cell(TARGET))
+    adjusted = Quadratic(FREE, sphere=power({"Fe": 2.2, "Pd": 1.4}))
+    run_protocol(adjusted, cell(TARGET), ProtocolSettings(radii_runs=1))
     last = adjusted.requests[-1].radii_A
     assert last == {z: round(radius, 9) for z, radius in last.items()}
     assert any(radius != round(radius, 8) for radius in last.values())
