@@ -52,7 +52,11 @@ def test_blocks_of_equal_samples_count_once():
     assert found.error == pytest.approx(2.0 / np.sqrt(2000), rel=0.1)
 
 
-@pytest.mark.parametrize(("values", "mean"), [([4.0], 4.0), ([1e8] * 30, 1e8), ([0.0] * 5, 0.0), ([-2.0] * 2, -2.0)])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [([4.0], 4.0), ([1e8] * 30, 1e8), ([0.0] * 5, 0.0), ([-2.0] * 2, -2.0), ([0.1] * 3, np.mean([0.1] * 3))],
+)
 def test_what_does_not_vary_has_no_error(values, mean):
     found = average(values)
     assert (found.mean, found.error, found.correlation, found.samples) == (mean, 0.0, 1.0, len(values))
