@@ -166,7 +166,8 @@ def test_the_text_that_is_written(tmp_path):
         "4 0 0",
         "0 5 0",
         "0 0 6",
-        "AtomData: id type cartes_x cartes_y cartes_z fx fy fz magmom_x magmom_y magmom_z en_der_mx en_der_my en_der_mz",
+        "AtomData: id type cartes_x cartes_y cartes_z fx fy fz magmom_x magmom_y magmom_z "
+        "en_der_mx en_der_my en_der_mz",
         "1 1 0 0 0 0 1 2 0.25 0 0 0.5 0 0",
         "2 0 2 2.5 3 3 4 5 2.5 0 0 -0.125 0 0",
         "Energy",
