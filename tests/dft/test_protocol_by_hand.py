@@ -448,6 +448,26 @@ def test_the_largest_residual_counts():
     assert outcome.label.integration_residual_eV_per_atom == pytest.approx(0.001, rel=1e-6)
 
 
+def test_energies_in_other_spheres_are_not_compared():
+    """Forces belong to their spheres: between radii there is no work; the free state has no forces in any."""
+
+    near = FREE + np.array([0.1, -0.1, 0.1, 0.05])
+    chosen = series(1, 64, mae_limit_muB=0.01, radii_tolerance=1e-6, radii_tolerance_muB=1e-9)
+
+    def labelled(lift: float):
+        def change(request, result):
+            first = request.stage == "radii" and request.directory.name.startswith("01")
+            return replace(result, energy_eV=result.energy_eV + lift * first)
+
+        engine = Quadratic(FREE, sphere=power({"Fe": 3.0, "Pd": 1.4}), change=change)
+        outcome = run_protocol(engine, cell(near), chosen)
+        assert len(of(outcome, StageName.RADII)) == 2 and outcome.rule == Rule.CRITERIA_MET
+        assert outcome.label.integration_residual_eV_per_atom < 1e-6
+        return outcome.label
+
+    assert (labelled(0.0).grade, labelled(0.5).grade) == (Grade.A, Grade.B)
+
+
 def test_grades():
     near = FREE + np.array([0.1, -0.1, 0.1, 0.0])
     two = series(1, 64, mae_limit_muB=0.01)
@@ -691,3 +711,15 @@ def test_stages_of_others_are_used_by_their_request_alone():
     assert [request.lambda_eV_per_muB2 for request in engine.requests] == [16]
     assert again.scf_runs == 1 and again.label.scf_runs == 1
     assert [stage.reused_from for stage in again.stages] == ["there", None, "there", "there", None, None]
+
+
+def test_another_strength_or_another_way_there_is_another_calculation():
+    first = run_protocol(Quadratic(FREE), cell(TARGET), series(4, 8, **STEP))
+    lent = [stage.model_copy(update={"reused_from": "there"}) for stage in first.stages]
+    engine = Quadratic(FREE)
+    run_protocol(engine, cell(TARGET), series(5, 8, **STEP), others=lent)
+    assert [request.lambda_eV_per_muB2 for request in engine.requests] == [5, 8]
+    engine = Quadratic(FREE)
+    again = run_protocol(engine, cell(TARGET), series(4, 8, **STEP), others=lent[3:])
+    assert len(engine.requests) == 2, "the third is the same again: it began from the same"
+    assert again.label.model_dump(exclude={"scf_runs"}) == first.label.model_dump(exclude={"scf_runs"})
