@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import difflib
 import multiprocessing
 import os
@@ -27,7 +28,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import contextlib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -226,7 +226,7 @@ class Finder(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name in NAMES:
+        if name in NAMES and not (name == "abs" and isinstance(node.func, ast.Attribute)):
             end = self.span(node.func)[1]
             self.add(node.func, NAMES[name], end - len(name), end)
         first = self.span(node.func)[1]
@@ -249,7 +249,8 @@ class Finder(ast.NodeVisitor):
 
 def mutants_of(paths: list[Path]) -> list[Mutant]:
     """Return every mutant of some files that is Python and that nobody has explained away."""
-    known = EXPLAINED.read_text(encoding="utf-8") if EXPLAINED.exists() else ""
+    text = EXPLAINED.read_text(encoding="utf-8") if EXPLAINED.exists() else ""
+    explained = {f"- {old}+ {new}" for old, new in re.findall(r"^ *- (.*)\n *\+ (.*)$", text, flags=re.MULTILINE)}
     found: dict[bytes, Mutant] = {}
     for path in paths:
         before = ast.dump(ast.parse((ROOT / path).read_bytes()))
@@ -259,8 +260,8 @@ def mutants_of(paths: list[Path]) -> list[Mutant]:
                 after = ast.dump(ast.parse(source))
             except (SyntaxError, ValueError):
                 continue
-            change = mutant.difference().splitlines()[1:]
-            if after != before and not all(line[6:] in known for line in change):
+            change = "".join(line.strip() for line in mutant.difference().splitlines()[1:])
+            if after != before and change not in explained:
                 found.setdefault(source, mutant)
     return list(found.values())
 
@@ -277,6 +278,9 @@ def copy_tree(where: Path) -> Path:
         if (ROOT / name).is_file():
             (where / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, where / name)
+    for compiled in (ROOT / "mmtp_fw").rglob("__pycache__/*.nb[ci]"):  # what numba has compiled is valid there, too
+        (where / compiled.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+        shutil.copy2(compiled, where / compiled.relative_to(ROOT))
     return where
 
 
@@ -310,11 +314,13 @@ class Tree:
         common = ["-x", "-q", "-p", "no:cacheprovider", *arguments, *self.tests]
         process = self.processes.Process(target=_pytest, args=(str(self.path), common))
         process.start()
-        process.join(self.limit)
-        timed_out = process.exitcode is None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
-        process.join()
+        try:
+            process.join(self.limit)
+            timed_out = process.exitcode is None
+        finally:  # with everything that it started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
+            process.join()
         return None if timed_out else process.exitcode == 0
 
     def measure(self) -> None:
@@ -333,12 +339,13 @@ class Tree:
     def survives(self, mutant: Mutant) -> bool:
         """Return whether the tests pass with a change."""
         file = self.path / mutant.path
-        before = file.read_bytes()
+        before, stamp = file.read_bytes(), file.stat().st_mtime_ns
         try:
             file.write_bytes(mutant.source())
             return self.run() is True
         finally:
             file.write_bytes(before)
+            os.utime(file, ns=(stamp, stamp))
 
 
 def _arguments() -> argparse.Namespace:
@@ -361,6 +368,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 def main() -> int:
     """Run the command line."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     chosen = _arguments()
     files = [path.relative_to(ROOT) for path in _files(chosen.paths)]
     mutants = mutants_of(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Checkpoint(str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"])
-    except (ValueError, OSError, KeyError, EOFError) as error:
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a checkpoint of a fit", "remove it to start anew") from error
     if found.problem != problem:
         raise InputError(

@@ -21,6 +21,7 @@ set is real rows.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -310,7 +311,7 @@ class ActiveSet:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"not an active set: {error}") from error
         if int(content.get("format", -1)) != _FORMAT:
             raise InputError("an active set of an unknown format", "write it with this version")

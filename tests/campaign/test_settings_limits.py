@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -90,6 +91,12 @@ def test_numbers_end_where_the_manual_says(key, good, bad):
         with pytest.raises(ValidationError):
             made(key, value)
             pytest.fail(f"{key} = {value!r} was accepted", pytrace=False)
+
+
+def test_documents_are_plain_json():
+    document = made("system.supercell", [1, 2, 3]).document()
+    assert json.loads(json.dumps(document)) == document, "lists, no tuples"
+    assert Campaign.model_validate(document).document() == document
 
 
 def test_values_cannot_be_changed_afterwards():

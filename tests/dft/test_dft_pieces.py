@@ -8,7 +8,16 @@ from ase import Atoms
 from ase.data import covalent_radii
 from pydantic import ValidationError
 
-from mmtp_fw.dft import ProtocolSettings, get_engine, ramp, settings_hash
+from mmtp_fw.dft import (
+    Grade,
+    OutcomeStatus,
+    ProtocolSettings,
+    Rule,
+    StageName,
+    get_engine,
+    ramp,
+    settings_hash,
+)
 from mmtp_fw.dft.checks import check_structure
 from mmtp_fw.dft.moments import deviations, flipped, magnetic_forces, per_atom, slope_by_species
 from mmtp_fw.errors import InputError
@@ -221,6 +230,16 @@ def test_settings_cannot_be_changed():
         ProtocolSettings().aim = 0.5
 
 
+def test_words_that_databases_keep():
+    assert [grade.value for grade in Grade] == ["A", "B", "C"]
+    assert [status.value for status in OutcomeStatus] == ["accepted", "rejected", "failed", "interrupted"]
+    assert [name.value for name in StageName] == ["equilibrium", "radii", "map", "ramp", "refine", "accept"]
+    assert [rule.value for rule in Rule][:8] == [
+        "criteria_met", "smallest_mae_useful", "moments_too_far", "moment_flipped", "no_converged_stage",
+        "inconsistent_energy", "engine_failed", "stopped",
+    ]  # fmt: skip
+
+
 # Requests ---------------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +280,7 @@ def test_atoms_too_near_are_named():
         check_structure(pair(1.62))
     three = pair(1.62) + Atoms("Fe", [[0, 0, 1.2]])
     three.set_initial_magnetic_moments([2.0, 0.3, 2.0])
-    with pytest.raises(InputError, match="are 1.20 Å apart"):
+    with pytest.raises(InputError, match=r"are 1\.20 Å apart"):
         check_structure(three)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quadratic import ENERGY, SMOOTHING, STIFFNESS, Quadratic, cell
 
 from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, Stage, StageName, run_protocol
 from mmtp_fw.errors import EngineError
-from quadratic import ENERGY, SMOOTHING, STIFFNESS, Quadratic, cell
 
 SYMBOLS = ["Fe", "Fe", "Fe", "Pd"]
 S = np.array([SMOOTHING[z] for z in SYMBOLS])
@@ -149,7 +149,7 @@ def test_so_many_steps_back_and_no_more(allowed):
 
 def test_a_linear_response_is_met_with_two_calculations():
     """The first step measures stiffness and force, the second puts the minimum onto the target."""
-    far = TARGET + [0.0, 0.6, -0.5, 0.0]
+    far = TARGET + np.array([0.0, 0.6, -0.5, 0.0])
     engine = Quadratic(FREE)
     outcome = run_protocol(engine, cell(far), ProtocolSettings(refine_runs=0))
     first, second = of(outcome, StageName.RAMP)
@@ -183,7 +183,7 @@ def test_lambda_grows_no_faster_than_it_may(growth):
         growth_limit=growth, refine_runs=0, ramp_runs=6, mae_limit_muB=0.002, max_limit_muB=0.004, aim=0.05,
         integration_tolerance_eV_per_atom=99.0,
     )  # fmt: skip
-    outcome = run_protocol(Quadratic(FREE, change=stubborn), cell(TARGET + [0.5, 0.5, -0.5, 0.0]), chosen)
+    outcome = run_protocol(Quadratic(FREE, change=stubborn), cell(TARGET + np.array([0.5, 0.5, -0.5, 0.0])), chosen)
     found = strengths(outcome)
     assert len(found) >= 3 and found[0] == 1.0
     ratios = [two / one for one, two in pairwise(found)]
@@ -243,7 +243,7 @@ def test_a_ramp_that_always_fails_ends(allowed):
 
 def test_a_refinement_after_an_adaptive_ramp_is_stiffened():
     """A shift passes on only 2λ s²/(2λ s² + k): with that in its place, one refinement ends on the target."""
-    near = FREE + [0.05, -0.05, 0.04, 0.06]
+    near = FREE + np.array([0.05, -0.05, 0.04, 0.06])
     chosen = ProtocolSettings(refine_limit_mae_muB=1e-5)
     outcome = run_protocol(Quadratic(FREE), cell(near), chosen)
     (ramp,), (refined,) = of(outcome, StageName.RAMP), of(outcome, StageName.REFINE)
@@ -334,6 +334,15 @@ def test_radii_change_by_no_more_than_15_percent_at_once():
         engine = Quadratic(FREE, sphere=power({"Fe": 3.0, "Pd": 3.0}, at=at))
         radii = of(run_protocol(engine, cell(TARGET)), StageName.RADII)
         assert radii[0].radii_A["Fe"] == pytest.approx(1.5 * limit)
+
+
+@pytest.mark.parametrize(("exponent", "taken"), [(8.0, 6.0), (0.2, 0.3)])
+def test_the_power_that_was_seen_has_bounds(exponent, taken):
+    engine = Quadratic(FREE, sphere=power({"Fe": exponent, "Pd": 1.5}))
+    outcome = run_protocol(engine, cell(TARGET), ProtocolSettings(radii_tolerance=1e-6, radii_tolerance_muB=1e-9))
+    first, second = (stage.radii_A["Fe"] for stage in of(outcome, StageName.RADII)[:2])
+    assert first == pytest.approx(1.5 * min(1.15, 1.04 ** (exponent / 1.5)))
+    assert second == pytest.approx(first * ((1.56 / first) ** exponent) ** (1 / taken))
 
 
 @pytest.mark.parametrize(
@@ -439,13 +448,33 @@ def test_the_largest_residual_counts():
     assert outcome.label.integration_residual_eV_per_atom == pytest.approx(0.001, rel=1e-6)
 
 
+def test_energies_in_other_spheres_are_not_compared():
+    """Forces belong to their spheres: between radii there is no work; the free state has no forces in any."""
+
+    near = FREE + np.array([0.1, -0.1, 0.1, 0.05])
+    chosen = series(1, 64, mae_limit_muB=0.01, radii_tolerance=1e-6, radii_tolerance_muB=1e-9)
+
+    def labelled(lift: float):
+        def change(request, result):
+            first = request.stage == "radii" and request.directory.name.startswith("01")
+            return replace(result, energy_eV=result.energy_eV + lift * first)
+
+        engine = Quadratic(FREE, sphere=power({"Fe": 3.0, "Pd": 1.4}), change=change)
+        outcome = run_protocol(engine, cell(near), chosen)
+        assert len(of(outcome, StageName.RADII)) == 2 and outcome.rule == Rule.CRITERIA_MET
+        assert outcome.label.integration_residual_eV_per_atom < 1e-6
+        return outcome.label
+
+    assert (labelled(0.0).grade, labelled(0.5).grade) == (Grade.A, Grade.B)
+
+
 def test_grades():
-    near = FREE + [0.1, -0.1, 0.1, 0.0]
+    near = FREE + np.array([0.1, -0.1, 0.1, 0.0])
     two = series(1, 64, mae_limit_muB=0.01)
     assert run_protocol(Quadratic(FREE), cell(near), two).label.grade == Grade.A
     alone = run_protocol(Quadratic(FREE), cell(near), series(64, mae_limit_muB=0.01)).label
     assert (alone.grade, alone.integration_residual_eV_per_atom) == (Grade.B, None), "one constrained calculation"
-    far = FREE + [0.6, -0.1, 0.1, 0.0]
+    far = FREE + np.array([0.6, -0.1, 0.1, 0.0])
     steps = series(1, 2, 4, 8, 64, mae_limit_muB=0.05)
     label = run_protocol(Quadratic(FREE), cell(far), steps).label
     assert label.grade == Grade.A, "the weakly constrained ones are near the free state"
@@ -495,6 +524,17 @@ def test_of_three_strengths_the_last_two_and_their_difference_to_all():
     assert limit.energy_eV == pytest.approx(expected[0])
     assert limit.energy_uncertainty_eV == pytest.approx(abs(every[0] - expected[0]))
     np.testing.assert_allclose(limit.moments_uncertainty, np.abs(every - expected)[1:])
+
+
+def test_a_refined_label_is_continued_by_the_ramp_before_it():
+    """Its own constraint was computed with once; the ramp's says how energy goes with λ."""
+    outcome = run_protocol(Quadratic(FREE), cell(TARGET), series(4, 8, refine_runs=1, refine_limit_mae_muB=0, **STEP))
+    limit = outcome.label.extrapolation
+    assert outcome.label.stage_key == of(outcome, StageName.REFINE)[0].key
+    expected = line(4, 8, *(np.array([energy(reached(s)), *reached(s)]) for s in (4, 8)))
+    assert (limit.method, limit.lambdas) == ("a+b/λ", [4, 8])
+    assert limit.energy_eV == pytest.approx(expected[0])
+    assert outcome.label.bias_eV_per_atom == pytest.approx((expected[0] - outcome.label.energy_eV) / 4)
 
 
 def test_strengths_too_near_one_another_say_nothing():
@@ -549,7 +589,11 @@ def test_every_field_of_a_label():
     accept = outcome.stages[-1]
     assert (accept.lambda_eV_per_muB2, accept.energy_eV, accept.mae_muB) == (8, best.energy_eV, best.mae_muB)
     assert accept.penalty_eV == best.penalty_eV and accept.achieved == best.achieved
-    assert accept.constrained == best.constrained and accept.slope == best.slope
+    assert accept.constrained == best.constrained and accept.slope == best.slope and accept.radii_A == best.radii_A
+    assert (accept.energy_with_penalty_eV, accept.max_deviation_muB) == (
+        best.energy_with_penalty_eV,
+        best.max_deviation_muB,
+    )
     assert accept.message.startswith("criteria_met: λ = 8 eV/μB²") and outcome.reason in accept.message
     back = label.to_atoms()
     np.testing.assert_array_equal(back.get_forces(), label.forces)
@@ -592,6 +636,11 @@ def test_strengths_and_constraints_are_rounded_before_they_are_computed_with():
     assert engine.requests[1].lambda_eV_per_muB2 == 0.333333333
     for request in engine.requests[1:]:
         np.testing.assert_array_equal(request.constraint, np.round(request.constraint, 9))
+    adjusted = Quadratic(FREE, sphere=power({"Fe": 2.2, "Pd": 1.4}))
+    run_protocol(adjusted, cell(TARGET), ProtocolSettings(radii_runs=1))
+    last = adjusted.requests[-1].radii_A
+    assert last == {z: round(radius, 9) for z, radius in last.items()}
+    assert any(radius != round(radius, 8) for radius in last.values())
     target = np.array([2.0, 2.7, 2.3, -1e-12])
     run_protocol(engine, cell(target), series(8, **STEP))
     assert not np.signbit(engine.requests[-1].constraint[3]), "−0 is 0: they would make two keys"
@@ -662,3 +711,15 @@ def test_stages_of_others_are_used_by_their_request_alone():
     assert [request.lambda_eV_per_muB2 for request in engine.requests] == [16]
     assert again.scf_runs == 1 and again.label.scf_runs == 1
     assert [stage.reused_from for stage in again.stages] == ["there", None, "there", "there", None, None]
+
+
+def test_another_strength_or_another_way_there_is_another_calculation():
+    first = run_protocol(Quadratic(FREE), cell(TARGET), series(4, 8, **STEP))
+    lent = [stage.model_copy(update={"reused_from": "there"}) for stage in first.stages]
+    engine = Quadratic(FREE)
+    run_protocol(engine, cell(TARGET), series(5, 8, **STEP), others=lent)
+    assert [request.lambda_eV_per_muB2 for request in engine.requests] == [5, 8]
+    engine = Quadratic(FREE)
+    again = run_protocol(engine, cell(TARGET), series(4, 8, **STEP), others=lent[3:])
+    assert len(engine.requests) == 2, "the third is the same again: it began from the same"
+    assert again.label.model_dump(exclude={"scf_runs"}) == first.label.model_dump(exclude={"scf_runs"})

@@ -47,6 +47,7 @@ def test_a_fact_keeps_what_the_planner_needs():
     assert fact == Fact("c/001/fit", Kind.FIT, 1, "accepted", ("a", "b"), 4, 3, 7, 90, 0.25)
     nothing = Fact.from_result("c/000/md/a", "md", 0, {})
     assert nothing == Fact("c/000/md/a", Kind.MD, 0, "done", (), None, 0, 0, 0, math.inf)
+    assert Fact("k", Kind.FIT, 0) == Fact("k", Kind.FIT, 0, "done", (), None, 0, 0, 0, math.inf)
     assert not nothing.failed and Fact("k", Kind.MD, 0, "failed").failed and not Fact("k", Kind.MD, 0, "nan").failed
 
 

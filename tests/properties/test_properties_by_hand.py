@@ -52,7 +52,11 @@ def test_blocks_of_equal_samples_count_once():
     assert found.error == pytest.approx(2.0 / np.sqrt(2000), rel=0.1)
 
 
-@pytest.mark.parametrize(("values", "mean"), [([4.0], 4.0), ([1e8] * 30, 1e8), ([0.0] * 5, 0.0), ([-2.0] * 2, -2.0)])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [([4.0], 4.0), ([1e8] * 30, 1e8), ([0.0] * 5, 0.0), ([-2.0] * 2, -2.0), ([0.1] * 3, np.mean([0.1] * 3))],
+)
 def test_what_does_not_vary_has_no_error(values, mean):
     found = average(values)
     assert (found.mean, found.error, found.correlation, found.samples) == (mean, 0.0, 1.0, len(values))
@@ -106,7 +110,9 @@ def trajectory(velocities: np.ndarray, values: dict[str, np.ndarray], every: int
 def test_thermal_averages_are_named():
     names = ("magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV")
     runs = [
-        trajectory(np.zeros((0, 1, 3)), {name: series(10.0 * k + j, 0.1 * (j + 1), 101) for j, name in enumerate(names)})
+        trajectory(
+            np.zeros((0, 1, 3)), {name: series(10.0 * k + j, 0.1 * (j + 1), 101) for j, name in enumerate(names)}
+        )
         for k in (1, 2)
     ]
     found = thermal_averages(runs, 0)

@@ -155,6 +155,14 @@ def test_planes_of_an_antiferromagnet_alternate():
     np.testing.assert_allclose(np.abs(scattered), plain)
 
 
+def test_a_cell_that_is_not_repeated_is_one_conventional_cell():
+    atoms = alloy((1, 1, 1))
+    del atoms.info["supercell"]
+    for seed in range(12):
+        moments = target_moments(atoms, "antiferromagnetic", TYPICAL, 0.0, 0.0, rng(seed))
+        assert np.sum(moments > 0) == np.sum(moments < 0) == 2 and moments[0] > 0
+
+
 def test_up_to_the_asked_fraction_is_reversed():
     atoms = alloy()
     flips = []

@@ -1,0 +1,692 @@
+"""Weights, samples, errors, findings and settings of a fit, at their limits and in numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import GPa
+
+from mmtp_fw.errors import FitError, InputError
+from mmtp_fw.fitting import (
+    FitSettings,
+    Weights,
+    check_stability,
+    check_training_set,
+    errors_by_quantity,
+    errors_by_species,
+    errors_by_volume,
+    find_suspects,
+    fit,
+    fit_ensemble,
+    loss_and_gradient,
+    random_start,
+)
+from mmtp_fw.fitting.checkpoint import Checkpoint, problem_digest, read_checkpoint
+from mmtp_fw.fitting.linear import linear_count, solve_linear
+from mmtp_fw.fitting.loss import Loss
+from mmtp_fw.fitting.metric import damped_inverse, gauss_newton_matrix
+from mmtp_fw.fitting.minimise import Point, bfgs
+from mmtp_fw.fitting.samples import labels_of, make_sample, make_samples, name_of
+from mmtp_fw.fitting.statistics import Comparison
+from mmtp_fw.potential import Potential
+from tests.fitting.conftest import labelled
+
+QUICK = FitSettings(max_iterations=6, threads=1)
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Atoms]:
+    """Twelve labelled cells that no test changes."""
+    return labelled(12, seed=0)
+
+
+@pytest.fixture
+def small(potential) -> Potential:
+    return potential
+
+
+def copies(cells: list[Atoms], count: int | None = None) -> list[Atoms]:
+    """Return copies with their labels, to be spoilt."""
+    made = []
+    for atoms in cells[:count]:
+        copy = atoms.copy()
+        copy.calc = SinglePointCalculator(copy, **{k: np.copy(v) for k, v in atoms.calc.results.items()})
+        copy.calc.results["energy"] = float(atoms.calc.results["energy"])
+        made.append(copy)
+    return made
+
+
+# Settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_defaults_of_a_fit():
+    assert FitSettings() == FitSettings(
+        max_iterations=400, tolerance=0.02, method="metric-bfgs", starts=1, seed=0, start="auto", fallback_factor=4.0,
+        damping=3e-3, metric_interval=50, probes_per_parameter=6.0, threads=None, checkpoint=None,
+        checkpoint_interval=10, suspect_factor=30.0, leave_out_suspects=False, allow_findings=False,
+    )  # fmt: skip
+    assert Weights().document() == {
+        "energy": 1.0, "forces": 0.01, "stress": 0.001, "magnetic_forces": 0.1, "energy_scaling": 1.0,
+        "forces_scaling": 0.0, "stress_scaling": 1.0, "magnetic_forces_scaling": 0.0, "moment_deviation_muB": 0.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["max_iterations", "starts", "metric_interval", "checkpoint_interval"])
+def test_counts_begin_at_one(name):
+    assert getattr(FitSettings(**{name: 1}), name) == 1
+    with pytest.raises(InputError, match=f"{name} = 0 must be at least 1"):
+        FitSettings(**{name: 0})
+
+
+@pytest.mark.parametrize("name", ["damping", "probes_per_parameter", "fallback_factor", "suspect_factor"])
+def test_factors_are_positive(name):
+    assert getattr(FitSettings(**{name: 1e-9}), name) == 1e-9
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match=f"{name} = .* must be positive"):
+            FitSettings(**{name: wrong})
+
+
+def test_threads_are_asked_for_or_the_machines(monkeypatch):
+    assert FitSettings(threads=3).thread_count == 3
+    assert FitSettings().thread_count >= 1
+
+
+@pytest.mark.parametrize("name", ["energy", "forces", "stress", "magnetic_forces"])
+def test_one_weight_is_enough(name):
+    none = dict.fromkeys(("energy", "forces", "stress", "magnetic_forces"), 0.0)
+    assert getattr(Weights(**none | {name: 0.5}), name) == 0.5
+    for wrong in (-1e-9, float("inf"), float("nan")):
+        with pytest.raises(InputError, match=name):
+            Weights(**{name: wrong})
+    with pytest.raises(InputError, match="all weights are zero"):
+        Weights(**none)
+
+
+# Samples ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["name", "config_id", "identifier", "hash", "content_hash"])
+def test_configurations_are_called_by_number_and_name(key):
+    assert name_of(Atoms("Fe", info={key: "x7"}), 3) == "configuration 3 (x7)"
+    assert name_of(Atoms("Fe", info={key: "", "other": "y"}), 0) == "configuration 0"
+
+
+def test_what_a_label_holds():
+    atoms = Atoms("Fe2", [[0, 0, 0], [0, 0, 2]])
+    assert labels_of(atoms) == {}
+    atoms.calc = SinglePointCalculator(atoms, free_energy=-3.0, forces=np.ones((2, 3)))
+    found = labels_of(atoms)
+    assert found["energy"] == -3.0 and set(found) == {"energy", "forces"}
+    atoms.calc = SinglePointCalculator(atoms, free_energy=-3.0, energy=-2.0)
+    atoms.calc.results["magnetic_forces"] = np.array([1.0, 2.0])
+    assert labels_of(atoms)["energy"] == -2.0
+    np.testing.assert_array_equal(labels_of(atoms)["magnetic_forces"], [1, 2])
+    atoms.set_array("magnetic_forces", np.array([3.0, 4.0]))
+    np.testing.assert_array_equal(labels_of(atoms)["magnetic_forces"], [3, 4])
+
+
+def test_weights_of_a_sample_by_the_number_of_atoms(small, cells):
+    atoms = copies(cells, 1)[0]
+    n = len(atoms)
+    plain = make_sample(small, atoms, Weights(2.0, 3.0, 5.0, 7.0, 1.0, 2.0, 0.5, 3.0))
+    assert plain.weights == pytest.approx((2 / n, 3 / n**2, 5 / n**0.5, 7 / n**3))
+    atoms.info["weight"] = 0.25
+    atoms.info["label_mae_muB"] = 0.2
+    weights = make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0)).weights
+    assert weights == (0.25,) * 4, "the deviation counts only where it is asked for"
+    weights = make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0, 0.1)).weights
+    assert weights == pytest.approx((0.25 / 5,) * 4)
+    del atoms.calc.results["stress"], atoms.calc.results["forces"], atoms.arrays["magnetic_forces"]
+    sample = make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0))
+    assert sample.weights == (0.25, 0, 0, 0) and sample.forces is sample.virial is sample.magnetic_forces is None
+    assert len(sample) == n and sample.energy == atoms.calc.results["energy"]
+
+
+def test_a_virial_is_volume_times_stress_in_either_form(small, cells):
+    one, two = copies(cells, 1)[0], copies(cells, 1)[0]
+    xx, yy, zz, yz, xz, xy = one.calc.results["stress"]
+    two.calc.results["stress"] = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    expected = one.get_volume() * two.calc.results["stress"]
+    for atoms in (one, two):
+        np.testing.assert_allclose(make_sample(small, atoms, Weights()).virial, expected)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [("heavy", "is no number"), (None, "is no number"), (-0.1, "not negative"), (float("nan"), "finite")],
+)
+def test_weights_that_are_none(small, cells, weight, words):
+    atoms = copies(cells, 1)[0]
+    atoms.info["weight"] = weight
+    with pytest.raises(InputError, match=f"configuration 4: weight .*{words}"):
+        make_sample(small, atoms, Weights(), 4)
+    atoms.info["weight"] = 0.0
+    assert make_sample(small, atoms, Weights()).weights == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("forces", np.zeros((3, 3))), ("stress", np.zeros(5)), ("magnetic_forces", np.zeros((8, 1)))]
+)
+def test_shapes_that_do_not_fit(small, cells, key, value):
+    atoms = copies(cells, 1)[0]
+    if key == "magnetic_forces":
+        del atoms.arrays[key]
+    atoms.calc.results[key] = value
+    with pytest.raises(InputError, match=f"configuration 0: {key} of shape"):
+        make_sample(small, atoms, Weights())
+    with pytest.raises(InputError, match="has no energy, forces, stress or magnetic forces"):
+        make_sample(small, Atoms("Fe", cell=[4] * 3, pbc=True), Weights())
+    with pytest.raises(InputError, match="training set is empty"):
+        make_samples(small, [])
+    with pytest.raises(InputError, match=r"configuration 0: .*Ni"):
+        make_sample(small, Atoms("Ni", cell=[4] * 3, pbc=True), Weights())
+
+
+# Statistics -------------------------------------------------------------------------------------------------------
+
+
+def test_errors_by_hand():
+    found = Comparison(np.array([1.0, 2.0, 7.0]), np.array([2.0, 2.0, 5.0])).errors()
+    assert found == pytest.approx({"mae": 1.0, "rmse": np.sqrt(5 / 3), "max": 2.0, "r2": 1 - 5 / 6, "count": 3})
+    assert np.isnan(Comparison(np.array([1.0]), np.array([2.0])).errors()["r2"])
+
+
+def test_every_quantity_in_its_unit(small, cells):
+    found = errors_by_quantity(small, cells)
+    energies, stresses, magnetic = [], [], []
+    for atoms in cells:
+        mine, its = small.evaluate(atoms), atoms.calc.results
+        energies.append((mine.energy - its["energy"]) / len(atoms))
+        stresses.append((mine.stress - its["stress"]) / GPa)
+        magnetic.append(mine.magnetic_forces - atoms.arrays["magnetic_forces"])
+    for name, values in (
+        ("energy_per_atom_eV", energies),
+        ("stress_GPa", stresses),
+        ("magnetic_forces_eV_per_muB", magnetic),
+    ):
+        flat = np.ravel(values)
+        assert found[name]["rmse"] == pytest.approx(np.sqrt(np.mean(flat**2)))
+        assert found[name]["mae"] == pytest.approx(np.abs(flat).mean()) and found[name]["count"] == flat.size
+    bare = copies(cells, 2)
+    for atoms in bare:
+        del atoms.calc.results["stress"], atoms.arrays["magnetic_forces"]
+    assert set(errors_by_quantity(small, bare)) == {"energy_per_atom_eV", "forces_eV_per_A"}
+
+
+def test_errors_of_each_species(small, cells):
+    found = errors_by_species(small, cells)
+    assert set(found) == {"Fe", "Pd"} and errors_by_species(small, []) == {}
+    for symbol, errors in found.items():
+        forces, magnetic = [], []
+        for atoms in cells:
+            mine, chosen = small.evaluate(atoms), atoms.symbols == symbol
+            forces += np.ravel(mine.forces[chosen] - atoms.calc.results["forces"][chosen]).tolist()
+            magnetic += (mine.magnetic_forces - atoms.arrays["magnetic_forces"])[chosen].tolist()
+        assert set(errors) == {"forces_eV_per_A", "magnetic_forces_eV_per_muB"}
+        assert errors["forces_eV_per_A"]["mae"] == pytest.approx(np.abs(forces).mean())
+        assert errors["magnetic_forces_eV_per_muB"]["max"] == pytest.approx(np.abs(magnetic).max())
+
+
+def test_ranges_of_volume_are_equal_and_hold_everything_once(small, cells):
+    volumes = np.array([atoms.get_volume() / len(atoms) for atoms in cells])
+    for bins in (1, 2, 4):
+        found = errors_by_volume(small, cells, bins)
+        edges = np.linspace(volumes.min(), volumes.max(), bins + 1)
+        counts = np.histogram(volumes, edges)[0]
+        wanted = {(a, b): n for a, b, n in zip(edges, edges[1:], counts, strict=False) if n}
+        assert np.ravel(list(found)) == pytest.approx(np.ravel(list(wanted)))
+        assert [e["energy_per_atom_eV"]["count"] for e in found.values()] == list(wanted.values())
+    low, high = cells[int(np.argmin(volumes))], cells[int(np.argmax(volumes))]
+    many = errors_by_volume(small, [low, high])
+    name = "forces_eV_per_A"
+    assert [errors[name] for errors in many.values()] == [errors_by_quantity(small, [a])[name] for a in (low, high)]
+    width = (volumes.max() - volumes.min()) / 5
+    assert [b - a for a, b in many] == pytest.approx([width, width]), "five ranges, the empty ones left out"
+    assert errors_by_volume(small, []) == {}
+    with pytest.raises(InputError, match="0 ranges"):
+        errors_by_volume(small, cells, 0)
+
+
+# Findings ---------------------------------------------------------------------------------------------------------
+
+
+def rules(potential, cells, weights=None, fatal=True) -> list[tuple[int, str]]:
+    found = check_training_set(potential, cells, weights).findings
+    return [(finding.index, finding.rule) for finding in found if finding.fatal == fatal]
+
+
+@pytest.mark.parametrize(("key", "limit"), [("forces", 200.0), ("stress", 500.0 * GPa), ("magnetic_forces", 100.0)])
+def test_sizes_beyond_chemistry(small, cells, key, limit):
+    for factor, expected in ((0.999, []), (-0.999, []), (1.001, [(1, "units")]), (-1.001, [(1, "units")])):
+        made = copies(cells, 3)
+        place = made[1].arrays if key == "magnetic_forces" else made[1].calc.results
+        place[key] = np.array(place[key])
+        place[key].flat[2] = factor * limit
+        assert rules(small, made) == expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "fatal", "warned"),
+    [(4.0, [], []), (4.001, [(0, "moments")], []), (-4.0, [], []), (-4.001, [(0, "moments")], []), (0.0, [], [])],
+)
+def test_moments_within_the_magnetic_basis(small, cells, moment, fatal, warned):
+    assert (small.min_moment, small.max_moment) == (-4.0, 4.0)
+    made = copies(cells, 1)
+    made[0].calc.results["magmoms"][3] = moment
+    assert rules(small, made) == fatal and rules(small, made, fatal=False) == warned
+    made[0].calc.results["magmoms"][:] = 0.0
+    assert rules(small, made, fatal=False) == [(0, "moments")], "all moments are zero"
+
+
+def test_distances_below_the_radial_range(small, cells):
+    atoms = copies(cells, 1)[0]
+    shortest = np.sort(small.system(atoms).vectors.__pow__(2).sum(axis=1))[0] ** 0.5
+    for r_min, expected in ((0.999 * shortest, []), (1.001 * shortest, [(0, "distance")])):
+        small.r_min = r_min
+        assert rules(small, [atoms]) == [] and rules(small, [atoms], fatal=False) == expected
+    assert f"shortest distance {shortest:.3f} Å" in check_training_set(small, [atoms]).warnings[0]
+
+
+@pytest.mark.parametrize(("difference", "fatal"), [(0.0009, False), (0.0011, True), (-0.0011, True)])
+def test_contradicting_duplicates(small, cells, difference, fatal):
+    """More than 1 meV/atom between labels of the same atoms and moments."""
+    made = [*copies(cells, 2), *copies(cells, 1)]
+    made[2].calc.results["energy"] += difference * len(made[0])
+    assert rules(small, made, fatal=fatal) == [(2, "duplicate")] and rules(small, made, fatal=not fatal) == []
+    for change in ("positions", "moments"):
+        other = copies(cells, 1)[0]
+        if change == "positions":
+            other.positions[0, 0] += 1e-6
+        else:
+            other.calc.results["magmoms"][0] += 1e-6
+        assert rules(small, [*copies(cells, 1), other], fatal=False) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda a: a.calc.results.pop("energy"), "missing"),
+        (lambda a: a.calc.results.pop("forces"), "missing"),
+        (lambda a: a.calc.results.pop("stress"), "missing"),
+        (lambda a: a.calc.results.update(energy=np.inf), "nan"),
+        (lambda a: a.calc.results["magmoms"].__setitem__(0, np.nan), "nan"),
+        (lambda a: a.positions.__setitem__((0, 0), np.nan), "nan"),
+        (lambda a: a.cell.__setitem__((0, 0), np.inf), "nan"),
+        (lambda a: a.arrays["magnetic_forces"].__setitem__(0, np.nan), "nan"),
+        (lambda a: a.calc.results.update(stress=np.zeros(4)), "shape"),
+        (lambda a: a.calc.results.update(forces=np.zeros((1, 3))), "shape"),
+        (lambda a: a.symbols.__setitem__(0, "Ni"), "species"),
+    ],
+)
+def test_each_fault_is_found_where_it_is(small, cells, spoil, expected):
+    made = copies(cells, 3)
+    spoil(made[1])
+    found = rules(small, made)
+    assert found and set(found) == {(1, expected)}
+
+
+@pytest.mark.parametrize(("name", "key"), [("energy", "energy"), ("forces", "forces"), ("stress", "stress")])
+def test_what_has_no_weight_is_not_missed(small, cells, name, key):
+    made = copies(cells, 1)
+    made[0].calc.results.pop(key)
+    assert rules(small, made, Weights(**{name: 0.0})) == []
+    assert rules(small, made) == [(0, "missing")]
+    flat = copies(cells, 1)[0]
+    flat.pbc = [True, True, False]
+    flat.calc.results.pop("stress")
+    assert rules(small, [flat]) == [], "a slab has no stress"
+
+
+def test_missing_magnetic_forces_are_a_warning_where_they_count(small, cells):
+    made = copies(cells, 1)
+    del made[0].arrays["magnetic_forces"]
+    assert rules(small, made, fatal=False) == [(0, "missing")]
+    assert rules(small, made, Weights(magnetic_forces=0.0), fatal=False) == []
+    plain = Potential.from_level(4, ["Fe", "Pd"], r_cut=4.5, radial_size=4, magnetic_size=0)
+    assert rules(plain, made, fatal=False) == []
+
+
+@pytest.mark.parametrize(("ratio", "unit"), [(27.211386, "Ha"), (13.605693, "Ry"), (96.485332, "kJ/mol")])
+def test_energies_in_another_unit(small, cells, ratio, unit):
+    for factor in (ratio, 1 / ratio):
+        made = copies(cells, 5)
+        made[3].calc.results["energy"] *= factor
+        (finding,) = check_training_set(small, made).fatal
+        assert (finding.index, finding.rule) == (3, "units") and f"suggests {unit}" in finding.message
+    made = copies(cells, 5)
+    made[3].calc.results["energy"] *= 1.4 * ratio
+    assert rules(small, made) == [], "another ratio is no unit"
+    made = copies(cells, 3)
+    made[1].calc.results["energy"] *= ratio
+    assert rules(small, made) == [], "of three nobody knows which is right"
+
+
+def test_the_first_fault_is_raised_with_the_number_of_others(small, cells):
+    made = copies(cells, 4)
+    for atoms in made[1:3]:
+        atoms.calc.results.pop("energy")
+    report = check_training_set(small, made)
+    with pytest.raises(InputError, match=r"configuration 1: has no energy; 1 more like problems \(label it"):
+        report.raise_first()
+    made[2].calc.results["energy"] = -1.0
+    with pytest.raises(InputError, match=r"configuration 1: has no energy \("):
+        check_training_set(small, made).raise_first()
+    check_training_set(small, made[3:]).raise_first()
+
+
+# The minimisation -------------------------------------------------------------------------------------------------
+
+
+def test_in_the_exact_metric_one_step_is_enough():
+    matrix = np.array([[4.0, 1.0], [1.0, 3.0]])
+    centre = np.array([1.0, -2.0])
+
+    def parabola(x):
+        return float(0.5 * (x - centre) @ matrix @ (x - centre)) + 7.0, matrix @ (x - centre)
+
+    start = Point(np.zeros(2), *parabola(np.zeros(2)))
+    points = list(bfgs(parabola, start, np.linalg.inv(matrix), 5))
+    np.testing.assert_allclose(points[0][0].x, centre, atol=1e-12)
+    assert points[0][0].value == pytest.approx(7.0) and points[0][1] == pytest.approx(0.0, abs=1e-20)
+    assert len(points) <= 2, "no step lowers the value any more"
+    (point, decrement) = next(bfgs(parabola, start, 0.1 * np.eye(2), 1))
+    assert decrement > 0 and point.value < start.value
+    assert len(list(bfgs(parabola, start, 0.1 * np.eye(2), 1))) == 1
+    flat = Point(centre, *parabola(centre))
+    assert list(bfgs(parabola, flat, np.eye(2), 5)) == []
+
+
+def test_updates_fulfil_the_secant_condition():
+    """In n exact-enough steps BFGS has the inverse Hessian of a parabola: the predicted decrement is exact."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(4, 4))
+    matrix = root @ root.T + np.eye(4)
+
+    def parabola(x):
+        return float(0.5 * x @ matrix @ x), matrix @ x
+
+    x = rng.normal(size=4)
+    found = list(bfgs(parabola, Point(x, *parabola(x)), np.eye(4), 60))
+    assert found[-1][0].value < 1e-18
+    late = [(point.value, decrement) for point, decrement in found if point.value > 1e-12][-1]
+    assert late[1] == pytest.approx(late[0], rel=0.2), "½ gᵀHg is what is left of the value"
+
+
+def test_a_wall_of_nan_is_stepped_back_from():
+    def walled(x):
+        if x[0] < 0.5:
+            return float("nan"), np.full(1, np.nan)
+        return float((x[0] - 0.6) ** 2), 2 * (x - 0.6)
+
+    x = np.array([2.0])
+    values = [point.value for point, _ in bfgs(walled, Point(x, *walled(x)), np.eye(1), 50)]
+    assert values and values[-1] < 1e-10 and np.all(np.diff(values) <= 0)
+
+
+def test_the_damped_inverse_by_hand():
+    matrix = np.array([[4.0, 1.0], [1.0, 2.0]])
+    np.testing.assert_allclose(
+        damped_inverse(matrix, 0.1), np.linalg.inv(matrix + 0.1 * np.diag([4.0, 2.0])), rtol=1e-12
+    )
+    null = damped_inverse(np.diag([1.0, 0.0]), 0.5)
+    assert null[0, 0] == pytest.approx(1 / 1.5) and np.isfinite(null).all() and null[0, 1] == 0.0
+
+
+def test_energies_alone_give_the_gauss_newton_matrix_exactly(small, cells):
+    made = cells[:3]
+    loss = Loss(small, make_samples(small, made, Weights(2.0, 0, 0, 0)))
+    found = gauss_newton_matrix(loss, small.parameters, np.random.default_rng(0))
+    rows = [small.energy_parameter_gradient(atoms, moments=atoms.calc.results["magmoms"]) for atoms in made]
+    expected = sum(2 * 2.0 / len(atoms) * np.outer(row, row) for atoms, row in zip(made, rows, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+def test_each_term_has_its_probes(small, cells):
+    """The mean over many probes is the exact matrix of each quantity alone, along a direction."""
+    made = cells[:1]
+    direction = np.random.default_rng(3).normal(size=small.n_parameters)
+    for weights in (Weights(0, 1, 0, 0), Weights(0, 0, 1, 0), Weights(0, 0, 0, 1)):
+        loss = Loss(small, make_samples(small, made, weights))
+        probes = 600 / small.n_parameters
+        found = gauss_newton_matrix(loss, small.parameters, np.random.default_rng(1), probes)
+        step, slopes = 1e-4, []
+        for sign in (1, -1):
+            moved = small.copy()
+            moved.parameters = small.parameters + sign * step * direction
+            slopes.append(moved.evaluate(made[0]))
+        up, down = slopes
+        n, volume = len(made[0]), made[0].get_volume()
+        change = {
+            "forces": (up.forces - down.forces).ravel(),
+            "magnetic": up.magnetic_forces - down.magnetic_forces,
+            "stress": volume * (up.stress - down.stress) * np.sqrt([1, 1, 1, 2, 2, 2]) / np.sqrt(n),
+        }[
+            {1: "forces", 2: "stress", 3: "magnetic"}[
+                [weights.energy, weights.forces, weights.stress, weights.magnetic_forces].index(1)
+            ]
+        ]
+        exact = 2 * float(np.sum((change / (2 * step)) ** 2))
+        assert direction @ found @ direction == pytest.approx(exact, rel=0.25)
+
+
+def test_the_linear_solution_is_that_of_least_squares(small, cells):
+    """Energies alone, divided by √n: ξ and s by numpy's least squares give the same loss."""
+    made = cells[:8]
+    loss = Loss(small, make_samples(small, made, Weights(1.0, 0, 0, 0)))
+    solved = solve_linear(loss, small.parameters)
+    count = linear_count(small)
+    rows, energies = [], []
+    for atoms in made:
+        row = small.energy_parameter_gradient(atoms, moments=atoms.calc.results["magmoms"])[:count]
+        rows.append(row / np.sqrt(len(atoms)))
+        energies.append(atoms.calc.results["energy"] / np.sqrt(len(atoms)))
+    residuals = np.array(rows) @ np.linalg.lstsq(np.array(rows), np.array(energies), rcond=1e-10)[0] - energies
+    assert loss.value_and_gradient(solved)[0] == pytest.approx(residuals @ residuals, rel=1e-3, abs=1e-9)
+    np.testing.assert_array_equal(solved[count:], small.parameters[count:])
+    again = solve_linear(loss, solved)
+    assert loss.value_and_gradient(again)[0] <= loss.value_and_gradient(solved)[0]
+
+
+def test_calls_and_shares_of_a_loss(small, cells):
+    made = cells[:5]
+    loss = Loss(small, make_samples(small, made), threads=2)
+    assert loss.calls == 0
+    value, _ = loss.value_and_gradient(small.parameters)
+    loss.value_and_gradient(small.parameters)
+    assert loss.calls == 2
+    shares = loss.per_configuration(small.parameters)
+    alone = [loss_and_gradient(small, [atoms])[0] for atoms in made]
+    np.testing.assert_allclose(shares, alone, rtol=1e-9)
+    assert shares.sum() == pytest.approx(value)
+
+
+# Fits -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor", "expected"),
+    [
+        ([1.0] * 9 + [99.0], 30.0, [9]),
+        ([1.0] * 8 + [99.0], 30.0, []),
+        ([1.0] * 9 + [30.0], 30.0, []),
+        ([1.0] * 9 + [30.1], 30.0, [9]),
+        ([50.0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 80.0, 60.0], 30.0, [10, 11, 0]),
+        ([0.0] * 11 + [1.0], 30.0, [11]),
+        ([2.0] * 6 + [1.0] * 4 + [29.0], 10.0, [10]),
+    ],
+)
+def test_suspects_are_far_from_the_median(losses, factor, expected):
+    assert find_suspects(np.array(losses), factor) == expected
+
+
+def test_random_starts_are_of_radial_coefficients_alone(small):
+    one, two, other = (random_start(small, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, two)
+    radial = small.parameter_slices["radial"]
+    assert not np.any(one[: radial.start]) and np.all(one[radial] != other[radial])
+    width = (4.5 - 1.9) ** 2 * np.sqrt(5) * 2 * small.scaling
+    assert one[radial].std() * width == pytest.approx(1.0, rel=0.2)
+
+
+def test_a_given_start_is_followed_and_a_random_one_never_looks(small, cells):
+    made = cells[:4]
+    other = small.copy()
+    other.parameters = small.parameters * 1.7
+    random = FitSettings(max_iterations=3, threads=1, start="random", seed=5)
+    one, two = (fit(form, made, settings=random) for form in (small, other))
+    np.testing.assert_array_equal(one.potential.parameters, two.potential.parameters)
+    assert one.decision == "best of 1 random start"
+    elsewhere = fit(small, made, settings=FitSettings(max_iterations=3, threads=1, start="random", seed=6))
+    assert not np.allclose(elsewhere.potential.parameters, one.potential.parameters)
+    given = fit(
+        small, made, settings=FitSettings(max_iterations=3, threads=1, start="given", fallback_factor=1e-9, starts=4)
+    )
+    assert "random" not in given.decision and "from the given parameters" in given.decision
+
+
+def test_history_iterations_and_limits(small, cells):
+    told, before = [], small.parameters.copy()
+    settings = FitSettings(max_iterations=7, threads=1, start="given", tolerance=0.0)
+    result = fit(small, cells[:4], settings=settings, progress=told.append)
+    assert result.iterations == 7 and not result.converged
+    assert [k for k, _ in result.history] == list(range(8))
+    assert [p.iteration for p in told] == list(range(8)) and {p.max_iterations for p in told} == {7}
+    assert {p.stage for p in told} == {"given start"}
+    assert [p.loss for p in told] == [loss for _, loss in result.history]
+    assert result.message.startswith("stopped at max_iterations after 7 iterations, loss ")
+    np.testing.assert_array_equal(small.parameters, before), "the given potential is not changed"
+    assert result.validation_errors == {} and result.suspects == result.left_out == []
+    assert result.wall_seconds > 0 and result.gradient_calls >= 8
+    assert len(result.loss_by_configuration) == 4
+
+
+def test_random_starts_are_tried_for_a_quarter_and_the_best_goes_on(small, cells):
+    told = []
+    settings = FitSettings(max_iterations=8, threads=1, start="random", starts=3, tolerance=0.0)
+    result = fit(small, cells[:3], settings=settings, progress=told.append)
+    stages = [p.stage for p in told]
+    assert list(dict.fromkeys(stages)) == [*(f"random start {k}/3" for k in (1, 2, 3)), "refine"]
+    limits = {p.stage: p.max_iterations for p in told}
+    assert limits["random start 1/3"] == 2 and limits["refine"] == 6
+    ends = {stage: [p.loss for p in told if p.stage == stage][-1] for stage in limits}
+    best = min(ends[f"random start {k}/3"] for k in (1, 2, 3))
+    assert next(p.loss for p in told if p.stage == "refine") == pytest.approx(best)
+    assert result.iterations == 12 and result.loss == pytest.approx(ends["refine"])
+    assert len(result.history) == 3 + 7, "the way that led to the result"
+
+
+def test_a_fit_converges_where_nothing_is_gained(small, cells):
+    settings = FitSettings(max_iterations=400, threads=1, start="given", tolerance=0.99, metric_interval=2)
+    result = fit(small, cells[:2], settings=settings)
+    assert result.converged and result.iterations < 400
+    assert result.message.startswith("converged after ")
+
+
+def test_ensembles_have_a_seed_each(small, cells):
+    made = cells[:3]
+    settings = FitSettings(max_iterations=2, threads=1, seed=4, start="given")
+    members = fit_ensemble(small, made, 2, settings=settings)
+    assert len(members) == 2
+    for k, member in enumerate(members):
+        alone = fit(small, made, settings=FitSettings(max_iterations=2, threads=1, start="random", seed=4 + 1000 * k))
+        np.testing.assert_array_equal(member.potential.parameters, alone.potential.parameters)
+
+
+def test_findings_may_be_allowed(small, cells):
+    made = copies(cells, 4)
+    made[1].arrays["magnetic_forces"][0] = 150.0
+    with pytest.raises(InputError, match="configuration 1"):
+        fit(small, made, settings=QUICK)
+    result = fit(small, made, settings=FitSettings(max_iterations=1, threads=1, allow_findings=True))
+    assert np.isfinite(result.loss)
+
+
+def test_a_loss_that_is_not_finite(small, cells):
+    made = copies(cells, 2)
+    made[0].calc.results["energy"] = np.nan
+    with pytest.raises(FitError, match="not finite"):
+        fit(small, made, settings=FitSettings(max_iterations=1, threads=1, allow_findings=True))
+
+
+# Checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_come_back_or_are_refused(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    assert read_checkpoint(path, "p") is None
+    Checkpoint("p", np.array([1.0, 2.0]), 7, np.array([[0, 3.0], [7, 1.0]])).write(path)
+    back = read_checkpoint(path, "p")
+    assert (back.problem, back.iteration) == ("p", 7)
+    np.testing.assert_array_equal(back.parameters, [1, 2])
+    np.testing.assert_array_equal(back.history, [[0, 3], [7, 1]])
+    assert [item.name for item in tmp_path.iterdir()] == ["fit.checkpoint"]
+    with pytest.raises(InputError, match="another potential, training set or weights"):
+        read_checkpoint(path, "q")
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(InputError, match="not a checkpoint"):
+        read_checkpoint(path, "p")
+
+
+def test_checkpoints_are_written_every_so_many_steps(small, cells, tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    seen = []
+
+    def look(progress):
+        seen.append((progress.iteration, path.exists()))
+
+    settings = FitSettings(
+        max_iterations=4, threads=1, start="given", tolerance=0.0, checkpoint=path, checkpoint_interval=3
+    )
+    result = fit(small, cells[:3], settings=settings, progress=look)
+    assert seen == [(0, False), (1, False), (2, False), (3, True), (4, True)]
+    problem = problem_digest(small, make_samples(small, cells[:3], Weights()))
+    back = read_checkpoint(path, problem)
+    assert back.iteration == 4, "and at the end"
+    np.testing.assert_array_equal(back.parameters, result.potential.parameters)
+
+
+def test_a_problem_is_its_form_its_labels_and_its_weights(small, cells):
+    def digest(potential=small, made=cells[:2], weights=None):
+        return problem_digest(potential, make_samples(potential, made, weights))
+
+    first = digest()
+    assert first == digest(small.copy())
+    moved = small.copy()
+    moved.parameters = small.parameters * 2
+    assert first == digest(moved), "not the parameters: they are what is looked for"
+    others = [digest(weights=Weights(forces=0.02)), digest(made=cells[:3]), digest(made=cells[1::-1])]
+    for key, delta in (("energy", 1.0), ("forces", 0.1), ("stress", 0.1), ("magmoms", 0.1)):
+        made = copies(cells, 2)
+        made[0].calc.results[key] = made[0].calc.results[key] + delta
+        others.append(digest(made=made))
+    made = copies(cells, 2)
+    made[1].arrays["magnetic_forces"] += 0.1
+    others.append(digest(made=made))
+    made = copies(cells, 2)
+    made[1].positions[0] += 0.01
+    others.append(digest(made=made))
+    made = copies(cells, 2)
+    made[1].set_chemical_symbols(list(reversed(made[1].get_chemical_symbols())))
+    others.append(digest(made=made))
+    for form in ({"r_min": 1.8}, {"r_cut": 4.4}, {"max_moment": 4.5}, {"symmetrized": False}):
+        options = {"r_min": 1.9, "r_cut": 4.5, "radial_size": 5, "magnetic_size": 2, "seed": 3} | form
+        others.append(digest(Potential.from_level(6, ["Fe", "Pd"], **options)))
+    assert len({first, *others}) == len(others) + 1
+
+
+# Stability --------------------------------------------------------------------------------------------------------
+
+
+def test_the_closest_pairs_are_those_of_the_cells(small, cells):
+    found = check_stability(small, cells)
+    shortest = dict.fromkeys(("Fe-Fe", "Fe-Pd", "Pd-Pd"), np.inf)
+    for atoms in cells:
+        distances = atoms.get_all_distances(mic=True)
+        for i in range(len(atoms)):
+            for j in range(i):
+                name = "-".join(sorted((atoms.symbols[i], atoms.symbols[j])))
+                shortest[name] = min(shortest[name], distances[i, j])
+    assert found.shortest == pytest.approx({k: v for k, v in shortest.items() if v < 4.5})
+    assert set(found.holes) <= set(found.shortest) and found.stable == (not found.holes)
