@@ -10,7 +10,7 @@ from mmtp_fw.dft.verdict import Verdict
 
 
 class HardPath:
-    """One configuration's way: cold, else from a soft calculation, else the whole soft ladder.
+    """One configuration's way: cold, else on from where that ended, else from a soft calculation, else the soft ladder.
 
     Parameters
     ----------
@@ -29,6 +29,10 @@ class HardPath:
         cold = self._hold(None)
         if self._held(cold):
             return self._accept(cold, suspect=False)
+        if cold.restart and not cold.converged:
+            more = self._hold(cold)
+            if self._held(more):
+                return self._accept(more, suspect=True)
         strength = self.settings.hard_from_lambda_eV_per_muB2
         soft = self.recorder.scf(StageName.RAMP, strength, self.recorder.target, {}, None)
         if not soft.converged:
