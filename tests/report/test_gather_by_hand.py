@@ -9,10 +9,10 @@ from recorded_campaign import BEGIN, Recorded, averages, stage
 from small_campaign import small
 
 from mmtp_fw.database import Claim, store
+from mmtp_fw.database.views import campaigns as list_campaigns
 from mmtp_fw.loop.facts import Kind
 from mmtp_fw.report import gather_report, snapshot
 from mmtp_fw.report.gather import describe_origin, explain
-from mmtp_fw.report.snapshot import list_campaigns
 
 LABEL = {
     "grade": "B",
@@ -65,7 +65,8 @@ def recorded(database) -> Recorded:
 
 def test_rounds_are_counted(recorded):
     rows = gather_report(recorded.database, "c")["iterations"]
-    nothing = {"md_runs": 0, "md_completed": 0, "md_steps": 0, "candidates": 0, "selected": 0, "generated": 0}
+    nothing = {"md_runs": 0, "md_completed": 0, "md_states": {}, "md_steps": 0, "candidates": 0}
+    nothing |= {"selected": 0, "generated": 0}
     assert rows == [
         {
             "iteration": 0,
@@ -78,6 +79,7 @@ def test_rounds_are_counted(recorded):
             "scf_runs": 14,
             "md_runs": 3,
             "md_completed": 1,
+            "md_states": {"completed": 1, "failed": 1, "wall_time": 1},
             "md_steps": 140,
             "candidates": 2,
             "max_grade": 12.0,
