@@ -87,8 +87,7 @@ class Finder(ast.NodeVisitor):
 
     def text(self, node: ast.AST) -> str:
         """Return a node's text."""
-        start, end = self.span(node)
-        return self.source[start:end].decode()
+        return self.source[slice(*self.span(node))].decode()
 
     def add(self, node: ast.AST, text: str, start: int | None = None, end: int | None = None) -> None:
         """Note the mutant in which a node, or what stands from `start` to `end`, becomes `text`."""
@@ -114,11 +113,10 @@ class Finder(ast.NodeVisitor):
             self.visit(default)
         self.body(node.body)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+    def visit_ClassDef(self, node: ast.ClassDef | ast.Module) -> None:
         self.body(node.body)
 
-    def visit_Module(self, node: ast.Module) -> None:
-        self.body(node.body)
+    visit_Module = visit_ClassDef
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -192,8 +190,7 @@ class Finder(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        value = node.value
-        if isinstance(value, bool):
+        if isinstance(value := node.value, bool):
             self.add(node, str(not value))
         elif isinstance(value, int):
             self.add(node, str(value + 1))
@@ -203,15 +200,12 @@ class Finder(ast.NodeVisitor):
         elif isinstance(value, str) and re.fullmatch(r"[$]?[A-Za-z][A-Za-z0-9_.]*", value):
             self.add(node, repr(f"{value}_"))
 
-    def visit_If(self, node: ast.If) -> None:
+    def visit_If(self, node: ast.If | ast.IfExp) -> None:
         self.add(node.test, "True")
         self.add(node.test, "False")
         self.generic_visit(node)
 
-    def visit_IfExp(self, node: ast.IfExp) -> None:
-        self.add(node.test, "True")
-        self.add(node.test, "False")
-        self.generic_visit(node)
+    visit_IfExp = visit_If
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
         for condition in node.ifs:
@@ -390,10 +384,8 @@ def main() -> int:
 
         def judge(mutant: Mutant) -> bool:
             tree = free.get()
-            try:
-                survived = tree.survives(mutant)
-            finally:
-                free.put(tree)
+            survived = tree.survives(mutant)
+            free.put(tree)
             print(f"{'SURVIVED' if survived else 'killed  '} {mutant.difference()}", flush=True)
             return survived
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ase import Atoms
 from ase.build import bulk
 from small_campaign import small
 
 from mmtp_fw.campaign import Campaign
-from mmtp_fw.database import ActionDocument, CampaignDocument, Database, store
-from mmtp_fw.loop.facts import Kind
+from mmtp_fw.database import ActionDocument, CampaignDocument, Claim, Database, store
+from mmtp_fw.firetasks.base import Context
+from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.potential import Potential
+from mmtp_fw.structures import generate
 
 BEGIN = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -122,3 +125,31 @@ def stage(index: int, name: str, **fields: Any) -> dict[str, Any]:
     """Return a stage as a calculation holds it."""
     plain = {"name": name, "index": index, "converged": True, "wall_seconds": 0.0, "reused_from": None}
     return plain | {"mae_muB": None, "achieved": {}, "which_definition": "PAW"} | fields
+
+
+def context(
+    recorded: Recorded, tmp_path, kind: Kind, iteration=0, subject="", params=None, after=(), stop=False
+) -> Context:
+    action = Facts(recorded.campaign).action(iteration, kind, subject, params or {}, tuple(after))
+    directory = tmp_path / action.key.replace("/", "-")
+    directory.mkdir(exist_ok=True)
+    return Context(recorded.database, recorded.campaign, action, directory, lambda: stop)
+
+
+def stored(work, at: Context, payload) -> dict:
+    """Store a payload in a claim's transaction."""
+    result: dict = {}
+    with Claim.take(at.database, at.action.key, "here:1", 60) as claim:
+        claim.commit(lambda session: result.update(work.store(at, payload, session)))
+    return result
+
+
+def cell(a: float, seed: int = 0) -> Atoms:
+    made = generate({"Fe": 0.75, "Pd": 0.25}, [a], {"Fe": 2.6, "Pd": 0.3}, 1, supercell=(1, 1, 1), seed=seed)[0]
+    made.info = {"step": 0}
+    return made
+
+
+def save(recorded: Recorded, potential: Potential, **fields) -> int:
+    fields = {"campaign": recorded.name, "iteration": 0, "species": list(potential.species)} | fields
+    return store.save_potential(recorded.database, potential.dumps(), potential.content_hash, **fields)

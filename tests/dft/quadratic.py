@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from mmtp_fw.dft import ScfRequest, ScfResult
+from mmtp_fw.dft import ProtocolSettings, ScfRequest, ScfResult, Stage, StageName
 from mmtp_fw.dft.hamiltonian import HamiltonianEngine
 
 SMOOTHING = {"Fe": 0.8, "Pd": 0.7}
@@ -85,3 +85,38 @@ class Quadratic(HamiltonianEngine):
             message=f"calculation {number}",
         )
         return self.change(request, result)
+
+
+SYMBOLS = ["Fe", "Fe", "Fe", "Pd"]
+S = np.array([SMOOTHING[z] for z in SYMBOLS])
+K = np.array([STIFFNESS[z] for z in SYMBOLS])
+FREE = np.array([2.4, 2.4, 2.4, 0.4])
+TARGET = np.array([2.0, 2.7, 2.3, 0.3])
+
+
+def of(outcome, *names: StageName) -> list[Stage]:
+    return [stage for stage in outcome.stages if stage.name in names]
+
+
+def strengths(outcome) -> list[float]:
+    return [stage.lambda_eV_per_muB2 for stage in of(outcome, StageName.RAMP)]
+
+
+def reached(strength: float, constraint=None) -> np.ndarray:
+    """Return the moments at the minimum under a penalty."""
+    constraint = S * TARGET if constraint is None else constraint
+    return (K * FREE + 2 * strength * S * constraint) / (K + 2 * strength * S**2)
+
+
+def mae(strength: float) -> float:
+    return float(np.abs(reached(strength) - TARGET).mean())
+
+
+def series(*strengths: float, **changed) -> ProtocolSettings:
+    """Return settings of a plain series without refinement, unless said otherwise."""
+    return ProtocolSettings(**({"adaptive": False, "lambda_series": strengths, "refine_runs": 0} | changed))
+
+
+def power(exponents: dict[str, float], at: float = 1.5):
+    """Return spheres whose moment is the final one at a radius of `at`·1.04 and grows as a power."""
+    return lambda species, radius: (radius / (1.04 * at)) ** exponents[species]
