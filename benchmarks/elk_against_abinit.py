@@ -39,8 +39,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "rgkmax": 6.5,
         "kspacing_per_A": 0.75,
         "muffin_tin_bohr": {"Fe": RADIUS_bohr},
-        "epspot_Ha": 1e-7,
-        "epsengy_Ha": 1e-6,
+        "nempty": 12,
+        "symmetry": True,
     },
 }
 REFERENCE = "ferromagnetic"

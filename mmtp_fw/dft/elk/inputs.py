@@ -12,10 +12,9 @@ from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.dft.elk.settings import ElkSettings
 from mmtp_fw.dft.kpoints import k_grid
 
-# Sets the sign of an atom's first magnetization, and nothing else: Elk multiplies it by 1/137, and it is halved with
-# each step. Elk starts against the field.
-_START_FIELD = 0.02
-_STARTS_ABOVE_muB = 0.01
+# Sets the sign of an atom's first magnetization, which Elk starts against the field, and tells symmetry which atoms are
+# to differ; its size does nothing: Elk multiplies it by 1/274, and it is halved with each step.
+_START_FIELD_per_muB = 0.01
 
 
 def species_of(atoms: Atoms) -> list[str]:
@@ -46,7 +45,7 @@ def input_text(
     files : mapping of str to str
         Name of each species' file in the calculation's directory.
     start_moments : ndarray, shape (n,)
-        The signs to start with where there is nothing to restart from.
+        Their signs are started with where there is nothing to restart from.
     targets : ndarray, shape (n,), optional
         Muffin-tin moments (μB) to hold.
     restart : bool
@@ -54,7 +53,7 @@ def input_text(
 
     Notes
     -----
-    Symmetry is switched off, as with the other engines: equal targets would tie atoms together.
+    Symmetry is off by default, as with the other engines: equal targets tie atoms together.
     """
     blocks = {
         "tasks": ["1" if restart else "0"],
@@ -65,9 +64,10 @@ def input_text(
         "vkloff": [" ".join(map(str, settings.kshift))],
         "xctype": ["20"],  # PBE
         "spinpol": [".true."],
-        "nosym": [".true."],
+        "nosym": [".false." if settings.symmetry else ".true."],
         "tshift": [".false."],
         "rgkmax": [f"{settings.rgkmax}"],
+        "nempty": [f"{settings.nempty}"],
         "stype": ["3"],
         "swidth": [f"{settings.swidth_Ha}"],
         "reducebf": ["0.5"],
@@ -91,8 +91,8 @@ def _atoms(atoms: Atoms, files: Mapping[str, str], start: FloatArray) -> list[st
         here = np.flatnonzero(np.array(atoms.symbols) == species)
         lines += [f"'{files[species]}'", str(len(here))]
         for k in here:
-            field = -_START_FIELD * np.sign(start[k]) if abs(start[k]) > _STARTS_ABOVE_muB else 0.0
-            lines.append(f"{' '.join(f'{x:.14f}' for x in scaled[k])}  0.0 0.0 {field:.3f}")
+            field = -_START_FIELD_per_muB * start[k]
+            lines.append(f"{' '.join(f'{x:.14f}' for x in scaled[k])}  0.0 0.0 {field:.8f}")
     return lines
 
 

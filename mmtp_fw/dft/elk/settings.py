@@ -31,8 +31,14 @@ class ElkSettings(ProgramSettings):
     """
 
     rgkmax: float = Field(default=7.0, gt=0, description="Smallest muffin-tin radius times the cut-off of |G+k|")
+    nempty: float = Field(
+        default=8.0, gt=0, description="Empty states per atom and spin, in which magnetism is expanded"
+    )
     kspacing_per_A: float = Field(default=0.25, gt=0, description="Largest spacing of k-points, 2π included")
     kshift: tuple[float, float, float] = Field(default=(0.5, 0.5, 0.5), description="Shift of the grid")
+    symmetry: bool = Field(
+        default=False, description="Use the symmetry of the cell with its targets: fast in perfect crystals"
+    )
     swidth_Ha: float = Field(
         default=0.005, gt=0, description="Fermi-Dirac smearing, the one of which Elk knows the entropy"
     )
