@@ -91,7 +91,6 @@ class _Run:
         self.rows: list[list[float]] = []
         self.next_candidate = 0
         self.start_volume = float(atoms.get_volume())
-        self.lists = active_set.potential.lists() if active_set is not None else None
         self.lammps = _lammps(atoms, model, settings, active_set)
 
     def go(
@@ -160,7 +159,7 @@ class _Run:
         assert self.active_set is not None
         known = self.lammps.grade
         snapshot = None if known is not None and known <= s.gamma_select else self.snapshot()
-        grade = known if known is not None else self.active_set.grade(snapshot, lists=self.lists)
+        grade = known if known is not None else float(self.active_set.grade(snapshot))
         result.max_grade = max(result.max_grade, grade)
         ends = result.state is MdState.MOMENTS_AT_BOUND or grade > s.gamma_break
         if ends or (grade > s.gamma_select and step >= self.next_candidate):
