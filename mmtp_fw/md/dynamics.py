@@ -91,7 +91,6 @@ class _Run:
         self.rows: list[list[float]] = []
         self.next_candidate = 0
         self.start_volume = float(atoms.get_volume())
-        self.lists = active_set.potential.lists() if active_set is not None else None
         self.lammps = _lammps(atoms, model, settings, active_set)
 
     def go(
@@ -169,7 +168,7 @@ class _Run:
         grade, snapshot = self.lammps.grade, None
         if grade is None:
             snapshot = self.snapshot()
-            grade = float(self.active_set.grade(snapshot, lists=self.lists))
+            grade = float(self.active_set.grade(snapshot))
         result.max_grade = max(result.max_grade, grade)
         ends = result.state is MdState.MOMENTS_AT_BOUND or grade > s.gamma_break
         if ends or (grade > s.gamma_select and step >= self.next_candidate):

@@ -14,14 +14,14 @@ import numpy as np
 
 from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential.jit import jit
+from mmtp_fw.potential.jit import jit_with
 
 DEFAULT_TOLERANCE = 1.01
 _BLOCK = 48
 _ROWS = 512  # rows that are brought up to date together; more leave the cache
 
 
-@jit(fastmath=())
+@jit_with(())
 def _row_maxima(coefficients: FloatArray, out: FloatArray) -> None:
     """Write max_j |c_ij| of every row."""
     for i in range(coefficients.shape[0]):
@@ -32,7 +32,7 @@ def _row_maxima(coefficients: FloatArray, out: FloatArray) -> None:
         out[i] = largest
 
 
-@jit(fastmath=())
+@jit_with(())
 def _exchange_block(block: FloatArray, threshold: float, limit: int, pairs: IntArray) -> int:
     """Exchange rows of a block until no coefficient in it exceeds `threshold`.
 
@@ -278,7 +278,7 @@ def _beyond(rows: FloatArray, basis: FloatArray) -> FloatArray:
     return rest - (rest @ basis.T) @ basis
 
 
-@jit(fastmath=("reassoc", "contract"))
+@jit_with(("reassoc", "contract"))
 def _remove(rest: FloatArray, vector: FloatArray, squares: FloatArray) -> None:
     """Take the component along a unit vector from every row, and write the squares of the lengths."""
     for i in range(rest.shape[0]):
