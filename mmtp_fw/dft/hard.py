@@ -12,7 +12,7 @@ from mmtp_fw.dft.verdict import Verdict
 
 
 class HardPath:
-    """One configuration's way: cold, else from a soft calculation, else the whole soft ladder, where there is one.
+    """One configuration's way: cold, else on from there, else from a soft calculation, else the soft ladder if there is one.
 
     Parameters
     ----------
@@ -31,6 +31,10 @@ class HardPath:
         cold = self._hold(None)
         if self._held(cold):
             return self._accept(cold, suspect=False)
+        if cold.restart and not cold.converged:
+            more = self._hold(cold)
+            if self._held(more):
+                return self._accept(more, suspect=True)
         if ConstraintKind.SOFT not in describe(self.recorder.engine.name).constraints:
             why = f"the hard constraint does not hold, and the engine has no other: {cold.message}"
             return Verdict(self.recorder).rejected(Rule.NO_CONVERGED_STAGE, why)
