@@ -74,7 +74,7 @@ class PropertyWork:
             frames=payload.get("frames", ()),
             values={name: value for name, value in payload.items() if name != "frames"},
         )
-        kept = ("outcome", "message", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
+        kept = ("outcome", "message", "reason", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
         return {name: payload[name] for name in kept if name in payload}
 
 
@@ -135,7 +135,9 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
         except EngineError as error:
             raise NotHereError(str(error)) from error
         labelled = engine.unconstrained(cell, context.directory)
-        moments, stress = labelled.get_magnetic_moments(), labelled.get_stress()
+        moments, stress = labelled.get_magnetic_moments(), labelled.calc.results.get("stress")
+        if stress is None:
+            return {"outcome": "failed", "reason": f"{engine.name} computes no stress: there is no pressure to compare"}
     cell.info["step"] = 0
     return {
         "outcome": "done",

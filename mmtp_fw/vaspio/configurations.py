@@ -72,6 +72,8 @@ def _kind(path: Path) -> str | None:
         return "outcar"
     if b"<modeling>" in head:
         return "vasprun"
+    if path.suffix in {".xyz", ".extxyz"}:
+        return None
     if fnmatch.fnmatch(path.name, "*OUTCAR*"):
         return "outcar"
     return "vasprun" if fnmatch.fnmatch(path.name, "*vasp*.xml*") else None

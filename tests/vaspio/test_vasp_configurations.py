@@ -72,6 +72,11 @@ def test_files_may_be_packed_and_have_other_names(tmp_path):
     (tmp_path / "seven").write_bytes((tmp_path / "OUTCAR-7.gz").read_bytes())
     assert is_vasp_output(tmp_path / "seven")
     assert not is_vasp_output(tmp_path / "OSZICAR-7")
+    (tmp_path / "from-OUTCAR.xyz").write_text("1\n\nFe 0 0 0\n")
+    assert not is_vasp_output(tmp_path / "from-OUTCAR.xyz")
+    (tmp_path / "OUTCAR.old").write_text("cut off at its beginning\n")
+    with pytest.raises(InputError, match="no number of ions"):
+        read_configurations(tmp_path / "OUTCAR.old")
 
 
 def test_a_penalty_of_unknown_size_is_refused(run):

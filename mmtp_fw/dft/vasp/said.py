@@ -16,7 +16,7 @@ _FAREWELL = re.compile(
 _REFUSAL = re.compile(r"I REFUSE TO CONTINUE")
 _BUG = re.compile(r"submit a bug report|not a developer", re.IGNORECASE)
 _ERROR = re.compile(
-    r"VERY BAD NEWS|internal error|Error reading item|\bfatal error\b|^\s*Error\b(?! code)|^\s*ERROR\b"
+    r"VERY BAD NEWS|(?i:internal error)|Error reading item|(?i:\bfatal error\b)|^\s*Error\b(?! code)|^\s*ERROR\b"
     r"|[A-Z]{4,}: ERROR\b|LAPACK: Routine \w+ failed|TOO FEW BANDS|STOPPING\b|very serious problems"
     r"|No initial positions|REAL_OPT|not all point group operations|are incommensurate"
 )
@@ -33,6 +33,8 @@ _RUNTIME = re.compile(
     r"DUE TO TIME LIMIT|No space left|cannot open shared object|error while loading|command not found"
 )
 _NUMBERS = re.compile(r"^[-+\d.eEdD\s*]+$")
+_HARMLESS = re.compile(r"[Rr]esults are still useful")
+_BEGUN = re.compile(r"^\s*entering main loop", re.MULTILINE)
 _RESTART_FILE = re.compile(r"WAVECAR|CHGCAR|WAVEDER|TMPCAR")
 
 
@@ -45,10 +47,10 @@ def complaint(said: str) -> str | None:
         Its standard output and error. Of several errors the last one that it framed counts, else the last of all:
         what it could live with stands before.
     """
-    framed = [text for text, is_error in _boxes(said) if is_error and text]
+    framed = [text for text, is_error in _boxes(said) if is_error and text and not _HARMLESS.search(text)]
     if framed:
         return framed[-1]
-    loose = list(_loose(said))
+    loose = [text for text in _loose(said) if not _HARMLESS.search(text)]
     return loose[-1] if loose else None
 
 
@@ -72,7 +74,7 @@ def refusal(said: str) -> str | None:
     and a bug that VASP finds in itself may be the file system's: they are no refusals.
     """
     found = complaint(said)
-    if found is None or _RESTART_FILE.search(found) or _BUG.search(said):
+    if found is None or _BEGUN.search(said) or _RESTART_FILE.search(found) or _BUG.search(said):
         return None
     return found
 

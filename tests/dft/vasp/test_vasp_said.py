@@ -167,6 +167,19 @@ def test_what_another_try_may_mend_is_no_refusal():
     assert last_words(bug) == "internal error in: vhdf5.F at line: 78 HDF5 call in vhdf5.F:78 produced error: -1"
 
 
+def test_what_vasp_went_on_after_is_no_refusal():
+    useful = (
+        " VERY BAD NEWS! internal error in subroutine IBZKPT:\n"
+        " Reciprocal lattice and k-lattice belong to different class of lattices. Often results are still useful...\n"
+    )
+    assert complaint(HEADER + useful) is None and refusal(HEADER + useful) is None
+    begun = HEADER + " VERY BAD NEWS! internal error in subroutine POSMAP: 2\n entering main loop\n"
+    assert refusal(begun) is None and "POSMAP" in last_words(begun)
+    assert "no initial positions" in refusal(" Internal error: no initial positions read in\n")
+    bye = " Fatal error! IBRION=0, but no entry for POTIM on file INCAR. MUST be specified!!\n  BYE!!\n"
+    assert last_words(bye).startswith("Fatal error! IBRION=0")
+
+
 def test_of_several_errors_the_last_frame_ended_it():
     said = (
         box("ERROR: one", head=DRAWN)
