@@ -12,7 +12,7 @@ from mmtp_fw.dft.verdict import Verdict
 
 
 class HardPath:
-    """One configuration's way: cold, else on from there, else from a soft calculation, else the soft ladder if there is one.
+    """One configuration's way: cold, on from there, from a soft calculation, else the soft ladder, where there is one.
 
     Parameters
     ----------
