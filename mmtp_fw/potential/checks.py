@@ -35,7 +35,7 @@ def checked_moments(moments: FloatArray, n: int) -> FloatArray:
 
 
 def extrapolations(potential: MagneticModel, system: System, moments: FloatArray) -> tuple[str, ...]:
-    """Return in words where an evaluation leaves the ranges of the potential."""
+    """Return in words where an evaluation with moments (n,) leaves the ranges of the potential."""
     from mmtp_fw.potential.lists import extremes
 
     found: list[str] = []

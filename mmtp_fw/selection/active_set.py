@@ -219,7 +219,7 @@ class ActiveSet:
         return found
 
     def grade(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> float:
-        """Return the extrapolation grade of a configuration: the largest of its rows' (0 without atoms)."""
+        """Return the extrapolation grade of a configuration with moments (n,): its rows' largest (0 without atoms)."""
         return float(np.max(self.grades(atoms, moments, lists), initial=0.0))
 
     def grades_of_rows(self, rows: FloatArray) -> FloatArray:
