@@ -32,7 +32,7 @@ def potential(
     from mmtp_fw.potential import Potential
     from mmtp_fw.potential.fileio import DIALECTS
 
-    chosen = {name: name for name in DIALECTS}.get(dialect)
+    chosen = next((name for name in DIALECTS if name == dialect), None)
     if chosen is None:
         raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(DIALECTS)}")
     with open_database(launchpad) as database:
