@@ -74,7 +74,7 @@ class MomentLandscape:
     coupling: FloatArray
 
     def energy(self, moments: FloatArray, penalty: Penalty | None = None) -> float:
-        """Return E(m), plus the penalty if there is one, in eV."""
+        """Return E(m), plus the penalty if there is one, in eV, for moments (μB) of shape (n,)."""
         m2 = moments * moments
         value: float = self.constant + np.sum(m2 * (self.a + m2 * (self.b + m2 * self.c)))
         value -= float(0.5 * moments @ self.coupling @ moments)

@@ -51,13 +51,16 @@ def per_atom(symbols: Sequence[str], values: dict[str, float]) -> FloatArray:
 
 
 def deviations(moments: FloatArray, target: FloatArray) -> tuple[float, float]:
-    """Return mean and largest absolute deviation of signed moments from their targets, in μB."""
+    """Return mean and largest absolute deviation of signed moments from their targets, in μB, each of shape (n,)."""
     difference = np.abs(moments - target)
     return float(np.mean(difference)), float(np.max(difference))
 
 
 def flipped(moments: FloatArray, target: FloatArray, threshold: float) -> list[int]:
-    """Return the atoms whose moment has the wrong sign, among those with |target| above `threshold` (μB)."""
+    """Return the atoms whose moment has the wrong sign, among those with |target| above `threshold` (μB).
+
+    Moments and targets have the shape (n,).
+    """
     wrong = (np.abs(target) > threshold) & (np.sign(moments) != np.sign(target))
     return np.flatnonzero(wrong).tolist()
 
@@ -65,7 +68,8 @@ def flipped(moments: FloatArray, target: FloatArray, threshold: float) -> list[i
 def lost_magnetization(start: FloatArray, reached: FloatArray | None) -> bool:
     """Return whether a calculation without constraint fell from magnetic start moments to the non-magnetic state (μB).
 
-    Slow mixing does that to a magnet; from larger moments it finds the magnetic state, if there is one.
+    Slow mixing does that to a magnet; from larger moments it finds the magnetic state, if there is one. Both arrays
+    have the shape (n,).
     """
     if reached is None or np.max(np.abs(start), initial=0.0) < _MAGNETIC_MUB:
         return False
