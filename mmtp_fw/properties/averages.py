@@ -73,7 +73,7 @@ def averages_of_trajectories(
     Parameters
     ----------
     trajectories : sequence of mapping
-        Columns by name, each with ``step``.
+        Columns by name, each of shape (samples,), with ``step`` among them.
     columns : sequence of str
     equilibration_steps : int
         Steps left out at the start of each trajectory.
