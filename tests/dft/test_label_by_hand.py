@@ -224,6 +224,10 @@ def test_every_field_of_a_label():
     back = label.to_atoms()
     np.testing.assert_array_equal(back.get_forces(), label.forces)
     np.testing.assert_array_equal(back.get_stress(), label.stress)
+    np.testing.assert_array_equal(back.arrays["magnetic_forces"], label.magnetic_forces)
+    np.testing.assert_array_equal(back.get_magnetic_moments(), label.moments)
+    np.testing.assert_array_equal(back.get_initial_magnetic_moments(), TARGET)
+    assert list(back.symbols) == SYMBOLS and back.get_potential_energy() == label.energy_eV and back.pbc.all()
     assert back.info == {
         "label_grade": label.grade.value,
         "label_constraint": "soft",
