@@ -136,6 +136,11 @@ def test_ways_keep_to_their_spheres_and_begin_near():
     assert [way[0].name for way in ways] == [StageName.RAMP], "more than 0.4 μB from the free state: it can't tell"
 
 
+def test_what_is_inside_the_limits_need_not_be_useful_as_well():
+    chosen = series(8, useful_mae_limit_muB=1e-6, useful_max_limit_muB=1e-6, **STEP)
+    assert labelled(Quadratic(FREE), cell(TARGET), chosen).rule == Rule.CRITERIA_MET
+
+
 def test_a_penalty_that_is_not_that_of_the_moments():
     def other(request, result):
         return replace(result, penalty_eV=result.penalty_eV * 1.5) if request.lambda_eV_per_muB2 == 8 else result
