@@ -27,6 +27,7 @@ from quadratic import (
 )
 
 from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, Stage, StageName, quality
+from mmtp_fw.dft.stages import Check
 from mmtp_fw.errors import EngineError
 
 # Verdicts ---------------------------------------------------------------------------------------------------------
@@ -155,6 +156,12 @@ def test_a_penalty_that_is_not_that_of_the_moments():
     assert quality.penalty_mismatch(rounded) == 0.0, "printed numbers are rounded"
     free = of(outcome, StageName.EQUILIBRIUM)[0]
     assert quality.penalty_mismatch(free) == 0.0
+
+
+def test_a_check_that_found_nothing_says_nothing():
+    empty = Check(verdict="unchecked")
+    assert (empty.residual_eV_per_atom, empty.error_eV_per_atom, empty.other_start_eV_per_atom) == (None, None, None)
+    assert (empty.points, empty.scf_runs, empty.note) == ([], 0, "")
 
 
 def test_grades():
