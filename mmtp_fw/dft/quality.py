@@ -53,14 +53,17 @@ class Judged:
         return abs(self.residual) <= self.tolerance + (self.error or 0.0)
 
     @property
-    def informative(self) -> bool:
-        """Whether wrong forces, or a part of the penalty that is left in the energies, would show."""
+    def shows_forces(self) -> bool:
+        """Whether magnetic forces that are wrong on every atom would show."""
+        way = np.mean(np.abs(self.stages[-1].final_moments() - self.stages[0].final_moments()))
+        return bool(WRONG_FORCE_EV_PER_MUB * way >= self.tolerance + (self.error or 0.0))
+
+    @property
+    def shows_penalty(self) -> bool:
+        """Whether a part of the penalty that is left in the energies would show."""
         label = self.stages[-1]
         if label.kind is ConstraintKind.HARD:
             return True
-        way = np.mean(np.abs(label.final_moments() - self.stages[0].final_moments()))
-        if WRONG_FORCE_EV_PER_MUB * way < self.tolerance + (self.error or 0.0):
-            return False
         one, two = sorted(abs(s.penalty_eV or 0.0) for s in (self.stages[0], self.stages[-1]))
         # Half of a penalty below this is no error worth finding.
         negligible = two <= self.tolerance * len(label.target)
