@@ -140,8 +140,8 @@ def judge(stages: Sequence[Stage], settings: ProtocolSettings) -> Judged:
         settings.hard_integration_tolerance_eV_per_atom if hard else settings.integration_tolerance_eV_per_atom
     )
     if label.kind is ConstraintKind.SOFT:
-        size = sum(float(np.sum(np.abs(0.5 * (a + b) * (y - x)))) for (x, y), (a, b) in zip(
-            pairwise(moments), pairwise(forces), strict=True))  # fmt: skip
+        mean = [0.5 * np.abs(a + b) for a, b in pairwise(forces)]
+        size = sum(float(force @ np.abs(b - a)) for force, (a, b) in zip(mean, pairwise(moments), strict=True))
         tolerance += settings.integration_tolerance_relative * size / n
     residual = (_energy(label) - _energy(first) + done) / n
     return Judged(tuple(stages), residual, None if error is None else error / n, tolerance)
