@@ -45,3 +45,7 @@ class EngineError(MmtpError):
 
 class FitError(MmtpError):
     """A fit can't be carried out or has produced nothing usable."""
+
+
+class PotentialWarning(UserWarning):
+    """A potential was asked for what it doesn't know: its numbers are extrapolated, and may mean nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
 from mmtp_fw.cli.potential_fit import fit
+
+if TYPE_CHECKING:
+    from mmtp_fw.potential import RelaxedMoments
 
 app = typer.Typer(help="Fit, evaluate, grade and relax with plain files; no database.", no_args_is_help=True)
 
@@ -111,13 +114,28 @@ def relax(
             atoms.set_initial_magnetic_moments(result.moments)
         write(output, found, format="extxyz")
     if as_json:
-        print_json([{"energy": r.energy, "moments": r.moments, "converged": r.converged} for r in relaxed])
+        print_json([_relaxed_document(result) for result in relaxed])
         return
     rows = [
-        (n, f"{r.energy:.6f}", f"{r.moments.mean():.4f}", f"{abs(r.moments).max():.4f}", bool(r.converged))
+        (n, f"{r.energy:.6f}", f"{r.moments.mean():.4f}", f"{abs(r.moments).max():.4f}", r.verdict.value)
         for n, r in enumerate(relaxed, 1)
     ]
-    console().print(table([">#", ">Energy (eV)", ">Mean (μB)", ">Largest (μB)", "Converged"], rows))
+    console().print(table([">#", ">Energy (eV)", ">Mean (μB)", ">Largest (μB)", "Verdict"], rows))
+    for n, r in enumerate(relaxed, 1):
+        if not r.sound:
+            typer.echo(f"warning: configuration {n}: {r.warning}", err=True)
+
+
+def _relaxed_document(result: RelaxedMoments) -> dict[str, Any]:
+    return {
+        "energy": result.energy,
+        "moments": result.moments,
+        "converged": result.converged,
+        "at_bounds": result.at_bounds,
+        "outside": result.outside,
+        "verdict": result.verdict.value,
+        "warnings": [result.warning] if result.warning else [],
+    }
 
 
 app.command()(fit)

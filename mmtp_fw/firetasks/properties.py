@@ -124,6 +124,8 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
     if params["source"] == "mmtp":
         potential = load_potential(context.database, params["potential"])
         relaxed = potential.relax_moments(cell, start=cell.get_initial_magnetic_moments())
+        if not relaxed.sound:  # the planner shows why there is no number, as for a trajectory that broke off
+            return {"outcome": relaxed.verdict.value, "message": relaxed.warning, "frames": [cell]}
         moments, stress = relaxed.moments, potential.evaluate(cell, moments=relaxed.moments).stress
         cell.set_initial_magnetic_moments(moments)
     else:

@@ -22,7 +22,7 @@ from mmtp_fw.fitting.stability import check_stability
 from mmtp_fw.fitting.statistics import errors_by_quantity
 from mmtp_fw.fitting.validate import check_training_set
 from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Potential
+from mmtp_fw.potential import Potential, TrainedRange
 
 Callback = Callable[[Progress], None]
 
@@ -93,16 +93,18 @@ def fit(
         run.decision = f"{found.decision}; then without {len(left_out)} suspect labels"
     warnings = report.warnings + [f"{name_of(configurations[k], k)}: fits much worse than the rest" for k in suspects]
     warnings += check_stability(run.potential, configurations).messages
-    state = "converged" if run.converged else "stopped at max_iterations"
     training = [atoms for k, atoms in enumerate(configurations) if k not in set(left_out)]
+    fitted = run.potential
+    fitted.trained = TrainedRange.of(fitted, training)
+    state = "converged" if run.converged else "stopped at max_iterations"
     return FitResult(
-        potential=run.potential,
+        potential=fitted,
         loss=run.point.value,
         converged=run.converged,
         iterations=run.iterations,
         history=run.history,
-        errors=errors_by_quantity(run.potential, training),
-        validation_errors=errors_by_quantity(run.potential, validation or []),
+        errors=errors_by_quantity(fitted, training),
+        validation_errors=errors_by_quantity(fitted, validation or []),
         wall_seconds=time.perf_counter() - began,
         message=f"{state} after {run.iterations} iterations, loss {run.point.value:.6g}; {run.decision}",
         decision=run.decision,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from mmtp_fw.potential.moments import relax_system, starts
+from mmtp_fw.arrays import FloatArray
+from mmtp_fw.errors import PotentialWarning
+from mmtp_fw.potential.moments import RelaxedMoments, relax_from, starts
+from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.potential import Potential
@@ -21,10 +26,19 @@ class MmtpCalculator(Calculator):
     ----------
     potential : Potential
     relax_moments : bool
-        Relax the moments at every new set of positions, warm-started from the last ones; otherwise the
-        initial magnetic moments of the atoms are used as they are.
+        Relax the moments at every new set of positions, warm-started from the last ones; the first time from the
+        initial magnetic moments, and where these are zero, from several collinear patterns. Otherwise the initial
+        magnetic moments of the atoms are used as they are.
     tolerance : float
         Largest magnetic force after a relaxation (eV/μB).
+
+    Attributes
+    ----------
+    warnings : tuple of str
+        What is wrong with the last results: moments or distances outside the potential's ranges, a relaxation that
+        found no minimum there. Each kind is also told once as a `PotentialWarning`.
+    relaxed : RelaxedMoments or None
+        The last relaxation, with its verdict.
     """
 
     implemented_properties: ClassVar[list[str]] = [
@@ -36,7 +50,9 @@ class MmtpCalculator(Calculator):
         self.potential = potential
         self.relax = relax_moments and potential.magnetic
         self.tolerance = tolerance
-        self._last: np.ndarray | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.relaxed: RelaxedMoments | None = None
+        self._told: set[str] = set()
 
     def calculate(
         self,
@@ -50,8 +66,10 @@ class MmtpCalculator(Calculator):
         system = self.potential.system(self.atoms, follow=True)
         moments = self.atoms.get_initial_magnetic_moments()
         if self.relax:
-            moments = self._relaxed(system, moments, system_changes)
+            self.relaxed = self._relaxation(system, moments, system_changes)
+            moments = self.relaxed.moments
         result = self.potential.evaluate_system(system, moments)
+        self._warn(result.warnings, self.relaxed)
         self.results: dict[str, Any] = {
             "energy": result.energy,
             "free_energy": result.energy,
@@ -63,12 +81,23 @@ class MmtpCalculator(Calculator):
             "magnetic_forces": result.magnetic_forces,
         }
 
-    def _relaxed(self, system: Any, initial: np.ndarray, changes: list[str]) -> np.ndarray:
-        fresh = self._last is None or len(self._last) != len(system)
-        if fresh or "initial_magmoms" in changes or "numbers" in changes:
+    def _relaxation(self, system: System, initial: FloatArray, changes: list[str]) -> RelaxedMoments:
+        last = self.relaxed
+        fresh = last is None or len(last.moments) != len(system) or not last.sound
+        assert self.atoms is not None
+        if last is None or fresh or "initial_magmoms" in changes or "numbers" in changes:
             first = [initial] if np.any(initial) else starts(self.potential, self.atoms)
         else:
-            first = [self._last]
-        results = [relax_system(self.potential, system, start, self.tolerance) for start in first]
-        self._last = min(results, key=lambda result: result.energy).moments
-        return self._last
+            first = [last.moments]
+        return relax_from(self.potential, system, first, self.tolerance)
+
+    def _warn(self, found: tuple[str, ...], relaxed: RelaxedMoments | None) -> None:
+        """Keep what is wrong, and tell each kind of it once: a trajectory would repeat it at every step."""
+        kinds = {re.sub(r"[-+.\d]+", "", text): text for text in found}
+        if relaxed is not None and not relaxed.sound:
+            kinds[relaxed.verdict] = relaxed.warning
+        self.warnings = tuple(kinds.values())
+        for kind, text in kinds.items():
+            if kind not in self._told:
+                self._told.add(kind)
+                warnings.warn(f"{text} (told once; see the calculator's `warnings`)", PotentialWarning, stacklevel=3)

@@ -34,7 +34,7 @@ def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
 
 
 def extrapolations(potential: Potential, system: System, moments: np.ndarray) -> tuple[str, ...]:
-    """Return in words where an evaluation leaves the ranges of the potential."""
+    """Return in words where an evaluation leaves the ranges of the potential's bases, and those it was trained in."""
     from mmtp_fw.potential.lists import extremes
 
     found: list[str] = []
@@ -45,4 +45,6 @@ def extrapolations(potential: Potential, system: System, moments: np.ndarray) ->
         found.append(f"{int(outside.sum())} moments lie outside [{low:g}, {high:g}] μB")
     if system.closest < potential.r_min:
         found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {potential.r_min:g} Å")
+    if potential.trained is not None:
+        found += potential.trained.messages(potential.species, system, moments)
     return tuple(found)

@@ -22,6 +22,7 @@ from mmtp_fw.potential.symmetry import expand_coefficients, fold_file, fold_grad
 from mmtp_fw.potential.system import System, moments_of
 from mmtp_fw.potential.tag import make_tag, parse_tag
 from mmtp_fw.potential.templates import random_file
+from mmtp_fw.potential.trained import TrainedRange
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.calculator import MmtpCalculator
@@ -52,6 +53,8 @@ class Potential:
     symmetrized : bool
     tables : Tables
         The contraction tables (of one half, in a symmetrized potential).
+    trained : TrainedRange or None
+        Moments and distances that the labels covered; None where nobody has recorded them.
 
     Examples
     --------
@@ -74,6 +77,7 @@ class Potential:
             )
         self.species = list(species)
         self.symmetrized = symmetrized
+        self.trained = TrainedRange.from_tag(file.tag, file.species_count)
         self.scaling = file.scaling
         self.r_min, self.r_cut = file.r_min, file.r_cut
         self.min_moment, self.max_moment = file.min_moment, file.max_moment
@@ -181,9 +185,9 @@ class Potential:
         """
         form = self.form
         file = PotentialFile(
-            self.scaling, len(self.species), make_tag(self.species, self.symmetrized), self.r_min, self.r_cut,
-            self.min_moment, self.max_moment, self.magnetic_size, form.c / self.scaling, form.tables,
-            form.constants, form.xi,
+            self.scaling, len(self.species), make_tag(self.species, self.symmetrized, self.trained),
+            self.r_min, self.r_cut, self.min_moment, self.max_moment, self.magnetic_size,
+            form.c / self.scaling, form.tables, form.constants, form.xi,
         )  # fmt: skip
         return format_potential(file, dialect)
 
