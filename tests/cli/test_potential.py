@@ -68,6 +68,21 @@ def test_fit_then_grade_then_relax(files, tmp_path, capsys):
     assert code == 0 and len(text.splitlines()) == 13
 
 
+def test_uncertainty_of_files(files, tmp_path, capsys):
+    out, training = tmp_path / "fe-pd.mmtp", files / "training.extxyz"
+    mmtp(capsys, "potential", "fit", training, out, *FORM, "--max-iterations", 30, "--json")
+    other = bulk("Pd", "fcc", a=3.8, cubic=True)
+    other.set_initial_magnetic_moments([0.3] * 4)
+    write(tmp_path / "other.xyz", other, format="extxyz")
+    code, text, _ = mmtp(capsys, "potential", "uncertainty", out, training, tmp_path / "other.xyz", "--json")
+    found = json.loads(text)
+    assert code == 0 and "the energy of Fe against Pd is not fixed by one composition" in found["undetermined"]
+    (one,) = found["configurations"]
+    assert one["verdict"] == "undetermined" and one["energy"] is None and "energy" in one["undetermined"]
+    code, text, _ = mmtp(capsys, "potential", "uncertainty", out, training, training, "--held-out", training)
+    assert code == 0 and len(text.splitlines()) > 13 and "Not determined by these labels: the energy of Fe" in text
+
+
 def test_relax_says_what_it_is_worth(tmp_path, capsys):
     tests = Path(__file__).parents[1]
     published = tests / "potential" / "data" / "12.mmtp"  # falls to the bounds of its magnetic range
