@@ -92,10 +92,10 @@ def fit(
         run.iterations += found.iterations
         run.decision = f"{found.decision}; then without {len(left_out)} suspect labels"
     warnings = report.warnings + [f"{name_of(configurations[k], k)}: fits much worse than the rest" for k in suspects]
-    warnings += check_stability(run.potential, configurations).messages
     training = [atoms for k, atoms in enumerate(configurations) if k not in set(left_out)]
     fitted = run.potential
     fitted.trained = TrainedRange.of(fitted, training)
+    warnings += check_stability(fitted, training).messages
     state = "converged" if run.converged else "stopped at max_iterations"
     return FitResult(
         potential=fitted,

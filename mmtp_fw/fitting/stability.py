@@ -1,4 +1,4 @@
-"""Whether a potential is safe at short distances, where no label ever was.
+"""Whether a potential is safe where no label ever was: at short distances, and at moments beyond the labels'.
 
 A polynomial knows nothing of distances below the training set's shortest. A potential with a *hole* there,
 an energy that falls as two atoms come together, lets a hot trajectory fall into it. Guards:
@@ -6,7 +6,7 @@ an energy that falls as two atoms come together, lets a hot trajectory fall into
 * the radial basis reaches down to r_min; take it a little (5–10 %) below the shortest distance of the
   training set, so that no label lies outside, and the basis isn't stretched over a range without data;
 * `check_stability` presses pairs of atoms of training configurations together and reports a force that turns
-  attractive;
+  attractive, and moments outward (see `mmtp_fw.fitting.holes`) and reports an energy that falls;
 * in MD the grade rises steeply below the trained distances, and the run stops at γ_break: the snapshot
   before is a candidate, whose label closes the hole.
 """
@@ -19,8 +19,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.potential import Potential, moments_of
+from mmtp_fw.fitting.holes import MomentHole, moment_holes
+from mmtp_fw.potential import Potential, TrainedRange, moments_of
+from mmtp_fw.potential.flips import BOLTZMANN
 
+REACH = 20.0
+"""Barriers up to so many kT are got over in the 10⁵ to 10⁸ steps of simulations."""
 _COMPRESSIONS = np.linspace(1.0, 0.8, 9)
 
 
@@ -32,17 +36,29 @@ class Stability:
     ----------
     stable : bool
     messages : list of str
-        One for each pair of species with a hole.
+        One for each pair of species, and each species, with a hole.
     holes : dict
         "A-B" -> largest distance (Å) at which pressing the pair together lowers the energy.
     shortest : dict
         "A-B" -> shortest distance (Å) in the configurations.
+    moment_holes : list of MomentHole
+        One of each species that has one.
     """
 
     stable: bool
     messages: list[str] = field(default_factory=list)
     holes: dict[str, float] = field(default_factory=dict)
     shortest: dict[str, float] = field(default_factory=dict)
+    moment_holes: list[MomentHole] = field(default_factory=list)
+
+    @property
+    def candidates(self) -> list[Atoms]:
+        """Configurations whose labels would close the holes at large moments."""
+        return [hole.candidate for hole in self.moment_holes]
+
+    def within_reach(self, temperature_K: float) -> list[MomentHole]:
+        """Return the holes at moments that a trajectory at some temperature will find: barriers up to 20 kT."""
+        return [hole for hole in self.moment_holes if hole.barrier <= REACH * BOLTZMANN * temperature_K]
 
 
 def check_stability(
@@ -50,7 +66,7 @@ def check_stability(
     configurations: Sequence[Atoms],
     compressions: Sequence[float] = tuple(_COMPRESSIONS),
 ) -> Stability:
-    """Press the closest pair of each two species together and look whether the energy rises.
+    """Press the closest pair of each two species together, and moments outward, and look whether the energy rises.
 
     Parameters
     ----------
@@ -90,7 +106,10 @@ def check_stability(
         f"{shortest[name]:.2f} Å): add labels at shorter distances"
         for name, distance in holes.items()
     ]
-    return Stability(not holes, messages, holes, shortest)
+    trained = potential.trained or TrainedRange.of(potential, configurations)
+    pressed = moment_holes(potential, configurations, trained)
+    messages += [hole.message for hole in pressed]
+    return Stability(not (holes or pressed), messages, holes, shortest, pressed)
 
 
 def _hole(
