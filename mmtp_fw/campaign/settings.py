@@ -7,11 +7,12 @@ are those of the Fe-Pd demonstration. Keys that are not listed here are refused.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from mmtp_fw.dft.settings import ProtocolSettings
+from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.structures import Lattice
 
 Positive = Annotated[float, Field(gt=0)]
@@ -125,13 +126,22 @@ class DftSettings(Section):
     protocol: ProtocolSettings = Field(default=ProtocolSettings(), description="Limits of the soft-constraint protocol")
 
 
-class FitSettings(Section):
+if TYPE_CHECKING:  # the fields come from a table, which no type checker reads
+    _LossWeights = Section
+else:
+    _LossWeights = create_model(
+        "_LossWeights",
+        __base__=Section,
+        **{
+            f"{row.name}_weight": (float, Field(default=row.weight, ge=0, description=f"Weight of {row.weighed}"))
+            for row in QUANTITIES.values()
+        },
+    )
+
+
+class FitSettings(_LossWeights):
     """The loss and its minimisation."""
 
-    energy_weight: float = Field(default=1.0, ge=0, description="Weight of energies")
-    forces_weight: float = Field(default=0.01, ge=0, description="Weight of forces (Å²)")
-    stress_weight: float = Field(default=0.001, ge=0, description="Weight of stresses")
-    magnetic_forces_weight: float = Field(default=0.1, ge=0, description="Weight of magnetic forces (μB²)")
     quality_weights: dict[Literal["A", "B", "C"], float] = Field(
         default={"A": 1.0, "B": 1.0, "C": 1.0},
         description="Weight of a label by its quality grade (docs/dft.md); 0 leaves it out of the loss",

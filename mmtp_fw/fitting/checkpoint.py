@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential
+from mmtp_fw.quantities import QUANTITIES
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +31,9 @@ class Checkpoint:
     """
 
     problem: str
-    parameters: np.ndarray
+    parameters: FloatArray
     iteration: int
-    history: np.ndarray
+    history: FloatArray
 
     def write(self, path: Path) -> None:
         """Write the file; an older one stays whole until the new one is."""
@@ -86,16 +88,8 @@ def problem_digest(potential: Potential, samples: Sequence[Sample]) -> str:
     )
     digest.update(repr(form).encode())
     for sample in samples:
-        for array in (
-            sample.system.types,
-            sample.system.vectors,
-            sample.moments,
-            sample.weights,
-            sample.energy,
-            sample.forces,
-            sample.virial,
-            sample.magnetic_forces,
-        ):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array).tobytes())
+        weights = np.array([sample.weights.get(name, 0.0) for name in QUANTITIES])
+        targets = [sample.targets[name] for name in QUANTITIES if name in sample.targets]
+        for array in (sample.system.types, sample.system.vectors, sample.moments, weights, *targets):
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

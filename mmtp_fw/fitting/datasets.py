@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.samples import labels_of
 from mmtp_fw.potential import moments_of
@@ -63,9 +64,10 @@ def read_configurations(
         _set_magnetic_forces(found, magnetic_derivatives)
         return found
     try:
-        found = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
+        read_in = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
     except Exception as error:
         raise InputError(f"{path}: can't be read as configurations: {error}", "extended XYZ or MLIP cfg") from error
+    found = [read_in] if isinstance(read_in, Atoms) else read_in
     if not found:
         raise InputError(f"{path}: holds no configuration")
     for index, atoms in enumerate(found):
@@ -139,7 +141,7 @@ def _adopt_moments(atoms: Atoms, name: str) -> None:
 
 def _plain(atoms: Atoms) -> Atoms:
     """Return a copy whose info holds only what a comment line can carry."""
-    copy = atoms.copy()
+    copy: Atoms = atoms.copy()
     copy.info = {k: v for k, v in atoms.info.items() if isinstance(v, (str, int, float, bool))}
     if atoms.calc is not None:
         results = {k: v for k, v in atoms.calc.results.items() if k in {"energy", "forces", "stress", "magmoms"}}
@@ -173,7 +175,7 @@ class _CfgBlock:
     def _error(self, line: int, message: str, hint: str = "") -> InputError:
         return InputError(f"{self._path}, line {line + 1}: {message}", hint)
 
-    def _numbers(self, line: int, count: int | None = None) -> np.ndarray:
+    def _numbers(self, line: int, count: int | None = None) -> FloatArray:
         try:
             values = np.array([float(word) for word in self._lines[line].split()])
         except (ValueError, IndexError) as error:
@@ -216,8 +218,8 @@ class _CfgBlock:
     def _build(
         self,
         species: Sequence[str] | None,
-        cell: np.ndarray,
-        columns: dict[str, np.ndarray],
+        cell: FloatArray,
+        columns: dict[str, FloatArray],
         results: dict[str, Any],
         features: dict[str, str],
     ) -> Atoms:
@@ -254,7 +256,7 @@ class _CfgBlock:
             atoms.set_initial_magnetic_moments(results["magmoms"])
         return atoms
 
-    def _magnetism(self, atoms: Atoms, columns: dict[str, np.ndarray], results: dict[str, Any]) -> None:
+    def _magnetism(self, atoms: Atoms, columns: dict[str, FloatArray], results: dict[str, Any]) -> None:
         for prefix, keep in (("magmom", "magmoms"), ("en_der_m", "en_der_m")):
             separator = "_" if prefix == "magmom" else ""
             x, y, z = (columns.get(f"{prefix}{separator}{axis}") for axis in "xyz")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.loss import Loss
 from mmtp_fw.potential import Potential
 
@@ -17,7 +18,7 @@ def linear_count(potential: Potential) -> int:
     return int(potential.parameter_slices["radial"].start)
 
 
-def solve_linear(loss: Loss, parameters: np.ndarray, ridge: float = 1e-10) -> np.ndarray:
+def solve_linear(loss: Loss, parameters: FloatArray, ridge: float = 1e-10) -> FloatArray:
     """Return the parameters with ξ and s at the minimum of the loss.
 
     Parameters

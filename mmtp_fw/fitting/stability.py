@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.holes import MomentHole, moment_holes
-from mmtp_fw.potential import Potential, TrainedRange, moments_of
+from mmtp_fw.potential import Potential, Systems, TrainedRange, moments_of
 from mmtp_fw.potential.flips import BOLTZMANN
 
 REACH = 20.0
@@ -65,6 +66,7 @@ def check_stability(
     potential: Potential,
     configurations: Sequence[Atoms],
     compressions: Sequence[float] = tuple(_COMPRESSIONS),
+    systems: Systems | None = None,
 ) -> Stability:
     """Press the closest pair of each two species together, and moments outward, and look whether the energy rises.
 
@@ -75,14 +77,17 @@ def check_stability(
         Where surroundings and moments come from; the one with the shortest distance is taken for each pair.
     compressions : sequence of float
         Distances, in units of the shortest one, descending from 1.
+    systems : Systems, optional
+        Where others look at the same configurations: every neighbour list is made once.
 
     Returns
     -------
     Stability
     """
-    closest: dict[str, tuple[float, int, int, int, np.ndarray]] = {}
+    listed = potential.system if systems is None else systems.serving(potential).of
+    closest: dict[str, tuple[float, int, int, int, FloatArray]] = {}
     for k, atoms in enumerate(configurations):
-        system = potential.system(atoms)
+        system = listed(atoms)
         lengths = np.linalg.norm(system.vectors, axis=1)
         centers = np.repeat(np.arange(len(system)), np.diff(system.first))
         kinds = np.sort(np.stack([system.types[centers], system.types[system.neighbors]]), axis=0)
@@ -106,23 +111,25 @@ def check_stability(
         f"{shortest[name]:.2f} Å): add labels at shorter distances"
         for name, distance in holes.items()
     ]
-    trained = potential.trained or TrainedRange.of(potential, configurations)
+    trained = potential.trained or TrainedRange.of(potential, configurations, listed)
     pressed = moment_holes(potential, configurations, trained)
     messages += [hole.message for hole in pressed]
     return Stability(not (holes or pressed), messages, holes, shortest, pressed)
 
 
 def _hole(
-    potential: Potential, atoms: Atoms, i: int, j: int, vector: np.ndarray, compressions: Sequence[float]
+    potential: Potential, atoms: Atoms, i: int, j: int, vector: FloatArray, compressions: Sequence[float]
 ) -> float | None:
     """Return the first compression at which the pair's force along itself is attractive; None if none is."""
-    moments, unit = moments_of(atoms), vector / np.linalg.norm(vector)
+    moments, unit, lists = moments_of(atoms), vector / np.linalg.norm(vector), potential.lists()
     pressed = atoms.copy()
     for factor in compressions:
+        if factor >= 0.97:
+            continue
         pressed.positions = atoms.positions
         pressed.positions[i] += 0.5 * (1.0 - factor) * vector
         pressed.positions[j] -= 0.5 * (1.0 - factor) * vector
-        forces = potential.evaluate(pressed, moments).forces
-        if factor < 0.97 and 0.5 * (forces[j] - forces[i]) @ unit < 0:
+        forces = potential.evaluate(pressed, moments, lists).forces
+        if 0.5 * (forces[j] - forces[i]) @ unit < 0:
             return float(factor)
     return None

@@ -54,13 +54,14 @@ class PotentialModel:
         self.relax_interval = relax_interval if potential.magnetic else 0
         self.tolerance = tolerance
         self.tracker = MomentTracker(potential, tolerance)
+        self._lists = potential.lists()
         if self.relax_interval:
             self.tracker.reset(self.moments)
         self.calls = 0
 
     def evaluate(self, atoms: Atoms) -> ModelState:
         """Evaluate at the positions of `atoms`, relaxing the moments when it is time to."""
-        system = self.potential.system(atoms, follow=True)
+        system = self.potential.system(atoms, self._lists)
         at_bounds, converged = False, True
         if self.relax_interval and self.calls % self.relax_interval == 0:
             result, relaxed = self.tracker.relax(system)

@@ -95,6 +95,7 @@ class _Run:
         self.next_candidate = 0
         self.start_volume = float(atoms.get_volume())
         self.trained = _Trained(model.potential, atoms) if isinstance(model, PotentialModel) else None
+        self.lists = active_set.potential.lists() if active_set is not None else None
         self.lammps = _lammps(atoms, model, settings, active_set)
 
     def go(
@@ -178,7 +179,7 @@ class _Run:
         assert self.active_set is not None
         known = self.lammps.grade
         snapshot = None if known is not None and known <= s.gamma_select else self.snapshot()
-        grade = known if known is not None else float(self.active_set.grade(snapshot))
+        grade = known if known is not None else self.active_set.grade(snapshot, lists=self.lists)
         result.max_grade = max(result.max_grade, grade)
         ends = result.state in _MOMENTS_LOST or grade > s.gamma_break
         if ends or ((grade > s.gamma_select or outside) and step >= self.next_candidate):
@@ -220,6 +221,7 @@ class _Trained:
     def __init__(self, potential: Potential, atoms: Atoms) -> None:
         self.potential = potential
         self.types = type_indices(atoms, potential.species)
+        self.lists = potential.lists()
 
     def messages(self, run: LammpsRun | PairRun, distances: bool) -> str:
         """Return in words what lies outside: moments, and distances where they are asked for; empty where nothing."""
@@ -228,7 +230,7 @@ class _Trained:
             return ""
         if not distances and not trained.outside(self.types, state.moments).any():
             return ""
-        system = self.potential.system(run.snapshot(), follow=True)
+        system = self.potential.system(run.snapshot(), self.lists)
         return "; ".join(trained.messages(self.potential.species, system, state.moments))
 
 

@@ -16,7 +16,7 @@ from mmtp_fw.potential.moments import RelaxedMoments, relax_from, starts
 from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 
 class MmtpCalculator(Calculator):
@@ -45,7 +45,7 @@ class MmtpCalculator(Calculator):
         "energy", "energies", "free_energy", "forces", "stress", "magmoms", "magmom", "magnetic_forces",
     ]  # fmt: skip
 
-    def __init__(self, potential: Potential, relax_moments: bool = False, tolerance: float = 1e-4) -> None:
+    def __init__(self, potential: MagneticModel, relax_moments: bool = False, tolerance: float = 1e-4) -> None:
         super().__init__()
         self.potential = potential
         self.relax = relax_moments and potential.magnetic
@@ -53,6 +53,7 @@ class MmtpCalculator(Calculator):
         self.warnings: tuple[str, ...] = ()
         self.relaxed: RelaxedMoments | None = None
         self._told: set[str] = set()
+        self._lists = potential.lists()
 
     def calculate(
         self,
@@ -63,7 +64,7 @@ class MmtpCalculator(Calculator):
         """Evaluate the potential (ASE calls this)."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        system = self.potential.system(self.atoms, follow=True)
+        system = self.potential.system(self.atoms, self._lists)
         moments = self.atoms.get_initial_magnetic_moments()
         if self.relax:
             self.relaxed = self._relaxation(system, moments, system_changes)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 
-def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
+def checked_moments(moments: FloatArray, n: int) -> FloatArray:
     """Return moments as a contiguous array of shape (n,).
 
     Raises
@@ -33,8 +34,8 @@ def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
     return moments
 
 
-def extrapolations(potential: Potential, system: System, moments: np.ndarray) -> tuple[str, ...]:
-    """Return in words where an evaluation leaves the ranges of the potential's bases, and those it was trained in."""
+def extrapolations(potential: MagneticModel, system: System, moments: FloatArray) -> tuple[str, ...]:
+    """Return in words where an evaluation at moments (n,) leaves the ranges of the potential's bases or labels."""
     from mmtp_fw.potential.lists import extremes
 
     found: list[str] = []

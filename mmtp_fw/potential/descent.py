@@ -19,7 +19,7 @@ from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.evaluation import Evaluation
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 STEP_CAP = 0.3
 """Largest change of a moment in one step (μB)."""
@@ -88,7 +88,7 @@ class Descended:
 
 
 def descend(
-    potential: Potential,
+    potential: MagneticModel,
     system: System,
     start: FloatArray,
     tolerance: float,

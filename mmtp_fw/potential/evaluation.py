@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from mmtp_fw.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Evaluation:
     """
 
     energy: float
-    energies: np.ndarray
-    forces: np.ndarray
-    stress: np.ndarray
-    magnetic_forces: np.ndarray
-    moments: np.ndarray
+    energies: FloatArray
+    forces: FloatArray
+    stress: FloatArray
+    magnetic_forces: FloatArray
+    moments: FloatArray
     warnings: tuple[str, ...] = ()

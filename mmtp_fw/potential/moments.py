@@ -20,7 +20,7 @@ from mmtp_fw.potential.descent import Descended, descend
 from mmtp_fw.potential.system import System, moments_of, type_indices
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 MAX_STEPS = 300
 """Steps of one relaxation."""
@@ -90,7 +90,7 @@ class RelaxedMoments:
 
 
 def relax_moments(
-    potential: Potential, atoms: Atoms, start: FloatArray | None = None, tolerance: float = 1e-4
+    potential: MagneticModel, atoms: Atoms, start: FloatArray | None = None, tolerance: float = 1e-4
 ) -> RelaxedMoments:
     """Minimise the energy over the moments.
 
@@ -112,7 +112,7 @@ def relax_moments(
     """
     if not potential.magnetic:
         raise InputError("the potential has no magnetic basis: there are no moments to relax")
-    system = potential.system(atoms, follow=True)
+    system = potential.system(atoms)
     if start is not None:
         start = np.asarray(start, dtype=np.float64)
         if start.shape != (len(system),):
@@ -127,7 +127,7 @@ def relax_moments(
 
 
 def relax_from(
-    potential: Potential, system: System, patterns: list[FloatArray], tolerance: float = 1e-4
+    potential: MagneticModel, system: System, patterns: list[FloatArray], tolerance: float = 1e-4
 ) -> RelaxedMoments:
     """Relax from every pattern, each of shape (n,), and return the lowest sound minimum, or what is least unsound."""
     results = [relax_system(potential, system, start, tolerance) for start in patterns]
@@ -138,7 +138,7 @@ def relax_from(
     return RelaxedMoments(best.moments, best.energy, best.converged, best.at_bounds, evaluations, best.outside)
 
 
-def starts(potential: Potential, atoms: Atoms) -> list[FloatArray]:
+def starts(potential: MagneticModel, atoms: Atoms) -> list[FloatArray]:
     """Return the collinear patterns that a relaxation without a start tries, each of shape (n,).
 
     Their sizes are fractions of what each species was trained for, and of the magnetic range where that isn't known:
@@ -165,7 +165,7 @@ def starts(potential: Potential, atoms: Atoms) -> list[FloatArray]:
 
 
 def relax_system(
-    potential: Potential, system: System, start: FloatArray, tolerance: float = 1e-4, max_steps: int = MAX_STEPS
+    potential: MagneticModel, system: System, start: FloatArray, tolerance: float = 1e-4, max_steps: int = MAX_STEPS
 ) -> RelaxedMoments:
     """Relax from one start, within its basin; see `mmtp_fw.potential.descent`.
 
@@ -183,7 +183,7 @@ def relax_system(
     return outcome(potential, system, descend(potential, system, start, tolerance, max_steps))
 
 
-def outcome(potential: Potential, system: System, found: Descended) -> RelaxedMoments:
+def outcome(potential: MagneticModel, system: System, found: Descended) -> RelaxedMoments:
     """Return a descent as a relaxation with its verdict."""
     trained = potential.trained
     outside = np.zeros(len(found.moments), dtype=bool)

@@ -14,7 +14,7 @@ from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.evaluation import Evaluation
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 WARM_STEPS = 12
 """Steps after which the remembered Hessian is given up as misleading."""
@@ -35,7 +35,7 @@ class MomentTracker:
         Largest magnetic force that may remain (eV/μB). Larger ones drain energy from a trajectory.
     """
 
-    def __init__(self, potential: Potential, tolerance: float = 1e-4) -> None:
+    def __init__(self, potential: MagneticModel, tolerance: float = 1e-4) -> None:
         self.potential = potential
         self.tolerance = tolerance
         self.evaluations = 0

@@ -7,20 +7,17 @@ they come. So the trained range goes with the potential, in the file's tag, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.arrays import BoolArray, FloatArray, IntArray
+from mmtp_fw.arrays import BoolArray, FloatArray, Int32Array
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System, moments_of
-
-if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
 
 MARGIN_MUB = 0.1
 """How far beyond the trained moments a moment is not yet outside (μB); the least of this and …"""
@@ -30,6 +27,17 @@ MARGIN_DISTANCE = 0.05
 """Fraction by which a distance may undercut the shortest trained one: check_stability looks from there on."""
 
 _TAG = re.compile(r"trained:m((?:,[^,;]+,[^,;]+)*):r((?:,[^,;]+)*)")
+
+
+class _Trainable(Protocol):
+    """What the range of a training set needs of a potential."""
+
+    species: list[str]
+    symmetrized: bool
+
+    def system(self, atoms: Atoms) -> System:
+        """Return the arrays of a configuration."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +57,26 @@ class TrainedRange:
     distances: FloatArray
 
     @classmethod
-    def of(cls, potential: Potential, configurations: Sequence[Atoms]) -> TrainedRange:
-        """Return the range of a training set, at the moments of its labels."""
+    def of(
+        cls,
+        potential: _Trainable,
+        configurations: Sequence[Atoms],
+        listed: Callable[[Atoms], System] | None = None,
+    ) -> TrainedRange:
+        """Return the range of a training set, at the moments of its labels.
+
+        Parameters
+        ----------
+        potential : Potential
+        configurations : sequence of Atoms
+        listed : callable, optional
+            What gives a configuration's arrays, where others look at the same ones (`Systems.of`).
+        """
         count = len(potential.species)
         moments = np.full((count, 2), np.nan)
         distances = np.full((count, count), np.inf)
         for atoms in configurations:
-            system, m = potential.system(atoms), moments_of(atoms)
+            system, m = (listed or potential.system)(atoms), moments_of(atoms)
             for kind in np.unique(system.types):
                 own = m[system.types == kind]
                 moments[kind, 0] = np.fmin(moments[kind, 0], own.min())
@@ -88,7 +109,7 @@ class TrainedRange:
     def _farthest(self) -> float:
         return float(self.nearest.max(initial=0.0))
 
-    def outside(self, types: IntArray, moments: FloatArray) -> BoolArray:
+    def outside(self, types: Int32Array, moments: FloatArray) -> BoolArray:
         """Return which of n moments (μB) their species was not trained for."""
         limits = self.limits[types]
         return (moments < limits[:, 0]) | (moments > limits[:, 1])

@@ -10,16 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, REFERENCE, SPECIES, panels
 
 Data = Mapping[str, Any]
 
-ERROR_PANELS = (
-    ("energy_per_atom_eV", "Energy (meV/atom)", 1000.0),
-    ("forces_eV_per_A", "Forces (meV/Å)", 1000.0),
-    ("stress_GPa", "Stress (GPa)", 1.0),
-    ("magnetic_forces_eV_per_muB", "Magnetic forces (meV/μB)", 1000.0),
-)
 SOURCES = (("reference", "reference", REFERENCE, "s", -1), ("mmtp", "mMTP", MMTP, "o", 1))
 
 
@@ -95,22 +90,23 @@ def errors(data: Data) -> Figure | None:
     potentials = [item for item in data["potentials"] if item["errors"] and item["role"] == "version"]
     if not potentials:
         return None
-    figure, axes = panels(2, 2, (8.4, 5.2))
-    for one, (quantity, title, factor) in zip(axes, ERROR_PANELS, strict=True):
+    rows = -(-len(QUANTITIES) // 2)
+    figure, axes = panels(rows, 2, (8.4, 2.6 * rows))
+    for one, quantity in zip(axes, QUANTITIES.values(), strict=False):
         for key, label, color, line in (
             ("errors", "training", MMTP, "o-"),
             ("validation_errors", "validation", REFERENCE, "s--"),
         ):
             points = [
-                (item["iteration"], item[key][quantity]["rmse"] * factor)
-                for item in potentials
-                if (item[key].get(quantity) or {}).get("rmse") is not None
+                (item["iteration"], value) for item in potentials if (value := quantity.shown(item[key])) is not None
             ]
             if points:
                 one.plot(*zip(*points, strict=True), line, color=color, label=label, ms=4.5)
-        one.set(title=title, xlabel="Iteration", ylabel="RMSE")
+        one.set(title=quantity.heading, xlabel="Iteration", ylabel="RMSE")
         one.set_ylim(bottom=0)
         one.margins(x=0.08)
+    for one in axes[len(QUANTITIES) :]:
+        one.set_visible(False)
     axes[0].legend(loc="upper right")
     _whole_numbers(*axes)
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.samples import Sample
-from mmtp_fw.selection.observations import QUANTITIES
+from mmtp_fw.selection.observations import NAMES
 
 FEWEST = 12
 """Labels from which on a and c are told apart; they are one number before."""
@@ -46,8 +46,8 @@ def typical_weights(samples: Sequence[Sample]) -> list[tuple[float, float]]:
     """Return, for each quantity, a and b of the weights' law exp(a) N^b over the labels; weight 1 where none has it."""
     found = []
     sizes = np.log([max(1, len(sample)) for sample in samples])
-    for k in range(len(QUANTITIES)):
-        weights = np.array([sample.weights[k] for sample in samples])
+    for name in NAMES:
+        weights = np.array([sample.weights.get(name, 0.0) for sample in samples])
         some = weights > 0
         if not some.any():
             found.append((0.0, 0.0))

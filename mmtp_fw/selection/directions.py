@@ -197,7 +197,7 @@ def _composition(potential: Potential, samples: Sequence[Sample], seen: Sequence
     counts = [
         np.bincount(sample.system.types, minlength=len(names))[list(seen)]
         for sample in samples
-        if sample.weights[0] > 0
+        if sample.weights.get("energy", 0.0) > 0
     ]
     matrix = np.array(counts, dtype=np.float64).reshape(-1, len(seen))
     _, values, vectors = np.linalg.svd(np.vstack([matrix, np.zeros((len(seen), len(seen)))]), full_matrices=False)

@@ -14,18 +14,19 @@ import numpy as np
 from scipy.linalg import qr
 
 from mmtp_fw.arrays import FloatArray, IntArray
-from mmtp_fw.fitting.loss import residuals_of
+from mmtp_fw.fitting.loss import directional_gradient, residuals_of
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential, System
 from mmtp_fw.potential.threads import each, thread_count
+from mmtp_fw.quantities import QUANTITIES, Direction
 
-QUANTITIES = ("energy", "forces", "stress", "magnetic_forces")
-"""In the order of a sample's weights and of `Rows.quantity`."""
+NAMES = tuple(QUANTITIES)
+"""Quantities in the order of `Rows.quantity`."""
 
 ROWS_PER_PARAMETER = 30
 """Rows of a training set, in units of the parameters, beyond which random sums of rows take their place."""
 
-_PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # Voigt
+_SYMMETRIC = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # the independent parts of a virial
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,67 +38,80 @@ class Rows:
     matrix : ndarray, shape (m, p)
         ∂/∂θ.
     quantity : ndarray of int, shape (m,)
-        Index into `QUANTITIES`.
+        Index into `NAMES`.
+    multiplicity : ndarray, shape (m,)
+        How many components of the loss each stands for: two where a tensor is symmetric.
     """
 
     matrix: FloatArray
     quantity: IntArray
+    multiplicity: FloatArray
+
+    def of(self, name: str) -> FloatArray:
+        """Return the rows of one quantity, shape (components, p)."""
+        return np.asarray(self.matrix[self.quantity == NAMES.index(name)])
+
+
+def _components(name: str, n: int) -> tuple[list[FloatArray], list[float]]:
+    """Return for each independent component of a quantity its coefficients, and how often it counts."""
+    shape = QUANTITIES[name].shape(n)
+    if shape != (3, 3):
+        return list(np.eye(math.prod(shape)).reshape(-1, *shape)), [1.0] * math.prod(shape)
+    found, counts = [], []
+    for a, b in _SYMMETRIC:
+        part = np.zeros((3, 3))
+        part[a, b] += 0.5
+        part[b, a] += 0.5
+        found.append(part)
+        counts.append(1.0 if a == b else 2.0)
+    return found, counts
 
 
 def prediction_rows(
-    potential: Potential, system: System, moments: FloatArray, wanted: Sequence[bool] = (True,) * 4
+    potential: Potential, system: System, moments: FloatArray, wanted: Sequence[str] | None = None
 ) -> Rows:
     """Return the rows of everything that a configuration of n atoms is asked for, without weights.
 
-    The energy (1), forces (3 n), the virial in Voigt order (6), magnetic forces (n), as far as they are `wanted`.
+    Parameters
+    ----------
+    potential : Potential
+    system : System
+    moments : ndarray, shape (n,)
+        μB.
+    wanted : sequence of str, optional
+        Names of quantities; by default all that the potential has.
     """
-    n, derivative = len(system), potential.directional_parameter_gradient
-    parts: list[FloatArray] = []
+    sample = Sample(system, moments, {}, {}, {})
+    rows: list[FloatArray] = []
     kinds: list[int] = []
-    if wanted[0]:
-        parts.append(np.asarray(potential.energy_parameter_gradient(system, moments=moments)))
-        kinds.append(0)
-    if wanted[1]:
-        for k in range(3 * n):
-            shift = np.zeros(3 * n)
-            shift[k] = -1.0
-            parts.append(derivative(system, moments, displacements=shift.reshape(n, 3))[1])
-        kinds += [1] * (3 * n)
-    if wanted[2]:
-        for a, b in _PAIRS:
-            strain = np.zeros((3, 3))
-            strain[a, b] += 0.5
-            strain[b, a] += 0.5
-            parts.append(derivative(system, moments, strain=strain)[1])
-        kinds += [2] * 6
-    if wanted[3]:
-        for k in range(n):
-            change = np.zeros(n)
-            change[k] = -1.0
-            parts.append(derivative(system, moments, moment_changes=change)[1])
-        kinds += [3] * n
-    return Rows(np.array(parts).reshape(len(kinds), potential.n_parameters), np.array(kinds, dtype=np.int64))
-
-
-def component_weights(weights: Sequence[float], rows: Rows) -> FloatArray:
-    """Return the square root of the weight of every row; off-diagonal parts of a virial stand for two."""
-    found = np.sqrt(np.array(weights, dtype=np.float64))[rows.quantity]
-    stress = np.flatnonzero(rows.quantity == 2)
-    if len(stress):
-        found[stress[3:]] *= math.sqrt(2.0)
-    return found
+    many: list[float] = []
+    for index, name in enumerate(NAMES):
+        quantity = QUANTITIES[name]
+        if name not in wanted if wanted is not None else not quantity.applies(potential.magnetic, True):
+            continue
+        parts, counts = _components(name, len(system))
+        for part in parts:
+            rows.append(directional_gradient(potential, sample, quantity.along(quantity.sign * part, len(system))))
+        kinds += [index] * len(parts)
+        many += counts
+    return Rows(np.array(rows).reshape(len(kinds), potential.n_parameters), np.array(kinds, dtype=int), np.array(many))
 
 
 def observed(potential: Potential, sample: Sample) -> tuple[FloatArray, FloatArray, IntArray]:
     """Return weighted rows (m, p), weighted residuals (m,) and the quantity of each, of what one label holds."""
-    wanted = [weight > 0 for weight in sample.weights]
-    rows = prediction_rows(potential, sample.system, sample.moments, wanted)
+    held = [name for name, weight in sample.weights.items() if weight > 0]
+    rows = prediction_rows(potential, sample.system, sample.moments, held)
     off = residuals_of(sample, potential.evaluate_system(sample.system, sample.moments))
-    virial = None if off.virial is None else np.array([off.virial[a, b] for a, b in _PAIRS])
-    parts = (np.array([off.energy]), off.forces, virial, off.magnetic_forces)
-    residuals = [np.ravel(part) for part, use in zip(parts, wanted, strict=True) if use and part is not None]
-    roots = component_weights(sample.weights, rows)
+    residuals = [_independent(off[name]) for name in NAMES if name in held]
+    weights = np.array([sample.weights.get(name, 0.0) for name in NAMES])
+    roots = np.sqrt(weights[rows.quantity] * rows.multiplicity)
     return roots[:, None] * rows.matrix, roots * np.concatenate([*residuals, np.zeros(0)]), rows.quantity
+
+
+def _independent(residual: FloatArray) -> FloatArray:
+    if residual.shape == (3, 3):
+        return np.array([residual[a, b] for a, b in _SYMMETRIC])
+    return np.ravel(residual)
 
 
 def sums_of_rows(
@@ -106,23 +120,27 @@ def sums_of_rows(
     """Return the energy's row and `count` random signed sums of the others, with residuals alike.
 
     The mean of their outer products is that of all rows: enough where a training set has many times more rows than
-    the potential has parameters.
+    the potential has parameters. Shapes are (m, p) and (m,).
     """
     n = len(sample)
-    roots = [math.sqrt(weight) for weight in sample.weights]
+    roots = {name: math.sqrt(weight) for name, weight in sample.weights.items() if weight > 0}
     off = residuals_of(sample, potential.evaluate_system(sample.system, sample.moments))
     rows: list[FloatArray] = []
     residuals: list[float] = []
-    if roots[0] > 0:
-        rows.append(roots[0] * np.asarray(potential.energy_parameter_gradient(sample.system, moments=sample.moments)))
-        residuals.append(roots[0] * off.energy)
-    for _ in range(count if any(roots[1:]) else 0):
-        signs = rng.choice([-1.0, 1.0], size=4 * n + 9) / math.sqrt(count)
-        force, strain, moment = signs[: 3 * n].reshape(n, 3), signs[3 * n : 3 * n + 9].reshape(3, 3), signs[3 * n + 9 :]
-        change = (-roots[1] * force, roots[2] * strain, -roots[3] * moment)
-        rows.append(potential.directional_parameter_gradient(sample.system, sample.moments, 0.0, *change)[1])
-        pairs = zip(roots[1:], (force, strain, moment), (off.forces, off.virial, off.magnetic_forces), strict=True)
-        residuals.append(sum(root * float(np.vdot(sign, part)) for root, sign, part in pairs if part is not None))
+    if "energy" in roots:
+        direction = QUANTITIES["energy"].along(np.array(roots["energy"]), n)
+        rows.append(directional_gradient(potential, sample, direction))
+        residuals.append(roots["energy"] * float(off["energy"]))
+    probed = [name for name in roots if name != "energy"]
+    for _ in range(count if probed else 0):
+        direction, residual = Direction(), 0.0
+        for name in probed:
+            quantity = QUANTITIES[name]
+            signs = roots[name] * rng.choice([-1.0, 1.0], size=quantity.shape(n)) / math.sqrt(count)
+            direction = direction + quantity.along(quantity.sign * signs, n)
+            residual += float(np.vdot(signs, off[name]))
+        rows.append(directional_gradient(potential, sample, direction))
+        residuals.append(residual)
     return np.array(rows).reshape(-1, potential.n_parameters), np.array(residuals)
 
 

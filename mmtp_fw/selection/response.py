@@ -7,7 +7,7 @@ import numpy as np
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential, System
-from mmtp_fw.selection.observations import Rows
+from mmtp_fw.selection.observations import NAMES, Rows
 
 HESSIAN_STEP = 1e-3  # μB
 RELAXED_WITHIN = 1e-2
@@ -44,8 +44,8 @@ class Response:
         assert self.inverse is not None
         matrix = rows.matrix.copy()
         along = self._mixed.T @ self.inverse
-        moved = np.flatnonzero((rows.quantity == 1) | (rows.quantity == 2))
-        matrix[moved] += along @ rows.matrix[rows.quantity == 3]
+        moved = np.flatnonzero(np.isin(rows.quantity, [NAMES.index(name) for name in ("forces", "stress")]))
+        matrix[moved] += along @ rows.of("magnetic_forces")
         noise = np.zeros((len(matrix), len(self.inverse)))
         noise[moved] = along
-        return Rows(matrix, rows.quantity), noise
+        return Rows(matrix, rows.quantity, rows.multiplicity), noise

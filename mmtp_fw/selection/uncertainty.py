@@ -29,14 +29,7 @@ from mmtp_fw.potential import Potential, System, moments_of
 from mmtp_fw.potential.threads import each, thread_count
 from mmtp_fw.selection.calibration import left_out, scales, typical_weights
 from mmtp_fw.selection.directions import Open, Space, open_directions, rank_of
-from mmtp_fw.selection.observations import (
-    QUANTITIES,
-    Rows,
-    component_weights,
-    observed,
-    prediction_rows,
-    triangle_of,
-)
+from mmtp_fw.selection.observations import NAMES, Rows, observed, prediction_rows, triangle_of
 from mmtp_fw.selection.prediction import EXTRAPOLATED_ABOVE, Knowledge, PredictionUncertainty
 from mmtp_fw.selection.response import Response
 
@@ -157,13 +150,13 @@ class Uncertainty:
             kinds = [(int(k), quantity == k) for k in np.unique(quantity)]
             return [(k, float(np.mean(errors[mine] ** 2)), float(np.mean(squares[mine]))) for k, mine in kinds]
 
-        found: dict[int, list[tuple[float, float]]] = {k: [] for k in range(len(QUANTITIES))}
+        found: dict[int, list[tuple[float, float]]] = {k: [] for k in range(len(NAMES))}
         for first in range(0, len(asked), thread_count()):
             for entries in each(work, asked[first : first + thread_count()]):
                 for k, error, square in entries:
                     found[k].append((error, square))
         everything = [pair for pairs in found.values() for pair in pairs]
-        for k, name in enumerate(QUANTITIES):
+        for k, name in enumerate(NAMES):
             self.scales[name] = scales(np.array(found[k] or everything))
 
     # Asking -------------------------------------------------------------------------------------------------
@@ -192,7 +185,7 @@ class Uncertainty:
         potential = self.potential
         system = potential.system(atoms)
         m = moments_of(atoms) if moments is None else np.asarray(moments, dtype=np.float64)
-        rows = prediction_rows(potential, system, m, (True, True, True, potential.magnetic))
+        rows = prediction_rows(potential, system, m)
         response = Response(potential, system, m) if potential.magnetic else None
         noise = np.zeros((len(rows.quantity), 0))
         if relaxed and potential.magnetic:
@@ -208,31 +201,33 @@ class Uncertainty:
         weights = self._weights_of(n)
         spread = self._spread(rows.matrix)
         leverage = np.einsum("ij,ij->i", spread, spread)
-        floor = 1.0 / np.maximum(component_weights(weights.tolist(), rows) ** 2, 1e-300)
-        a, c = np.array([self.scales[name] for name in QUANTITIES])[rows.quantity].T
+        floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
+        a, c = np.array([self.scales[name] for name in NAMES])[rows.quantity].T
         away = (self._projected(rows.matrix) @ self._step) ** 2
-        added = np.sum(noise**2, axis=1) * self.scales["magnetic_forces"][0] ** 2 / weights[3]
+        added = (
+            np.sum(noise**2, axis=1) * self.scales["magnetic_forces"][0] ** 2 / weights[NAMES.index("magnetic_forces")]
+        )
         size = np.sqrt(a**2 * floor + c**2 * leverage + away + added)
         open_rows, reasons = self._open_rows(rows.matrix)
         size = np.where(open_rows, np.inf, size)
-        parts = [size[rows.quantity == k] for k in range(len(QUANTITIES))]
-        undetermined = [name for name, part in zip(QUANTITIES, parts, strict=True) if np.isinf(part).any()]
-        shares = [(leverage / floor)[(rows.quantity == k) & ~open_rows] for k in range(len(QUANTITIES))]
+        parts = {name: size[rows.quantity == k] for k, name in enumerate(NAMES)}
+        undetermined = [name for name, part in parts.items() if np.isinf(part).any()]
+        shares = [(leverage / floor)[(rows.quantity == k) & ~open_rows] for k in range(len(NAMES))]
         highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
         moments, magnetization = None, None
         if response is not None and response.inverse is not None:
-            moments, magnetization = self._of_moments(rows, response, weights, bool(np.isinf(parts[3]).any()))
+            moments, magnetization = self._of_moments(rows, response, weights, "magnetic_forces" in undetermined)
             undetermined += ["moments"] * bool(np.isinf(moments).any())
         verdict = Knowledge.UNDETERMINED if undetermined else Knowledge.INSIDE
         if not undetermined and highest > EXTRAPOLATED_ABOVE:
             verdict = Knowledge.EXTRAPOLATED
         return PredictionUncertainty(
             verdict,
-            float(parts[0][0]),
-            float(parts[0][0]) / max(1, n),
-            parts[1].reshape(n, 3),
-            parts[2] / system.volume if system.volume > 0 else np.zeros(6),
-            parts[3] if len(parts[3]) else np.zeros(n),
+            float(parts["energy"][0]),
+            float(parts["energy"][0]) / max(1, n),
+            parts["forces"].reshape(n, 3),
+            parts["stress"] / system.volume if system.volume > 0 else np.zeros(6),
+            parts["magnetic_forces"] if self.potential.magnetic else np.zeros(n),
             moments,
             magnetization,
             highest,
@@ -248,10 +243,10 @@ class Uncertainty:
         n = len(response.inverse)
         if unknown:
             return np.full(n, np.inf), np.inf
-        matrix = response.inverse @ rows.matrix[rows.quantity == 3]
+        matrix = response.inverse @ rows.of("magnetic_forces")
         mean = response.inverse.mean(axis=0)
         spread = self._spread(np.vstack([matrix, matrix.mean(axis=0)]))
-        floor = np.append(np.sum(response.inverse**2, axis=1), mean @ mean) / weights[3]
+        floor = np.append(np.sum(response.inverse**2, axis=1), mean @ mean) / weights[NAMES.index("magnetic_forces")]
         away = (self._projected(np.vstack([matrix, matrix.mean(axis=0)])) @ self._step) ** 2
         a, c = self.scales["magnetic_forces"]
         size = np.sqrt(a**2 * floor + c**2 * np.einsum("ij,ij->i", spread, spread) + away)
@@ -298,4 +293,4 @@ def _references(potential: Potential, energies: Mapping[str, float], weights: We
         place = start + potential.species.index(name)
         matrix[row, place] = root
         matrix[row, p] = root * (potential.parameters[place] - float(energy))
-    return Rows(matrix, np.zeros(len(energies), dtype=np.int64))
+    return Rows(matrix, np.zeros(len(energies), dtype=int), np.ones(len(energies)))

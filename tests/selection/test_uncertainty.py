@@ -329,7 +329,7 @@ def test_forces_at_relaxed_moments_follow_the_parameters(known, potential):
         moments = moved.relax_moments(atoms, start=start, tolerance=1e-9).moments
         ends.append(moved.evaluate(atoms, moments=moments).forces.ravel())
     expected = (ends[0] - ends[1]) / 2e-5
-    found = rows.matrix[rows.quantity == 1] @ direction
+    found = rows.of("forces") @ direction
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
