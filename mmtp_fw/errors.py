@@ -43,6 +43,10 @@ class EngineError(MmtpError):
     """An external program (DFT engine, LAMMPS, compiler) is missing or failed beyond repair."""
 
 
+class RefusedInputError(EngineError):
+    """An external program refuses its input for what is in it: a second run would meet the same refusal."""
+
+
 class FitError(MmtpError):
     """A fit can't be carried out or has produced nothing usable."""
 

@@ -7,16 +7,23 @@ are those of the Fe-Pd demonstration. Keys that are not listed here are refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
+from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.quantities import QUANTITIES
-from mmtp_fw.structures import Lattice
+from mmtp_fw.structures.lattices import LATTICES, Lattice, lattice
+from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, MagneticOrder, magnetic_order
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _listed(table: Mapping[str, Lattice | MagneticOrder]) -> str:
+    return "; ".join(f"{name}: {row.about}" for name, row in table.items())
 
 
 class Section(BaseModel):
@@ -36,8 +43,10 @@ class SystemSettings(Section):
     composition: dict[str, float] = Field(
         default={"Fe": 0.68, "Pd": 0.32}, description="Atomic fractions by species; they add up to 1"
     )
-    structure: Lattice = Field(
-        default="fcc", description="Lattice: fcc and bcc are random alloys, L1_2 and B2 their ordered kinds"
+    structure: str = Field(
+        default="fcc",
+        description="Lattice. " + _listed(LATTICES),
+        json_schema_extra={"enum": list(LATTICES)},
     )
     supercell: tuple[Count, Count, Count] = Field(
         default=(2, 2, 2), description="Repetitions of the conventional cell along its three edges"
@@ -54,6 +63,12 @@ class SystemSettings(Section):
         default={"Fe": 2.6, "Pd": 0.3},
         description="Size (μB) of each species' moment, from which starting moments are made",
     )
+
+    @field_validator("structure")
+    @classmethod
+    def _known_lattice(cls, value: str) -> str:
+        lattice(value)
+        return value
 
     @field_validator("species")
     @classmethod
@@ -119,11 +134,25 @@ class PretrainingSettings(Section):
 class DftSettings(Section):
     """Where labels come from."""
 
-    engine: Literal["hamiltonian", "vasp", "abinit"] = Field(
-        default="hamiltonian", description="hamiltonian is the built-in reference Hamiltonian, a model"
+    engine: str = Field(
+        default=registry.DEFAULT,
+        description="; ".join(f"{name}: {registry.describe(name).about}" for name in registry.own_engines())
+        + "; or an engine that another package brings",
+        json_schema_extra=lambda schema: schema.update(enum=list(registry.engine_names())),
     )
     settings: dict[str, Any] = Field(default={}, description="Settings of the engine, by its own names")
     protocol: ProtocolSettings = Field(default=ProtocolSettings(), description="Limits of the soft-constraint protocol")
+
+    @field_validator("engine")
+    @classmethod
+    def _known_engine(cls, value: str) -> str:
+        registry.describe(value)
+        return value
+
+    @property
+    def description(self) -> registry.EngineDescription:
+        """What is known of the engine."""
+        return registry.describe(self.engine)
 
 
 if TYPE_CHECKING:  # the fields come from a table, which no type checker reads
@@ -197,12 +226,21 @@ class MdSection(Section):
     steps: Count = Field(default=1000, description="Steps of one trajectory")
     timestep_fs: Positive = Field(default=2.0, description="Time step (fs)")
     replicas: Count = Field(default=1, description="Trajectories per lattice parameter, temperature and order")
-    magnetic_orders: list[Literal["ferromagnetic", "antiferromagnetic", "random"]] = Field(
+    magnetic_orders: list[str] = Field(
         default=["ferromagnetic"],
         min_length=1,
-        description="Moments that trajectories start with: all up, planes that alternate, or random signs",
+        description="Magnetic orders that trajectories start with, moments of their typical sizes (disordered: either "
+        "sign by chance; also called random). " + _listed(MAGNETIC_ORDERS),
+        json_schema_extra={"items": {"type": "string", "enum": [*MAGNETIC_ORDERS, *ALSO_CALLED]}},
     )
     settings: dict[str, Any] = Field(default={}, description="Further settings of mmtp_fw.md, by their names there")
+
+    @field_validator("magnetic_orders")
+    @classmethod
+    def _known_orders(cls, value: list[str]) -> list[str]:
+        if len({magnetic_order(name) for name in value}) < len(set(value)):
+            raise ValueError(f"one order is named by two words: {', '.join(value)}")
+        return value
 
 
 class BudgetSettings(Section):
@@ -297,14 +335,17 @@ class Campaign(Section):
         dft, properties = data.get("dft"), data.get("properties") or {}
         if not isinstance(dft, dict) or not isinstance(properties, dict):
             return data
-        chosen = dft.get("engine", "hamiltonian") == "hamiltonian" or "mode" in properties
-        if chosen or not properties.get("reference", True):
+        engine = dft.get("engine", registry.DEFAULT)
+        if "mode" in properties or not properties.get("reference", True) or engine not in registry.engine_names():
+            return data
+        if registry.describe(engine).dynamics is not None:
             return data
         return data | {"properties": properties | {"mode": "static"}}
 
     @model_validator(mode="after")
     def _reference_can_be_computed(self) -> Campaign:
-        if self.dft.engine != "hamiltonian" and self.properties.reference and self.properties.mode == "thermal":
+        possible = self.dft.description.dynamics is not None or self.properties.mode == "static"
+        if self.properties.reference and not possible:
             raise ValueError(
                 f"properties: {self.dft.engine} has no molecular dynamics to compare with; "
                 "set mode: static, or reference: false"

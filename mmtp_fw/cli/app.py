@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from mmtp_fw.cli import db, doctor, export, find, lammps, potential, report, run, show, status, worker
+from mmtp_fw import log
+from mmtp_fw.cli import db, dft, doctor, export, find, lammps, potential, report, run, show, status, worker
 from mmtp_fw.cli.options import defaults
 
 app = typer.Typer(
@@ -34,12 +36,20 @@ def _root(
         str | None,
         typer.Option("-l", "--launchpad", help="Launchpad file; default: FireWorks' own, else embedded."),
     ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", help="Log from debug, info, warning (default) or error on.")
+    ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log a line of JSON for each record.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     defaults.launchpad = launchpad
+    settings = log.chosen(log_level, log_json)
+    if settings is not None:
+        os.environ[log.VARIABLE] = str(settings)  # the workers that a command starts do the same
+    log.configure(settings or log.LogSettings())
 
 
 app.command()(run.run)
@@ -51,6 +61,7 @@ app.command()(find.find)
 app.add_typer(export.app, name="export")
 app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")
+app.add_typer(dft.app, name="dft")
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
 app.command()(doctor.doctor)

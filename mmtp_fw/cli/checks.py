@@ -8,32 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-
-@dataclass(frozen=True)
-class Check:
-    """What was found of one thing.
-
-    Attributes
-    ----------
-    name : str
-    ok : bool
-    found : str
-        What is there: version, path; or why it is not usable.
-    remedy : str
-        What to do about a lack; empty when nothing is to be done.
-    needed : bool
-        Whether the demonstration needs it.
-    """
-
-    name: str
-    ok: bool
-    found: str
-    remedy: str = ""
-    needed: bool = False
+from mmtp_fw.dft import registry
+from mmtp_fw.dft.machine import Check
+from mmtp_fw.queues import QUEUES
 
 
 def all_checks(launchpad: str | None = None) -> list[Check]:
@@ -44,13 +23,12 @@ def all_checks(launchpad: str | None = None) -> list[Check]:
         ("C++ compiler", compiler),
         ("mongod", mongod),
         ("database", lambda: database(launchpad)),
-        ("ABINIT", abinit),
-        ("ABINIT datasets", abinit_datasets),
-        ("VASP", vasp),
-        ("VASP POTCARs", potcars),
-        ("queue", queue),
-        ("chromium", chromium),
     ]
+    others: list[tuple[str, Callable[[], Check]]] = [("queue", queue), ("chromium", chromium)]
+    return [*_findings(checks), *registry.doctor(), *_findings(others)]
+
+
+def _findings(checks: Sequence[tuple[str, Callable[[], Check]]]) -> list[Check]:
     found = []
     for name, check in checks:
         try:
@@ -109,8 +87,9 @@ def compiler() -> Check:
 def mongod() -> Check:
     """Look for the server that the embedded database would start."""
     from mmtp_fw.database import server
+    from mmtp_fw.database.mongod import find_mongod
 
-    found = server.find_mongod()
+    found = find_mongod()
     if found is not None:
         state = server.status()
         running = f", runs on port {state.port}" if state.running else ", not running"
@@ -133,65 +112,13 @@ def database(launchpad: str | None) -> Check:
         return Check("database", False, error.message, error.hint)
 
 
-def abinit() -> Check:
-    """Look for ABINIT and its version."""
-    path = shutil.which("abinit")
-    if path is None:
-        return Check("ABINIT", False, "not on PATH", "apt-get install abinit (engine 'abinit')")
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60)
-    version = (done.stdout.strip().splitlines() or ["version unknown"])[-1]
-    return Check("ABINIT", True, f"{version}, {path}")
-
-
-def abinit_datasets() -> Check:
-    """Look for PAW datasets in the places that the engine looks in."""
-    places = [os.environ.get("ABINIT_PSP_DIR", ""), "/usr/share/abinit/psp", "/usr/share/gpaw-setups"]
-    for place in filter(None, places):
-        files = [path for path in Path(place).rglob("*") if path.name.startswith(("Fe", "Pd", "26fe", "46pd"))]
-        if files:
-            return Check("ABINIT datasets", True, f"{len(files)} files for Fe and Pd in {place}")
-    return Check("ABINIT datasets", False, "none found", "apt-get install abinit-data gpaw-data")
-
-
-def vasp() -> Check:
-    """Look for the command that the VASP engine would start, launcher and program."""
-    from mmtp_fw.dft.vasp.settings import COMMAND_VARIABLE, VaspSettings, program
-    from mmtp_fw.errors import EngineError
-
-    name, remedy = "VASP", f"needs a licence; load its module, or export {COMMAND_VARIABLE}='srun vasp_ncl'"
-    try:
-        words = program(VaspSettings())
-    except EngineError as error:
-        others = [other for other in ("vasp_std", "vasp_gam") if shutil.which(other)]
-        there = f"; {' and '.join(others)} can't compute non-collinear moments" if others else ""
-        return Check(name, False, f"{error.message}{there}", remedy)
-    if len(words) > 1 and not words[-1].startswith("-") and shutil.which(words[-1]) is None:
-        return Check(name, False, f"{words[0]} is there, '{words[-1]}' is not on PATH", remedy)
-    return Check(name, True, " ".join(words))
-
-
-def potcars() -> Check:
-    """Look for pymatgen's POTCAR directory, and in it for the POTCARs of the case study."""
-    from mmtp_fw.dft.vasp.potcars import find_potcar, potcar_directory
-    from mmtp_fw.dft.vasp.settings import VaspSettings
-    from mmtp_fw.errors import MmtpError
-
-    name, settings = "VASP POTCARs", VaspSettings()
-    try:
-        directory = potcar_directory()
-        titles = [find_potcar(species, settings).title for species in ("Fe", "Pd")]
-    except MmtpError as error:
-        return Check(name, False, error.message, error.hint)
-    return Check(name, True, f"{', '.join(titles)} ({settings.potcar_functional}) in {directory}")
-
-
 def queue() -> Check:
     """Look for a batch system's commands."""
-    systems = {"Slurm": "sbatch", "PBS": "qsub", "LSF": "bsub"}
-    found = [f"{name} ({path})" for name, program in systems.items() if (path := shutil.which(program))]
+    found = [f"{queue.title} ({path})" for queue in QUEUES.values() if (path := shutil.which(queue.submit))]
     if found:
         return Check("queue", True, ", ".join(found))
-    return Check("queue", False, "no sbatch, qsub or bsub", "only for clusters; `mmtp run` and `mmtp worker` need none")
+    commands = ", ".join(queue.submit for queue in QUEUES.values())
+    return Check("queue", False, f"none of {commands}", "only for clusters; `mmtp run` and `mmtp worker` need none")
 
 
 def chromium() -> Check:

@@ -11,7 +11,7 @@ from mmtp_fw.cli.output import console, print_json
 
 
 def doctor(launchpad: LaunchpadOption = None, as_json: JsonOption = False) -> None:
-    """Look for Python packages, LAMMPS, MPI, a compiler, MongoDB, ABINIT, VASP and a queue."""
+    """Look for Python packages, LAMMPS, MPI, a compiler, MongoDB, DFT engines and a queue."""
     from mmtp_fw.cli.checks import all_checks
 
     found = all_checks(launchpad_file(launchpad))

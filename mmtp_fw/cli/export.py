@@ -31,12 +31,16 @@ def potential(
     from mmtp_fw.database import history
     from mmtp_fw.potential import Potential
 
-    dialects = ("spin-mlip", "mlip3", "motep")
+    dialects: dict[str, Literal["spin-mlip", "mlip3", "motep"]] = {
+        "spin-mlip": "spin-mlip",
+        "mlip3": "mlip3",
+        "motep": "motep",
+    }
     if dialect not in dialects:
         raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(dialects)}")
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
-    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialect)
+        document = history.version(database, version)
+    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialects[dialect])
     _tell(path, f"potential {version}", as_json)
 
 
@@ -49,12 +53,13 @@ def active_set(
 ) -> None:
     """Write the active set of a version, by which `pair_style mmtp … active FILE` grades."""
     from mmtp_fw.database import blobs, history
+    from mmtp_fw.files import write_whole
 
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
+        document = history.version(database, version)
         if document["active_set"] is None:
             raise InputError(f"potential {version} has no active set", "members of an ensemble have none")
-        path.write_bytes(blobs.get(database, document["active_set"]))
+        write_whole(path, blobs.get(database, document["active_set"]))
     _tell(path, f"active set of potential {version}", as_json)
 
 
@@ -74,7 +79,7 @@ def training_set(
     if path.suffix not in formats:
         raise InputError(f"{path}: unknown kind of file", f"end it with one of {', '.join(formats)}")
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
+        document = history.version(database, version)
         documents = _labels(database, document["training_set"])
     labels = [Label.model_validate(item).to_atoms() for item in documents]
     write_configurations(path, labels, formats[path.suffix], document["species"] or None)

@@ -14,7 +14,7 @@ def find(
     campaign: Annotated[str | None, typer.Option(help="Campaign that generated or selected it.")] = None,
     formula: Annotated[str | None, typer.Option(help="Chemical formula, as Fe22Pd10.")] = None,
     status: Annotated[str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")] = None,
-    engine: Annotated[str | None, typer.Option(help="hamiltonian, abinit or vasp.")] = None,
+    engine: Annotated[str | None, typer.Option(help="DFT engine, as campaign.yaml names it.")] = None,
     quality: Annotated[str | None, typer.Option(help="Grade of the label: A, B or C.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows, the newest first.")] = 50,
     launchpad: LaunchpadOption = None,
@@ -43,17 +43,21 @@ def find(
         print_json(rows)
         return
     columns = [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">Max", ">Stages", "Hash", "Reason"]
-    names = (
-        "configuration",
-        "formula",
-        "status",
-        "grade",
-        "lambda_eV_per_muB2",
-        "mae_muB",
-        "max_deviation_muB",
-    )
-    names += ("stages", "hash", "reason")
-    shown = [[str(row[n])[:10] if n == "hash" else row[n] for n in names] for row in rows]
+    shown = [
+        (
+            row["configuration"],
+            row["formula"],
+            row["status"],
+            row["grade"],
+            row["lambda_eV_per_muB2"],
+            row["mae_muB"],
+            row["max_deviation_muB"],
+            row["stages"],
+            str(row["hash"])[:10],
+            row["reason"],
+        )
+        for row in rows
+    ]
     console().print(table(columns, shown))
     if not rows:
         print("nothing found")

@@ -122,13 +122,27 @@ def _ensemble(history: History) -> str | None:
     return ", ".join(map(str, history["members"])) or None
 
 
+_OF_A_RUN = (
+    "campaign",
+    "iteration",
+    "potential",
+    "state",
+    "message",
+    "steps",
+    "max_grade",
+    "n_candidates",
+    "continues",
+    "wall_seconds",
+    "host",
+    "created",
+)
+
+
 def md_run(history: History) -> Iterator[Any]:
     """Yield what is printed of `mmtp_fw.database.history.md_run`."""
     run = history["md_run"]
     yield _title(f"MD run {run['number']}")
-    wanted = ("campaign", "iteration", "potential", "state", "message", "steps", "max_grade", "n_candidates")
-    wanted += ("continues", "wall_seconds", "host", "created")
-    facts = {name.replace("_", " "): run.get(name) for name in wanted}
+    facts = {name.replace("_", " "): run.get(name) for name in _OF_A_RUN}
     yield pairs(facts | {f"set: {name}": value for name, value in run["params"].items()})
     yield table(
         [">No.", "Formula", ">Step", ">Grade"],
@@ -193,7 +207,7 @@ def _runs(runs: list[Mapping[str, Any]]) -> Any:
             (
                 run["number"],
                 run["iteration"],
-                run["params"].get("lattice_parameter_A"),
+                run["lattice_parameter_A"],
                 run["state"],
                 run["steps"],
                 run["max_grade"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -82,10 +82,11 @@ def grade(
     from mmtp_fw.fitting import read_configurations
     from mmtp_fw.selection import ActiveSet
 
-    if mode not in ("configuration", "site"):
+    modes: dict[str, Literal["configuration", "site"]] = {"configuration": "configuration", "site": "site"}
+    if mode not in modes:
         raise InputError(f"--mode {mode}: no such mode", "configuration or site")
     known = read_configurations(training, names_of(species))
-    active = ActiveSet.from_configurations(read_potential(potential, species), known, mode=mode)
+    active = ActiveSet.from_configurations(read_potential(potential, species), known, mode=modes[mode])
     asked = read_configurations(configurations, names_of(species))
     grades = [active.grade(atoms) for atoms in tracked(asked, "grading")]
     if as_json:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +10,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import bson
 import zstandard
 
+from mmtp_fw.database.collections import BLOBS, DECLARED, FIREWORKS
+from mmtp_fw.database.records import SCHEMA_VERSION
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
 
 _MAGIC = b"mmtp_fw backup 1\n"
 _BATCH = 500
-_OWN = ("campaigns", "configurations", "calculations", "potentials", "md_runs", "properties", "actions")
 
 
 def backup(database: Database, path: str | Path) -> dict[str, int]:
@@ -38,28 +38,21 @@ def backup(database: Database, path: str | Path) -> dict[str, int]:
     path = Path(path)
     if path.exists():
         raise InputError(f"{path} exists", "choose another name: backups are never overwritten")
-    partial = path.with_name(f".{path.name}.part")
     counts: dict[str, int] = {}
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as raw:
+        with replacing(path, durable=True, private=True) as partial, partial.open("wb") as raw:
             raw.write(_MAGIC)
             compressor = zstandard.ZstdCompressor(level=6, write_checksum=True)
             with compressor.stream_writer(raw, closefd=False) as stream:
                 # One moment for all collections, also while a campaign runs.
                 with database.launchpad.connection.start_session(snapshot=True) as session:
-                    for name in sorted(database.db.list_collection_names()):
+                    for name in sorted(_listed(database)):
                         counts[name] = 0
                         for document in database.db[name].find({}, session=session):
                             stream.write(bson.encode({"c": name, "d": document}))
                             counts[name] += 1
                 stream.write(bson.encode({"end": counts}))
-            raw.flush()
-            os.fsync(raw.fileno())
-        partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise InputError(f"{path}: can't be written: {error.strerror}") from error
     return counts
 
@@ -70,10 +63,10 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
     Raises
     ------
     InputError
-        No backup, an incomplete one, or a database that has something in it already, FireWorks' workflows
-        included: they may be another project's.
+        No backup, an incomplete one, one of a newer mmtp_fw, or a database that has something in it already,
+        FireWorks' workflows included: they may be another project's.
     """
-    for name in ("workflows", "fireworks", *_OWN):
+    for name in _counted():
         if database.db[name].find_one({}, {"_id": 1}) is not None:
             raise InputError(f"{database!r} is not empty: it has {name}", "restore into a new database")
     expected = _verify(Path(path))
@@ -94,6 +87,18 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
     return expected
 
 
+def _counted() -> Iterator[str]:
+    """Yield the collections of which one document is enough for a database to be somebody's."""
+    yield from FIREWORKS
+    yield from (name for name, declared in DECLARED.items() if declared.content)
+    yield f"{BLOBS}.files"
+
+
+def _listed(database: Database) -> Iterator[str]:
+    """Yield what is kept: everything but the server's own collections."""
+    return (name for name in database.db.list_collection_names() if not name.startswith("system."))
+
+
 def _verify(path: Path) -> dict[str, int]:
     """Read the whole file before anything is written."""
     found: dict[str, int] = {}
@@ -104,6 +109,8 @@ def _verify(path: Path) -> dict[str, int]:
                 return expected
             break
         found[entry["c"]] = found.get(entry["c"], 0) + 1
+        if entry["c"] == "meta" and entry["d"]["_id"] == "schema" and entry["d"]["version"] > SCHEMA_VERSION:
+            raise InputError(f"{path}: of a newer mmtp_fw (schema {entry['d']['version']})", "upgrade mmtp_fw")
     raise InputError(f"{path}: the backup is incomplete", "take another one")
 
 

@@ -8,6 +8,7 @@ paused, cut off or declared dead can't write over its successor's result when it
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -15,17 +16,19 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from mmtp_fw import log
 from mmtp_fw.database.process import identity, machine, started
 from mmtp_fw.errors import LeaseLostError
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
+
+_LOG = log.logger(__name__)
 
 
 class Claim:
@@ -91,12 +94,12 @@ class Claim:
                 upsert=True,
             )
         asked = time.monotonic()
-        document = database.claims.find_one_and_update(
-            {"_id": key, "$expr": free}, [{"$set": claim}], return_document=ReturnDocument.AFTER
-        )
-        if document is None:
+        before = database.claims.find_one_and_update({"_id": key, "$expr": free}, [{"$set": claim}])
+        if before is None:
             return None
-        taken = cls(database, key, owner, document["fence"], lease_seconds)
+        if before.get("process") is not None:  # released claims have none
+            _LOG.warning("claim on %s taken over from %s, whose lease ran out", key, before["owner"])
+        taken = cls(database, key, owner, before["fence"] + 1, lease_seconds)
         taken._deadline = asked + 0.9 * lease_seconds
         return taken
 
@@ -109,7 +112,8 @@ class Claim:
         return self._lost.is_set() or time.monotonic() > self._deadline
 
     def __enter__(self) -> Claim:
-        self._thread = threading.Thread(target=self._keep, name=f"lease {self.key}", daemon=True)
+        keep = contextvars.copy_context().run  # the log goes on to say what it is about
+        self._thread = threading.Thread(target=keep, args=(self._keep,), name=f"lease {self.key}", daemon=True)
         self._thread.start()
         return self
 
@@ -131,13 +135,15 @@ class Claim:
         )
         if result.matched_count == 0:
             self._lost.set()
+            _LOG.warning("claim on %s is lost: another worker has taken it over", self.key)
             return False
         self._deadline = asked + 0.9 * self.lease_seconds
         return True
 
     def release(self) -> None:
         """End the lease at once, if it is still ours."""
-        self.database.claims.update_one({"_id": self.key, "fence": self.fence}, [{"$set": {"lease_until": "$$NOW"}}])
+        ended: list[dict[str, Any]] = [{"$set": {"lease_until": "$$NOW"}}, {"$unset": "process"}]
+        self.database.claims.update_one({"_id": self.key, "fence": self.fence}, ended)
 
     def commit(self, write: Callable[[ClientSession], Any]) -> Any:
         """Run `write` in a transaction that holds only while the fence is ours.
@@ -178,7 +184,8 @@ class Claim:
                 if not self.renew():
                     return
                 pause = self.lease_seconds / 3
-            except PyMongoError:
+            except PyMongoError as error:
+                _LOG.warning("claim on %s not renewed, tried again: %s", self.key, str(error)[:200])
                 pause = max(0.1, self.lease_seconds / 30)
 
 
@@ -201,4 +208,5 @@ def release_dead(database: Database) -> list[str]:
                 {"_id": claim["_id"], "fence": claim["fence"]}, [{"$set": {"lease_until": "$$NOW"}}]
             )
             released.append(claim["_id"])
+            _LOG.warning("claim on %s ended: process %s of this machine is gone", claim["_id"], claim["process"]["pid"])
     return released

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 import platformdirs
 
 from mmtp_fw.errors import DatabaseError
+from mmtp_fw.files import write_whole
 
 
 def home() -> Path:
@@ -39,14 +39,7 @@ def make_private(directory: Path) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file of mode 0600, complete or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        write_whole(path, text, durable=True, private=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DatabaseError(f"{path}: can't be written: {error.strerror}", "is the disk full or read-only?") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 from pathlib import Path
 
 
@@ -18,6 +19,11 @@ def machine() -> str | None:
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return None
+
+
+def owner_name() -> str:
+    """Return this process' name for people, as claims and logs have it: host and process number."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def started(pid: int) -> int | None:

@@ -1,35 +1,41 @@
 """What an electronic-structure engine must offer: one small interface, and nothing of the protocol.
 
-The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine
-(VASP, ABINIT, the reference Hamiltonian) knows only how to carry out one self-consistent calculation,
-with or without the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``.
+The protocol (`mmtp_fw.dft.protocol`) knows only `Engine`, `ScfRequest` and `ScfResult`; an engine knows only how to
+carry out one self-consistent calculation: without constraint, with the penalty ``λ Σ_i (m_i^sWS − m_i^constr)²``, or
+with the moments held where they are wanted. Engines that run a program derive from
+`mmtp_fw.dft.program_engine.ProgramEngine`; what others know of an engine is its description (`mmtp_fw.dft.registry`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from ase import Atoms
 
-from mmtp_fw.errors import InputError
+from mmtp_fw.arrays import FloatArray
 
 # Names of the moment definitions that engines use as keys of `ScfResult.moments`.
 SMOOTHED = "sWS"
 UNSMOOTHED = "WS"
 FINAL = "PAW"
 
-_ENGINES = {
-    "hamiltonian": ("mmtp_fw.dft.hamiltonian", "HamiltonianEngine"),
-    "abinit": ("mmtp_fw.dft.abinit", "AbinitEngine"),
-    "vasp": ("mmtp_fw.dft.vasp", "VaspEngine"),
-}
+
+class ConstraintKind(StrEnum):
+    """How a calculation holds the moments.
+
+    none: not at all. soft: by the penalty λ Σ (m^sWS − m^constr)², near m^constr. hard: by a Lagrange multiplier, at
+    m^constr itself.
+    """
+
+    NONE = "none"
+    SOFT = "soft"
+    HARD = "hard"
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,10 @@ class ScfRequest:
     lambda_eV_per_muB2 : float
         Strength λ of the penalty; 0 without constraint.
     constraint : ndarray, shape (n,), optional
-        m^constr (μB), in the smoothed definition; None without constraint.
+        m^constr (μB); None without constraint. Of the smoothed definition for the penalty, of the engine's final one
+        for a hard constraint.
+    hard : bool
+        Hold the moments at `constraint` itself, not by the penalty.
     radii_A : dict of str to float
         Sphere radius (Å) of every species; empty for the engine's own defaults.
     restart : dict
@@ -60,13 +69,21 @@ class ScfRequest:
 
     atoms: Atoms
     stage: str
-    start_moments: np.ndarray
+    start_moments: FloatArray
     directory: Path
     lambda_eV_per_muB2: float = 0.0
-    constraint: np.ndarray | None = None
+    constraint: FloatArray | None = None
     radii_A: Mapping[str, float] = field(default_factory=dict)
     restart: Mapping[str, Any] = field(default_factory=dict)
     should_stop: Callable[[], bool] | None = None
+    hard: bool = False
+
+    @property
+    def kind(self) -> ConstraintKind:
+        """The kind of constraint that is asked for."""
+        if self.constraint is None:
+            return ConstraintKind.NONE
+        return ConstraintKind.HARD if self.hard else ConstraintKind.SOFT
 
 
 @dataclass(frozen=True)
@@ -85,7 +102,7 @@ class ScfResult:
     energy_with_penalty_eV : float or None
         What the engine minimised.
     penalty_eV : float
-        λ Σ (m^sWS − m^constr)².
+        λ Σ (m^sWS − m^constr)² of the signed moments, as the engine itself has it.
     forces : ndarray, shape (n, 3), or None
         −∂E_DFT/∂r in eV/Å.
     stress : ndarray, shape (6,), or None
@@ -95,26 +112,36 @@ class ScfResult:
     scf_steps : int
         Electronic steps taken.
     restart : dict
-        What a later request needs to go on from here; JSON-able, file names relative to the directory
-        of the whole configuration.
+        What a later request needs to go on from here; JSON-able, file names relative to the directory of the whole
+        configuration. Without convergence only where going on is worth while.
     interrupted : bool
         True when the engine stopped because `ScfRequest.should_stop` said so.
     message : str
         One line on how it ended.
+    magnetic_forces : ndarray, shape (n,), or None
+        T_i = −∂E_DFT/∂m_i in eV/μB as the engine itself gives them, of the moments `magnetic_forces_definition`; None
+        where they are to be derived from the penalty.
+    magnetic_forces_definition : str
+        Key of `moments` that `magnetic_forces` are derivatives by.
+    energy_noise_eV : float
+        What self-consistency left open in the energy: its largest change in the last steps.
     """
 
     converged: bool
-    moments: dict[str, np.ndarray]
+    moments: dict[str, FloatArray]
     energy_eV: float | None
     energy_with_penalty_eV: float | None
     penalty_eV: float
-    forces: np.ndarray | None
-    stress: np.ndarray | None
+    forces: FloatArray | None
+    stress: FloatArray | None
     radii_A: dict[str, float]
     scf_steps: int
     restart: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     message: str = ""
+    magnetic_forces: FloatArray | None = None
+    magnetic_forces_definition: str = FINAL
+    energy_noise_eV: float = 0.0
 
 
 @runtime_checkable
@@ -124,7 +151,7 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        "hamiltonian", "abinit" or "vasp".
+        As its description has it (`mmtp_fw.dft.registry`).
     final_definition : str
         Key of `ScfResult.moments` that the potential is trained on and the criteria are applied to.
     adjustable_radii : bool
@@ -158,40 +185,6 @@ class Engine(Protocol):
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled by a calculation without constraint, from its initial moments."""
         ...
-
-
-def get_engine(name: str, **settings: Any) -> Engine:
-    """Return the engine of that name.
-
-    Parameters
-    ----------
-    name : str
-        "hamiltonian", "abinit" or "vasp".
-    **settings
-        Settings of that engine; its class documents them.
-
-    Raises
-    ------
-    InputError
-        Unknown name, or a setting that the engine refuses.
-
-    Examples
-    --------
-    >>> get_engine("hamiltonian").final_definition
-    'PAW'
-    """
-    if name not in _ENGINES:
-        raise InputError(f"unknown DFT engine '{name}'", f"one of {', '.join(sorted(_ENGINES))}")
-    module, attribute = _ENGINES[name]
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise InputError(f"the DFT engine '{name}' is not part of this installation: {error}") from error
-    try:
-        engine: Engine = factory(**settings)
-    except TypeError as error:
-        raise InputError(f"engine '{name}': {error}", "see docs/dft.md for its settings") from error
-    return engine
 
 
 def settings_hash(*documents: Mapping[str, Any]) -> str:

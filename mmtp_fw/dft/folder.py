@@ -12,6 +12,7 @@ import numpy as np
 
 from mmtp_fw.dft.engine import ScfRequest, settings_hash
 from mmtp_fw.errors import EngineError
+from mmtp_fw.files import write_whole
 
 RUNNING, INTERRUPTED, FINISHED = "running", "interrupted", "finished"
 _NOTE = "mmtp.json"
@@ -64,6 +65,7 @@ class CalculationFolder:
         constraint = request.constraint
         asked = {
             "stage": request.stage,
+            "kind": request.kind.value,
             "lambda": request.lambda_eV_per_muB2,
             "constraint": None if constraint is None else np.asarray(constraint, dtype=float).tolist(),
             "radii": dict(request.radii_A),
@@ -81,9 +83,7 @@ class CalculationFolder:
 
     def write_note(self, state: str, **more: Any) -> None:
         """Note a state ("running", "interrupted", "finished") and more of the request."""
-        new = self.path / f"{_NOTE}.new"
-        new.write_text(json.dumps({"request": self._digest, "state": state} | more))
-        new.replace(self.path / _NOTE)
+        write_whole(self.path / _NOTE, json.dumps({"request": self._digest, "state": state} | more))
 
     def before(self, request: ScfRequest) -> Path | None:
         """Return the folder of the calculation that the request restarts from, None for one from scratch."""

@@ -7,6 +7,7 @@ It answers as a DFT program does, so that every stage has real work:
   w_z(R) = 1 + 0.25 tanh(4 (R − R_z)) and a small spill τ of the neighbours, and the smoothed moment is
   m_i^sWS = σ_z w_z(R) m_i. At the default radii w differs from 1, so radii must be rescaled; σ differs
   between the species, so targets must be mapped; the spill leaves a rest for the refinement.
+- **A hard constraint** takes the Hamiltonian's own moments to where they are wanted, the exact answer.
 - **The penalty** λ Σ (m_i^sWS − m_i^constr)² is minimised together with the energy, downhill from the
   moments of the calculation that was restarted: a wrong start ends in a wrong basin, as in DFT.
 - **Self-consistency can fail.** Switching a constraint on changes the field on an atom from what it was
@@ -18,7 +19,7 @@ It answers as a DFT program does, so that every stage has real work:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,19 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
+from mmtp_fw.dft.hamiltonian_description import ENGINE
 from mmtp_fw.dft.hamiltonian_model import HamiltonianParameters, HamiltonianResult, ReferenceHamiltonian
 from mmtp_fw.dft.hamiltonian_moments import Penalty
+from mmtp_fw.dft.registry import checked_settings
 from mmtp_fw.errors import InputError
 
 MAX_STEPS = 60
 _SMALLEST_LIMIT, _LARGEST_LIMIT = 0.8, 5.0
 _SPILL, _SPILL_RANGE = 0.006, 3.4
+# The energy of a cell as its minimiser and the sums leave it.
+_NOISE_EV = 1e-9
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,12 @@ class HamiltonianEngine:
     True
     """
 
-    name = "hamiltonian"
+    name = ENGINE.name
     final_definition = FINAL
     adjustable_radii = True
 
     def __init__(self, jump_limit_scale: float = 1.0) -> None:
-        if not jump_limit_scale > 0:
-            raise InputError(f"jump_limit_scale must be positive, not {jump_limit_scale}")
+        checked_settings(ENGINE, {"jump_limit_scale": jump_limit_scale})
         self.jump_limit_scale = float(jump_limit_scale)
         self.model = ReferenceHamiltonian(HamiltonianParameters())
 
@@ -126,6 +131,8 @@ class HamiltonianEngine:
         field = np.asarray(request.restart.get("field", np.zeros(len(atoms))), dtype=float)
         if not np.any(start):
             start = self.model.ferromagnetic(atoms)
+        if request.hard and request.constraint is not None:
+            return self._held(atoms, radii, start, field, np.asarray(request.constraint, dtype=float))
         penalty = None
         if request.constraint is not None:
             slopes = self._smoothed_slopes(atoms, radii)
@@ -139,9 +146,24 @@ class HamiltonianEngine:
             half_way = self.model.evaluate(atoms, 0.5 * (start + minimum.moments), pairs)
             message = f"no convergence: field jump of {jump:.2f} eV/μB, limit {limit:.2f}"
             return self._result(atoms, radii, half_way, penalty, MAX_STEPS, message, converged=False)
-        steps = min(MAX_STEPS - 1, 8 + int(np.ceil(6 * np.log1p(jump / 0.1))))
         state = self.model.evaluate(atoms, minimum.moments, pairs)
-        return self._result(atoms, radii, state, penalty, steps, "converged", converged=True)
+        return self._result(atoms, radii, state, penalty, _steps(jump), "converged", converged=True)
+
+    def _held(
+        self, atoms: Atoms, radii: dict[str, float], start: FloatArray, field: FloatArray, moments: FloatArray
+    ) -> ScfResult:
+        """Return the answer under a hard constraint: the Hamiltonian at just these moments."""
+        state = self.model.evaluate(atoms, moments)
+        wanted = state.magnetic_forces / self._smoothed_slopes(atoms, radii)
+        jump = float(np.max(np.abs(wanted - field)))
+        limit = self.jump_limit_scale * _jump_limit(atoms)
+        if jump > limit:
+            half_way = self.model.evaluate(atoms, 0.5 * (start + moments))
+            message = f"no convergence: field jump of {jump:.2f} eV/μB, limit {limit:.2f}"
+            return self._result(atoms, radii, half_way, None, MAX_STEPS, message, converged=False)
+        result = self._result(atoms, radii, state, None, _steps(jump), "converged", converged=True)
+        restart = {"moments": moments.tolist(), "field": wanted.tolist()}
+        return replace(result, restart=restart, magnetic_forces=state.magnetic_forces)
 
     def unconstrained(self, atoms: Atoms, directory: Path | None = None) -> Atoms:
         """Return `atoms` labelled without constraint, its moments relaxed from the initial ones."""
@@ -157,7 +179,7 @@ class HamiltonianEngine:
         """
         self.model.types(atoms)
         state, _ = self.model.relaxed(atoms, atoms.get_initial_magnetic_moments())
-        labelled = atoms.copy()
+        labelled: Atoms = atoms.copy()
         labelled.set_array("magnetic_forces", state.magnetic_forces)
         labelled.calc = SinglePointCalculator(
             labelled, energy=state.energy, forces=state.forces, stress=state.stress, magmoms=state.moments
@@ -193,16 +215,17 @@ class HamiltonianEngine:
             stress=state.stress,
             radii_A=radii,
             scf_steps=steps,
+            energy_noise_eV=_NOISE_EV,
             restart={"moments": state.moments.tolist(), "field": field.tolist()} if converged else {},
             message=message,
         )
 
-    def _smoothed_slopes(self, atoms: Atoms, radii: dict[str, float]) -> np.ndarray:
+    def _smoothed_slopes(self, atoms: Atoms, radii: dict[str, float]) -> FloatArray:
         """Return d m^sWS / d m of every atom."""
         slope = {z: SPHERES[z].smoothing * _sphere_weight(z, radius) for z, radius in radii.items()}
         return np.array([slope[symbol] for symbol in atoms.symbols])
 
-    def _sphere_moments(self, atoms: Atoms, radii: dict[str, float], moments: np.ndarray) -> np.ndarray:
+    def _sphere_moments(self, atoms: Atoms, radii: dict[str, float], moments: FloatArray) -> FloatArray:
         """Return m^WS: the own moment and the spill of the neighbours'."""
         pairs = self.model.pairs(atoms)
         shift = pairs.shifts @ np.asarray(atoms.cell)
@@ -214,12 +237,17 @@ class HamiltonianEngine:
         return weight * (moments + neighbours)
 
 
+def _steps(jump: float) -> int:
+    """Return the electronic steps that a sudden change of field (eV/μB) costs."""
+    return min(MAX_STEPS - 1, 8 + int(np.ceil(6 * np.log1p(jump / 0.1))))
+
+
 def _sphere_weight(species: str, radius: float) -> float:
     """Return w_z(R)."""
     return 1.0 + 0.25 * float(np.tanh(4.0 * (radius - SPHERES[species].natural_radius)))
 
 
-def _field_jump(start: np.ndarray, field: np.ndarray, penalty: Penalty | None) -> float:
+def _field_jump(start: FloatArray, field: FloatArray, penalty: Penalty | None) -> float:
     """Return the largest sudden change (eV/μB) of the constraining field on an atom."""
     new = np.zeros_like(start)
     if penalty is not None:

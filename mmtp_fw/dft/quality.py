@@ -1,19 +1,70 @@
-"""What is known of a label's quality: consistency along the ramp, the hard-constraint limit, a grade."""
+"""Energies against the work of the magnetic forces: what agrees, and how well the work itself is known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
+from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind
 from mmtp_fw.dft.settings import ProtocolSettings
-from mmtp_fw.dft.stages import Extrapolation, Grade, Stage
+from mmtp_fw.dft.stages import Grade, Stage, StageName
 
-# A trapezoid over a longer way than this (μB on one atom) says nothing about the label.
-_LONGEST_STEP = 0.4
-# A line in 1/λ through strengths nearer than this ratio says nothing about its end.
-_SMALLEST_LEVER = 1.2
+# Magnetic forces that are wrong by so much on every atom are to be found.
+WRONG_FORCE_EV_PER_MUB = 0.03
+# The integral over a longer way than this (μB on one atom) is not tried.
+LONGEST_STEP_MUB = 0.4
+# A printed penalty and that of the printed moments differ by rounding: eV/atom, and relative.
+_PENALTY_ROUNDING_EV, _PENALTY_ROUNDING = 1e-4, 0.01
+# Penalties must differ by this factor: a part of them that is left in the energies cancels between equal ones.
+_PENALTY_RATIO = 2.0
+# Three points on a detour longer than this (the cubes of its parts over the cube of the direct way) tell only how far
+# both ways disagree.
+_LONGEST_DETOUR = 0.8
+
+
+@dataclass(frozen=True)
+class Judged:
+    """ΔE + ∫T·dm along a way that ends at the label, per atom, in eV.
+
+    Attributes
+    ----------
+    stages : tuple of Stage
+        The way, the label last.
+    residual : float
+        Positive where the label's energy is higher than the work says.
+    error : float or None
+        What integral and self-consistency leave open; None where two points don't tell.
+    tolerance : float
+        What else is taken as agreement.
+    """
+
+    stages: tuple[Stage, ...]
+    residual: float
+    error: float | None
+    tolerance: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether energy and work are the same within error and tolerance."""
+        return abs(self.residual) <= self.tolerance + (self.error or 0.0)
+
+    @property
+    def informative(self) -> bool:
+        """Whether wrong forces, or a part of the penalty that is left in the energies, would show."""
+        label = self.stages[-1]
+        if label.kind is ConstraintKind.HARD:
+            return True
+        way = np.mean(np.abs(label.final_moments() - self.stages[0].final_moments()))
+        if WRONG_FORCE_EV_PER_MUB * way < self.tolerance + (self.error or 0.0):
+            return False
+        one, two = sorted(abs(s.penalty_eV or 0.0) for s in (self.stages[0], self.stages[-1]))
+        # Half of a penalty below this is no error worth finding.
+        negligible = two <= self.tolerance * len(label.target)
+        return two >= _PENALTY_RATIO * one or negligible
 
 
 def constrained_stages(stages: Sequence[Stage]) -> list[Stage]:
@@ -21,142 +72,132 @@ def constrained_stages(stages: Sequence[Stage]) -> list[Stage]:
     return [s for s in stages if s.converged and s.magnetic_forces is not None and s.energy_eV is not None]
 
 
-def integration_residual(stages: Sequence[Stage], settings: ProtocolSettings) -> tuple[float | None, bool]:
-    """Compare energy differences along the ramp with the work of the magnetic forces.
+def work(moments: Sequence[FloatArray], forces: Sequence[FloatArray]) -> tuple[float, float | None]:
+    """Return ∫T·dm along points, and its error.
 
-    Between two calculations of the same atoms ΔE_DFT = −Σ ∫ T dm, whatever the engine; the trapezoid
-    finds an energy that still holds (part of) a penalty, moments of another branch, or forces of the
-    wrong definition.
+    T derives from an energy, so the way doesn't matter but for the error of the trapezoid, which grows with the cube of
+    a step. Leaving out a point in the middle shows it; with three points it is corrected (Simpson's rule, where the
+    middle one is in the middle). Twice the correction is the error that is stated: a T with a bend is off by more than
+    the smooth one that Simpson's rule thinks of.
 
     Parameters
     ----------
-    stages : sequence of Stage
-    settings : ProtocolSettings
+    moments, forces : sequence of ndarray, shape (n,)
+        μB and eV/μB, two points or more.
 
     Returns
     -------
-    residual : float or None
-        Largest |ΔE + ∫T dm| per atom, eV; None where no two calculations are near enough to tell.
-    agrees : bool
-        Whether every residual is inside the tolerances.
+    work : float
+        eV.
+    error : float or None
+        None for two points.
     """
-    return _compare(list(pairwise(constrained_stages(stages))), settings)
 
+    def trapezoid(i: int, j: int) -> float:
+        return float(0.5 * (forces[i] + forces[j]) @ (moments[j] - moments[i]))
 
-def equilibrium_residual(stages: Sequence[Stage], settings: ProtocolSettings) -> tuple[float | None, bool]:
-    """Do as `integration_residual`, from the unconstrained state to every calculation under a constraint.
+    def cube(i: int, j: int) -> float:
+        return float(np.linalg.norm(moments[j] - moments[i])) ** 3
 
-    Neighbours along an adaptive ramp have nearly the same penalty: what of it is left in the energy cancels between
-    them, not against the unconstrained state, where penalty and forces vanish. But that one may lie too far away, or on
-    another branch of the electrons: to disagree with it is no reason to reject a label, to agree is one to trust it.
-    """
-    free = [s for s in stages if s.name == "equilibrium" and s.converged and s.energy_eV is not None]
-    pairs = [(one, two) for one in free[:1] if one.constrained is None for two in constrained_stages(stages)]
-    return _compare(pairs, settings)
-
-
-def _compare(pairs: Sequence[tuple[Stage, Stage]], settings: ProtocolSettings) -> tuple[float | None, bool]:
-    residuals, agrees = [], True
-    for one, two in pairs:
-        step = two.final_moments() - one.final_moments()
-        # Forces in other spheres are others, but for those that vanish in all.
-        same = one.radii_A == two.radii_A or one.constrained is None
-        if not same or np.max(np.abs(step)) > _LONGEST_STEP:
+    last = len(moments) - 1
+    total = sum(trapezoid(i, i + 1) for i in range(last))
+    if last < 2:
+        return total, None
+    error = 0.0
+    for i in range(1, last):
+        by_detour = trapezoid(i - 1, i) + trapezoid(i, i + 1) - trapezoid(i - 1, i + 1)
+        direct = cube(i - 1, i + 1)
+        detour = (cube(i - 1, i) + cube(i, i + 1)) / direct if direct > 0 else np.inf
+        if detour > _LONGEST_DETOUR:
+            error += abs(by_detour)
             continue
-        mean_force = 0.5 * (_forces(one) + _forces(two))
-        residual = abs(_energy(two) - _energy(one) + mean_force @ step) / len(step)
-        work = float(np.sum(np.abs(mean_force * step))) / len(step)
-        relative = settings.integration_tolerance_relative * work
-        agrees &= bool(residual <= settings.integration_tolerance_eV_per_atom + relative)
-        residuals.append(float(residual))
-    return (max(residuals) if residuals else None), agrees
+        correction = by_detour * detour / (1.0 - detour)
+        error += 2.0 * abs(correction)
+        if last == 2:
+            total += correction
+    return total, error
 
 
-def extrapolate(stages: Sequence[Stage], label: Stage) -> Extrapolation:
-    """Return the hard-constraint limit λ → ∞ of energy and moments.
-
-    Under one constraint both behave as a + b/λ. Where the label's ramp held only one calculation of each
-    constraint, the energy is continued from the label's moments to the target along its magnetic forces.
+def judge(stages: Sequence[Stage], settings: ProtocolSettings) -> Judged:
+    """Compare the energies at both ends of a way with the work along it; they never enter the work.
 
     Parameters
     ----------
     stages : sequence of Stage
-    label : Stage
-        The calculation that is the label.
+        Converged, two or more; the label last.
+    settings : ProtocolSettings
     """
-    ramp = [s for s in constrained_stages(stages) if s.name in ("ramp", "refine")]
-    families: dict[tuple[float, ...], dict[float, Stage]] = {}
-    for stage in ramp:
-        families.setdefault(tuple(stage.constrained or ()), {})[stage.lambda_eV_per_muB2 or 0.0] = stage
-    own = families.get(tuple(label.constrained or ()), {})
-    family = own if len(own) > 1 else max(families.values(), key=len, default={})
-    if len(family) > 1 and max(family) >= _SMALLEST_LEVER * min(family):
-        return _against_inverse_lambda([family[strength] for strength in sorted(family)])
-    return _taylor(label, _stiffness(stages, label))
+    first, label = stages[0], stages[-1]
+    moments, forces = [s.final_moments() for s in stages], [_forces(s) for s in stages]
+    done, error = work(moments, forces)
+    n = len(label.target)
+    noise = first.energy_noise_eV + label.energy_noise_eV
+    hard = label.kind is ConstraintKind.HARD and first.kind is ConstraintKind.HARD
+    tolerance = noise / n + (
+        settings.hard_integration_tolerance_eV_per_atom if hard else settings.integration_tolerance_eV_per_atom
+    )
+    if label.kind is ConstraintKind.SOFT:
+        size = sum(float(np.sum(np.abs(0.5 * (a + b) * (y - x)))) for (x, y), (a, b) in zip(
+            pairwise(moments), pairwise(forces), strict=True))  # fmt: skip
+        tolerance += settings.integration_tolerance_relative * size / n
+    residual = (_energy(label) - _energy(first) + done) / n
+    return Judged(tuple(stages), residual, None if error is None else error / n, tolerance)
 
 
-def grade(inside: bool, confirmed: bool) -> Grade:
+def ways(stages: Sequence[Stage], label: Stage) -> list[tuple[Stage, ...]]:
+    """Return the ways along finished calculations that end at a soft label, nearest first.
+
+    From every other one under a constraint in the same spheres, and from the state without constraint, where penalty
+    and forces vanish in any spheres; by way of the calculation between, where there is one.
+    """
+    mine = [s for s in constrained_stages(stages) if s.radii_A == label.radii_A and s.key != label.key]
+    free = [s for s in stages if s.name is StageName.EQUILIBRIUM and s.converged and s.energy_eV is not None]
+    found: list[tuple[float, tuple[Stage, ...]]] = []
+    for start in (*free, *mine):
+        far = distance(start, label)
+        if far > LONGEST_STEP_MUB:
+            continue
+        between = [s for s in mine if s is not start and max(distance(start, s), distance(s, label)) < far]
+        middle = min(between, key=lambda s: abs(distance(start, s) - distance(s, label)), default=None)
+        found.append((far, (start, label) if middle is None else (start, middle, label)))
+    return [way for _, way in sorted(found, key=lambda item: item[0])]
+
+
+def penalty_mismatch(stage: Stage) -> float:
+    """Return by how much the engine's penalty differs from λ Σ (m^sWS − m^constr)², per atom, in eV; 0 within rounding.
+
+    Moments of another step than the energy differ so, at no cost.
+    """
+    if stage.kind is not ConstraintKind.SOFT or stage.penalty_eV is None or stage.constrained is None:
+        return 0.0
+    far = np.array(stage.achieved[SMOOTHED]) - np.array(stage.constrained)
+    expected = (stage.lambda_eV_per_muB2 or 0.0) * float(far @ far)
+    difference = abs(stage.penalty_eV - expected) / len(far)
+    rounding = _PENALTY_ROUNDING_EV + _PENALTY_ROUNDING * expected / len(far)
+    return difference if difference > rounding else 0.0
+
+
+def inside(stage: Stage, settings: ProtocolSettings) -> bool:
+    """Return whether a calculation converged with its deviations from target inside both limits."""
+    mae, largest = stage.mae_muB, stage.max_deviation_muB
+    if not stage.converged or mae is None or largest is None:
+        return False
+    return mae <= settings.mae_limit_muB and largest <= settings.max_limit_muB
+
+
+def grade(on_target: bool, confirmed: bool) -> Grade:
     """Return the grade of a label (see `Grade`)."""
-    if not inside:
+    if not on_target:
         return Grade.C
     return Grade.A if confirmed else Grade.B
 
 
-def _against_inverse_lambda(stages: Sequence[Stage]) -> Extrapolation:
-    """Fit a + b/λ to two or more calculations under one constraint."""
-    strengths = np.array([s.lambda_eV_per_muB2 for s in stages], dtype=float)
-    table = np.array([[_energy(s), *s.final_moments()] for s in stages])
-
-    def limit(rows: slice) -> np.ndarray:
-        design = np.column_stack([np.ones_like(strengths[rows]), 1.0 / strengths[rows]])
-        return np.linalg.lstsq(design, table[rows], rcond=None)[0][0]
-
-    last_two = limit(slice(-2, None))
-    if len(stages) > 2:
-        uncertainty = np.abs(last_two - limit(slice(None)))
-    else:
-        # Two points leave no residual; a quarter of the correction is what higher orders may change.
-        uncertainty = 0.25 * np.abs(last_two - table[-1])
-    return Extrapolation(
-        method="a+b/λ",
-        energy_eV=float(last_two[0]),
-        energy_uncertainty_eV=float(uncertainty[0]),
-        moments=last_two[1:].tolist(),
-        moments_uncertainty=uncertainty[1:].tolist(),
-        lambdas=strengths.tolist(),
-    )
+def distance(one: Stage, two: Stage) -> float:
+    """Return the largest difference between two calculations' moments, in μB."""
+    return float(np.max(np.abs(one.final_moments() - two.final_moments())))
 
 
-def _stiffness(stages: Sequence[Stage], label: Stage) -> np.ndarray:
-    """Return ∂²E/∂m² of every atom (eV/μB²) from the label and the constrained calculation before it, shape (n,)."""
-    typical = np.ones(len(label.target))  # of Fe in its moment's valley
-    before = [s for s in constrained_stages(stages) if s.index < label.index and s.radii_A == label.radii_A]
-    if not before:
-        return typical
-    moved = label.final_moments() - before[-1].final_moments()
-    measurable = np.abs(moved) > 0.01
-    measured = typical.copy()
-    measured[measurable] = np.abs((_forces(label) - _forces(before[-1]))[measurable] / moved[measurable])
-    return np.clip(measured, 0.1, 10.0)
-
-
-def _taylor(label: Stage, stiffness: np.ndarray) -> Extrapolation:
-    """Continue the energy of one calculation to its target along the magnetic forces."""
-    target = np.array(label.target)
-    way = target - label.final_moments()
-    force = np.array(label.magnetic_forces)
-    uncertainty = 0.5 * float(way @ (stiffness * way))  # the next order
-    return Extrapolation(
-        method="taylor",
-        energy_eV=_energy(label) - float(force @ way),
-        energy_uncertainty_eV=uncertainty,
-        moments=target.tolist(),
-        moments_uncertainty=np.abs(way).tolist(),
-        lambdas=[label.lambda_eV_per_muB2 or 0.0],
-    )
-
-
-def _forces(stage: Stage) -> np.ndarray:
+def _forces(stage: Stage) -> FloatArray:
     """Return the magnetic forces, which vanish without constraint."""
     return np.zeros(len(stage.target)) if stage.magnetic_forces is None else np.array(stage.magnetic_forces)
 

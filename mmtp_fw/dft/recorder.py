@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.dft.engine import SMOOTHED, Engine, ScfRequest, ScfResult, settings_hash
+from mmtp_fw.arrays import FloatArray
+from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind, Engine, ScfRequest, ScfResult, settings_hash
 from mmtp_fw.dft.moments import deviations, magnetic_forces, per_atom, slope_by_species
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import DECISIONS, Label, Outcome, OutcomeStatus, Rule, Stage, StageName
+from mmtp_fw.errors import EngineError
 
 
 class StoppedError(Exception):
@@ -34,6 +36,8 @@ class Recorder:
     ----------
     target : ndarray, shape (n,)
         μB.
+    identity : str
+        Digest of engine settings, structure and targets.
     stages : list of Stage
         In their order; those of `finished` appear as the protocol comes to them.
     """
@@ -63,7 +67,7 @@ class Recorder:
         self._on_stage = on_stage or (lambda stage: None)
         self._should_stop = should_stop or (lambda: False)
         self._symbols = list(atoms.symbols)
-        self._identity = settings_hash(
+        self.identity = settings_hash(
             engine.settings_document(),
             {
                 "symbols": self._symbols,
@@ -77,9 +81,11 @@ class Recorder:
         self,
         name: StageName,
         strength: float | None,
-        constraint: np.ndarray | None,
+        constraint: FloatArray | None,
         radii: dict[str, float],
         previous: Stage | None,
+        hard: bool = False,
+        start: FloatArray | None = None,
     ) -> Stage:
         """Return the stage of one calculation, computing it unless it is among the finished ones.
 
@@ -93,6 +99,10 @@ class Recorder:
         radii : dict of str to float
         previous : Stage or None
             The converged calculation to restart from.
+        hard : bool
+            Hold the moments at `constraint` itself.
+        start : ndarray, shape (n,), optional
+            Moments (μB) to start from without `previous`; the targets when not given.
         """
         # Rounded before they are computed with: the last bits of sums differ between machines, and a key that holds
         # them would make another calculation of the same one.
@@ -107,23 +117,31 @@ class Recorder:
             "radii": radii,
             "previous": previous.key if previous else None,
         }
-        key = settings_hash({"identity": self._identity}, asked)
+        # Only where there is such a thing: keys of stages that were recorded before stay what they are.
+        if hard:
+            asked["hard"] = True
+        if start is not None:
+            start = np.round(start, 9) + 0.0
+            asked["start"] = start.tolist()
+        key = settings_hash({"identity": self.identity}, asked)
         if key in self._finished:
             return self._keep(self._finished[key], new=False)
         if key in self._others:
             return self._keep(self._others[key])
         if self._should_stop():
             raise StoppedError(f"asked to stop before stage {len(self.stages)} ({name.value})")
+        begin = self.target if start is None else start
         request = ScfRequest(
             atoms=self.atoms,
             stage=name.value,
-            start_moments=previous.final_moments() if previous else self.target,
+            start_moments=previous.final_moments() if previous else begin,
             directory=self.directory / f"{len(self.stages):02d}_{name.value}",
             lambda_eV_per_muB2=strength or 0.0,
             constraint=constraint,
             radii_A=radii,
             restart=previous.restart if previous else {},
             should_stop=self._should_stop,
+            hard=hard,
         )
         started, clock = datetime.now(UTC), time.perf_counter()
         result = self.engine.scf(request)
@@ -133,8 +151,7 @@ class Recorder:
             self._stage(
                 name,
                 key,
-                strength,
-                constraint,
+                request,
                 result,
                 started=started,
                 wall_seconds=time.perf_counter() - clock,
@@ -145,7 +162,7 @@ class Recorder:
         self,
         name: StageName,
         message: str,
-        constraint: np.ndarray | None = None,
+        constraint: FloatArray | None = None,
         slope: dict[str, float] | None = None,
         best: Stage | None = None,
         converged: bool = True,
@@ -155,7 +172,7 @@ class Recorder:
         `best`, the calculation that the verdict is about, lends its λ, moments and energies.
         """
         asked = {"name": name.value, "index": len(self.stages), "message": message}
-        key = settings_hash({"identity": self._identity}, asked)
+        key = settings_hash({"identity": self.identity}, asked)
         if key in self._finished:
             return self._keep(self._finished[key], new=False)
         now = datetime.now(UTC)
@@ -163,6 +180,7 @@ class Recorder:
         if best is not None:
             lent = best.model_dump(
                 include={
+                    "kind",
                     "lambda_eV_per_muB2",
                     "constrained",
                     "achieved",
@@ -176,7 +194,11 @@ class Recorder:
                 }
             )
         else:
-            lent = {"slope": slope, "constrained": None if constraint is None else constraint.tolist()}
+            lent = {
+                "kind": ConstraintKind.NONE,
+                "slope": slope,
+                "constrained": None if constraint is None else constraint.tolist(),
+            }
         stage = Stage(
             name=name,
             index=len(self.stages),
@@ -206,27 +228,26 @@ class Recorder:
         self,
         name: StageName,
         key: str,
-        strength: float | None,
-        constraint: np.ndarray | None,
+        request: ScfRequest,
         result: ScfResult,
         started: datetime,
         wall_seconds: float,
     ) -> Stage:
         """Return the record of a calculation, with deviations and magnetic forces derived."""
         final = result.moments.get(self.engine.final_definition)
+        constraint = request.constraint
         mae = largest = slope = forces = None
         if final is not None:
             mae, largest = deviations(final, self.target)
             slope = slope_by_species(self._symbols, final, result.moments[SMOOTHED])
-            if constraint is not None and strength is not None and result.converged:
-                forces = magnetic_forces(
-                    strength, result.moments[SMOOTHED], constraint, per_atom(self._symbols, slope)
-                ).tolist()
+            if constraint is not None and result.converged:
+                forces = self._magnetic_forces(request, result, per_atom(self._symbols, slope))
         return Stage(
             name=name,
             index=len(self.stages),
             key=key,
-            lambda_eV_per_muB2=strength,
+            kind=request.kind,
+            lambda_eV_per_muB2=request.lambda_eV_per_muB2 if request.kind is ConstraintKind.SOFT else None,
             target=self.target.tolist(),
             constrained=None if constraint is None else constraint.tolist(),
             achieved={definition: values.tolist() for definition, values in result.moments.items()},
@@ -238,7 +259,8 @@ class Recorder:
             penalty_eV=result.penalty_eV,
             forces=None if result.forces is None else result.forces.tolist(),
             stress=None if result.stress is None else result.stress.tolist(),
-            magnetic_forces=forces,
+            magnetic_forces=None if forces is None else forces.tolist(),
+            energy_noise_eV=result.energy_noise_eV,
             scf_steps=result.scf_steps,
             converged=result.converged,
             wall_seconds=wall_seconds,
@@ -251,3 +273,19 @@ class Recorder:
             restart=result.restart,
             message=result.message,
         )
+
+    def _magnetic_forces(self, request: ScfRequest, result: ScfResult, slopes: FloatArray) -> FloatArray:
+        """Return T_i of the final moments, the engine's own where it gives them, else from the penalty."""
+        assert request.constraint is not None
+        smoothed = result.moments[SMOOTHED]
+        own = result.magnetic_forces
+        if own is not None and result.magnetic_forces_definition == self.engine.final_definition:
+            return own
+        if own is not None and result.magnetic_forces_definition == SMOOTHED:
+            return own * slopes
+        if own is not None or request.hard:
+            raise EngineError(
+                f"engine '{self.engine.name}' gave no magnetic forces of its final moments "
+                f"({self.engine.final_definition}) for a {request.kind.value} constraint"
+            )
+        return magnetic_forces(request.lambda_eV_per_muB2, smoothed, request.constraint, slopes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +19,20 @@ class ProtocolSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    constraint: Literal["auto", "hard", "soft"] = Field(
+        default="auto", description="How moments are held; auto: as the engine does it best"
+    )
+    hard_tolerance_muB: float = Field(
+        default=1e-3, gt=0, description="Hard: largest deviation from target of a calculation that held its moments"
+    )
+    hard_from_lambda_eV_per_muB2: float = Field(
+        default=1.0, gt=0, description="Hard: λ of the soft calculation to start from where a cold start fails"
+    )
+    check_first: int = Field(default=10, ge=0, description="So many labels of a campaign are checked, then")
+    check_every: int = Field(default=10, ge=0, description="every so manieth (0: suspects only)")
+    check_step_muB: float = Field(
+        default=0.03, gt=0, description="Mean change of the moments at a check's second point"
+    )
     adaptive: bool = Field(default=True, description="Choose λ from the measured response")
     lambda_series: tuple[float, ...] = Field(
         default=(1.0, 5.0, 10.0, 25.0, 50.0),
@@ -41,9 +56,14 @@ class ProtocolSettings(BaseModel):
     growth_limit: float = Field(default=10.0, gt=1, description="Adaptive: largest λ ratio between two steps")
     aim: float = Field(default=0.7, gt=0, le=1, description="Adaptive: aim at this fraction of the limits")
     integration_tolerance_eV_per_atom: float = Field(
-        default=0.002, gt=0, description="|ΔE + ∫T dm| that is taken as agreement"
+        default=0.0005, gt=0, description="|ΔE + ∫T dm| beyond the error of both that is taken as agreement"
     )
-    integration_tolerance_relative: float = Field(default=0.15, gt=0, description="The same, of Σ|T dm|")
+    hard_integration_tolerance_eV_per_atom: float = Field(
+        default=0.0001, gt=0, description="The same between hard calculations, which are as exact as self-consistency"
+    )
+    integration_tolerance_relative: float = Field(
+        default=0.05, ge=0, description="Soft: the same, of Σ|T dm|, for the slope in T is a fit"
+    )
 
     @model_validator(mode="after")
     def _series_rises(self) -> ProtocolSettings:
@@ -56,3 +76,7 @@ class ProtocolSettings(BaseModel):
     def lambda_max(self) -> float:
         """Largest λ of the ramp, eV/μB²."""
         return self.lambda_series[-1]
+
+    def checks(self, number: int) -> bool:
+        """Return whether the label with that number in its campaign, from 0, is to be checked."""
+        return number < self.check_first or (self.check_every > 0 and number % self.check_every == 0)

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mmtp_fw.arrays import FloatArray
+from mmtp_fw.dft.engine import ConstraintKind
 
 
 class StageName(StrEnum):
-    """The six stages of the soft-constrained protocol, in their order."""
+    """The stages of the protocol, in their order; docs/dft.md says which a hard and which a soft constraint takes."""
 
+    HARD = "hard"
     EQUILIBRIUM = "equilibrium"
     RADII = "radii"
     MAP = "map"
     RAMP = "ramp"
     REFINE = "refine"
+    CHECK = "check"
     ACCEPT = "accept"
 
 
@@ -46,23 +51,30 @@ class Rule(StrEnum):
     NO_CONVERGED_STAGE = "no_converged_stage"
     INCONSISTENT_ENERGY = "inconsistent_energy"
     ENGINE_FAILED = "engine_failed"
+    INPUT_REFUSED = "input_refused"
     STOPPED = "stopped"
 
 
 class Grade(StrEnum):
     """Quality of a label.
 
-    A: inside both limits, energies agree with the magnetic forces along the ramp and from the unconstrained state.
-    B: inside both limits; the unconstrained state is too far away to tell, or does not agree (another branch, or an
-       energy that still holds some penalty), or there is one constrained stage only.
+    A: inside both limits, and the work of the magnetic forces confirmed the energy.
+    B: inside both limits, not checked (or nothing near enough to check by).
     C: moments off target but near enough to be useful; the label is exact at its own moments.
 
-    Where energies along the ramp disagree with the magnetic forces there is no label.
+    Where energy and magnetic forces disagree there is no label.
     """
 
     A = "A"
     B = "B"
     C = "C"
+
+
+class CheckVerdict(StrEnum):
+    """What the work check of a label said; one that contradicts leaves no label."""
+
+    CONFIRMED = "confirmed"
+    UNCHECKED = "unchecked"
 
 
 class Stage(BaseModel):
@@ -77,6 +89,7 @@ class Stage(BaseModel):
     name: StageName
     index: int = Field(description="Place in the order of all stages, from 0")
     key: str = Field(description="Digest of what was asked for: the same key is never computed twice")
+    kind: ConstraintKind = Field(description="How the moments were held")
     lambda_eV_per_muB2: float | None = None
     target: list[float]
     constrained: list[float] | None = None
@@ -90,6 +103,7 @@ class Stage(BaseModel):
     forces: list[list[float]] | None = None
     stress: list[float] | None = None
     magnetic_forces: list[float] | None = None
+    energy_noise_eV: float = Field(default=0.0, description="What self-consistency left open in the energy")
     scf_steps: int = 0
     converged: bool
     wall_seconds: float = 0.0
@@ -109,16 +123,24 @@ class Stage(BaseModel):
     )
     message: str = ""
 
-    def final_moments(self) -> np.ndarray:
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_of_older_records(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "kind" not in values:
+            soft = values.get("constrained") is not None and values.get("lambda_eV_per_muB2") is not None
+            return values | {"kind": ConstraintKind.SOFT if soft else ConstraintKind.NONE}
+        return values
+
+    def final_moments(self) -> FloatArray:
         """Return the moments of `which_definition`, shape (n,), in μB."""
         return np.array(self.achieved[self.which_definition])
 
 
 class Extrapolation(BaseModel):
-    """The hard-constraint limit λ → ∞ of a label, from its ramp.
+    """The hard-constraint limit of a label: the energy at its own target.
 
-    `method` is "a+b/λ" (least squares over the stages of one constraint) or "taylor" (from the label's
-    moments to the target along its magnetic forces, when one stage is all there is).
+    `method` is "taylor": from the label's moments to the target along its magnetic forces. (Records of earlier versions
+    may hold "a+b/λ", a fit over stages of one constraint, whose limit was another state.)
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -128,7 +150,26 @@ class Extrapolation(BaseModel):
     energy_uncertainty_eV: float
     moments: list[float]
     moments_uncertainty: list[float]
-    lambdas: list[float] = Field(description="The stages used")
+    lambdas: list[float] = Field(description="λ of the label, none for a hard constraint")
+
+
+class Check(BaseModel):
+    """What the work check of a label found, per atom.
+
+    `residual_eV_per_atom` is ΔE + ∫T·dm over the pair that ends at the label, `error_eV_per_atom` what the integral and
+    self-consistency leave open; `points` are the keys of the calculations compared, the label's last.
+    `other_start_eV_per_atom` is how far above the label a calculation from another density ended.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: CheckVerdict
+    residual_eV_per_atom: float | None = None
+    error_eV_per_atom: float | None = None
+    points: list[str] = Field(default_factory=list)
+    other_start_eV_per_atom: float | None = None
+    scf_runs: int = Field(default=0, description="Calculations that were made for the check alone")
+    note: str = ""
 
 
 class Label(BaseModel):
@@ -145,21 +186,23 @@ class Label(BaseModel):
     pbc: list[bool]
     energy_eV: float
     forces: list[list[float]]
-    stress: list[float]
+    stress: list[float] | None = Field(description="None of an engine that computes none")
     moments: list[float]
     magnetic_forces: list[float]
     which_definition: str
     target: list[float]
-    lambda_eV_per_muB2: float
+    constraint: ConstraintKind = ConstraintKind.SOFT
+    lambda_eV_per_muB2: float | None = Field(description="Of a soft constraint")
     mae_muB: float
     max_deviation_muB: float
     grade: Grade
     extrapolation: Extrapolation
     integration_residual_eV_per_atom: float | None = Field(
         default=None,
-        description="Largest |ΔE + ∫T dm| between neighbouring constrained stages; None if not testable",
+        description="|ΔE + ∫T·dm| over the pair that the check judged; None where there is none",
     )
-    bias_eV_per_atom: float = Field(description="Energy of the λ→∞ limit minus the label's")
+    check: Check | None = Field(default=None, description="None in records of earlier versions")
+    bias_eV_per_atom: float = Field(description="Energy of the hard-constraint limit minus the label's")
     engine: str
     settings_hash: str
     scf_runs: int
@@ -171,24 +214,26 @@ class Label(BaseModel):
         Returns
         -------
         Atoms
-            With a single-point calculator (energy, forces, stress, magmoms), the targets as initial
-            moments, ``arrays["magnetic_forces"]`` in eV/μB, and in ``info`` the grade, λ and deviations.
+            With a single-point calculator (energy, forces, stress where there is one, magmoms), the targets as initial
+            moments, ``arrays["magnetic_forces"]`` in eV/μB, and in ``info`` the grade, the kind of constraint, λ of a
+            soft one, deviations, and whether it was checked.
         """
         atoms = Atoms(self.symbols, positions=self.positions, cell=self.cell, pbc=self.pbc)
         atoms.set_initial_magnetic_moments(self.target)
         atoms.set_array("magnetic_forces", np.array(self.magnetic_forces))
         atoms.info.update(
             label_grade=self.grade.value,
-            label_lambda_eV_per_muB2=self.lambda_eV_per_muB2,
+            label_constraint=self.constraint.value,
             label_mae_muB=self.mae_muB,
             label_max_deviation_muB=self.max_deviation_muB,
         )
+        if self.lambda_eV_per_muB2 is not None:
+            atoms.info["label_lambda_eV_per_muB2"] = self.lambda_eV_per_muB2
+        if self.check is not None:
+            atoms.info["label_check"] = self.check.verdict.value
+        stress = {} if self.stress is None else {"stress": np.array(self.stress)}
         atoms.calc = SinglePointCalculator(
-            atoms,
-            energy=self.energy_eV,
-            forces=np.array(self.forces),
-            stress=np.array(self.stress),
-            magmoms=np.array(self.moments),
+            atoms, energy=self.energy_eV, forces=np.array(self.forces), magmoms=np.array(self.moments), **stress
         )
         return atoms
 

@@ -6,9 +6,6 @@ journal entry and a lease that runs out, after it the fact stands and any proces
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import time
 import traceback
 import uuid
@@ -19,14 +16,19 @@ from typing import Any, Protocol
 
 from pymongo.client_session import ClientSession
 
+from mmtp_fw import log
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import Claim, Database
+from mmtp_fw.database.collections import upserted
+from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import LeaseLostError
 from mmtp_fw.firetasks.journal import Journal
 from mmtp_fw.firetasks.signals import graceful_stop
 from mmtp_fw.loop.facts import FAILED, Action
 from mmtp_fw.loop.gather import campaign_settings
 from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
+
+_LOG = log.logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,15 @@ NOT_HERE_SECONDS = 60.0
 """Time that a worker holds what it can't do before it gives it back."""
 INTERRUPTED = None
 """What `Work.compute` returns when it stopped because `Context.should_stop` said so."""
+
+
+_SAID = {
+    "done": "done",
+    "found done": "its fact is there already",
+    "claimed by another": "left alone: another worker has it",
+    "interrupted": "given back, for this worker was asked to end: another goes on with it",
+    "not here": "given back",
+}
 
 
 class ClaimedElsewhereError(Exception):
@@ -105,13 +116,15 @@ def run_action(database: Database, key: str, work: Work) -> str:
     """
     action = stored_action(database, key)
     campaign_id = key.split("/", 1)[0]
-    if _finished(database, key):
-        _journal(database, key).clear()  # whoever wrote the fact may have died before it could
-        ended = "found done"
-    else:
-        ended = _attempt(database, campaign_id, action, work)
-    if ended in ("done", "found done"):
-        advance(database, campaign_id)
+    with log.about(campaign=campaign_id, action=key, worker=owner_name()):
+        if _finished(database, key):
+            _journal(database, key).clear()  # whoever wrote the fact may have died before it could
+            ended = "found done"
+        else:
+            ended = _attempt(database, campaign_id, action, work)
+        _LOG.info(_SAID[ended])
+        if ended in ("done", "found done"):
+            advance(database, campaign_id)
     return ended
 
 
@@ -126,7 +139,10 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
             return "found done"
         try:
             ended = _compute_and_store(context, claim, work)
-        except (LeaseLostError, ClaimedElsewhereError):
+        except LeaseLostError as error:
+            _LOG.warning("nothing is written: %s", error)
+            return "claimed by another"
+        except ClaimedElsewhereError:
             return "claimed by another"
         except NotHereError as error:
             _note_not_here(context, str(error))
@@ -144,10 +160,13 @@ def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
     journal = _journal(context.database, key)
     payload = journal.load()
     if payload is None:
+        _LOG.info("begun")
         payload = work.compute(context)
         if payload is INTERRUPTED:
             return "interrupted"
         journal.save(payload)
+    else:
+        _LOG.warning("its result is in the journal of this machine, and is only written")
 
     def write(session: ClientSession) -> None:
         result = dict(work.store(context, payload, session))
@@ -160,7 +179,7 @@ def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
 
 def _note_not_here(context: Context, reason: str) -> None:
     """Say so, and keep the action for a while: others get the next ones, and nobody takes this one in a loop."""
-    logging.getLogger("mmtp_fw").error("%s: %s is given back: %s", owner_name(), context.action.key, reason)
+    _LOG.error("%s is given back by %s: %s", context.action.key, owner_name(), reason)
     context.database.actions.update_one(
         {"_id": context.action.key}, {"$set": {"not_here": {"owner": owner_name(), "reason": reason}}}
     )
@@ -178,10 +197,13 @@ def _note_failure(context: Context, claim: Claim, text: str) -> None:
         {"_id": action.key}, {"$push": {"errors": note}}, projection={"errors": 1}, return_document=True
     )
     campaign_id = action.key.split("/", 1)[0]
-    if len(document["errors"]) < context.campaign.budget.max_attempts:
+    attempts, most = len((document or {}).get("errors", ())), context.campaign.budget.max_attempts
+    reason = text.strip().splitlines()[-1][:500]
+    if attempts < most:
+        _LOG.warning("attempt %d of %d failed, tried again: %s", attempts, most, reason)
         add_workflows(database, campaign_id, [action])
         return
-    reason = text.strip().splitlines()[-1][:500]
+    _LOG.error("failed in all of its %d attempts: %s", most, reason)
     claim.commit(lambda session: _write_fact(database, action.key, {"outcome": FAILED, "reason": reason}, session))
     advance(database, campaign_id)
 
@@ -196,20 +218,10 @@ def _write_fact(database: Database, key: str, result: Mapping[str, Any], session
 
 def _journal(database: Database, key: str) -> Journal:
     """Return the journal of an action of this very database: one that is deleted takes its journals along."""
-    document = database.db.meta.find_one_and_update(
-        {"_id": "instance"},
-        {"$setOnInsert": {"value": uuid.uuid4().hex}},
-        upsert=True,
-        return_document=True,
-    )
+    document = upserted(database.meta, "instance", {"$setOnInsert": {"value": uuid.uuid4().hex}})
     return Journal(document["value"], key)
 
 
 def _finished(database: Database, key: str) -> bool:
     document = database.actions.find_one({"_id": key}, {"result": 1})
     return bool(document and document.get("result") is not None)
-
-
-def owner_name() -> str:
-    """Return this process' name in claims: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"

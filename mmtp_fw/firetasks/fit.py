@@ -85,6 +85,7 @@ class FitWork:
         except _StoppedError:
             kept.keep(now=True)
             return INTERRUPTED
+        kept.path.unlink(missing_ok=True)  # who has to fit again begins with the copy in the database
         if not np.isfinite(best.loss):
             raise FitError(f"the loss is {best.loss}", "look at the labels: `mmtp find`")
         return _fitted(context, sets, best)

@@ -9,8 +9,10 @@ from bson import Binary
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from mmtp_fw import log
 from mmtp_fw.database import Database
 
+_LOG = log.logger(__name__)
 _KEEP_EVERY_S = 60.0
 
 
@@ -46,8 +48,8 @@ class KeptFit:
         content = Binary(self.path.read_bytes())
         try:
             self._collection.replace_one({"_id": self._key}, {"_id": self._key, "content": content}, upsert=True)
-        except PyMongoError:
-            return
+        except PyMongoError as error:
+            _LOG.warning("the checkpoint is not kept this time: %s", str(error)[:200])
 
     @staticmethod
     def drop(database: Database, key: str, session: ClientSession) -> None:

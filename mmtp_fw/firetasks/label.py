@@ -9,13 +9,17 @@ from typing import Any
 from ase import Atoms
 from pymongo.client_session import ClientSession
 
+from mmtp_fw import log
 from mmtp_fw.database import Claim, Database, atoms_codec, store
+from mmtp_fw.database.process import owner_name
 from mmtp_fw.dft import ProtocolSettings, Stage, get_engine, run_protocol
 from mmtp_fw.dft.checks import check_request
 from mmtp_fw.dft.engine import Engine, settings_hash
 from mmtp_fw.dft.stages import OutcomeStatus, Rule
 from mmtp_fw.errors import EngineError, InputError
-from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError, owner_name
+from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError
+
+_LOG = log.logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class LabelWork:
             store.begin_calculation(
                 context.database, key, configuration, engine.name, engine.settings_document(), owner_name()
             )
+            _LOG.warning("refused by %s: %s", engine.name, error)
             verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}
             return _Labelled(key, verdict, _result(key, "rejected", str(error), 0))
         except EngineError as error:
@@ -82,11 +87,13 @@ class LabelWork:
             on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
             should_stop=should_stop,
             others=_stages_of_others(context.database, key, configuration, engine),
+            check=context.campaign.dft.protocol.checks(_number(context)),
         )
         if outcome.status == OutcomeStatus.INTERRUPTED:
             return INTERRUPTED
         if outcome.rule == Rule.ENGINE_FAILED and not _last_attempt(context):
             raise EngineError(outcome.reason, "the finished stages are kept for the next attempt")
+        _LOG.info("%s after %d SCF runs: %s", outcome.status.value, outcome.scf_runs, outcome.reason or "no objection")
         verdict = outcome.model_dump(mode="json", exclude={"stages"})
         return _Labelled(key, verdict, _result(key, outcome.status.value, outcome.reason, outcome.scf_runs))
 
@@ -106,7 +113,7 @@ class LabelWork:
 
 def _is_verdict(calculation: Mapping[str, Any]) -> bool:
     """Return whether a calculation was rejected for what the configuration is."""
-    return calculation["status"] == "rejected" and calculation["rule"] != "input"
+    return bool(calculation["status"] == "rejected" and calculation["rule"] != "input")
 
 
 def _check_datasets(database: Database, engine: Engine, atoms: Atoms) -> None:
@@ -135,6 +142,15 @@ def _stages_of_others(database: Database, key: str, configuration: str, engine: 
         if settings_hash(other["engine_settings"]) == wanted
         for stage in other["stages"]
     ]
+
+
+def _number(context: Context) -> int:
+    """Return the number of this label in its campaign, from 0: the same whenever it is asked."""
+    key = context.action.key
+    iteration = context.action.iteration
+    earlier = [{"iteration": {"$lt": iteration}}, {"iteration": iteration, "_id": {"$lt": key}}]
+    wanted = {"campaign": context.campaign.name, "kind": "label", "$or": earlier}
+    return context.database.actions.count_documents(wanted)
 
 
 def _last_attempt(context: Context) -> bool:

@@ -11,8 +11,7 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import store
 from mmtp_fw.dft import get_engine
-from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
-from mmtp_fw.errors import EngineError
+from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context, NotHereError
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.start import starting_cell
@@ -83,7 +82,7 @@ class PropertyWork:
             frames=payload.get("frames", ()),
             values={name: value for name, value in payload.items() if name != "frames"},
         )
-        kept = ("outcome", "message", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
+        kept = ("outcome", "message", "reason", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
         return {name: payload[name] for name in kept if name in payload}
 
 
@@ -94,8 +93,11 @@ def _mmtp(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | No
 
 
 def _reference(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | None:
+    dft = context.campaign.dft
+    if dft.description.dynamics is None:
+        raise InputError(f"{dft.description.title} has no molecular dynamics to compare with", "set mode: static")
     # The same integrator and thermostat as the potential's: a spectrum shows the thermostat's friction, too.
-    model = CalculatorModel(HamiltonianCalculator(), cell.get_initial_magnetic_moments())
+    model = CalculatorModel(dft.description.dynamics(dft.settings), cell.get_initial_magnetic_moments())
     return _sampled(trajectory(model, cell, _settings(context, replica), should_stop=context.should_stop))
 
 
@@ -143,7 +145,9 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
         except EngineError as error:
             raise NotHereError(str(error)) from error
         labelled = engine.unconstrained(cell, context.directory)
-        moments, stress = labelled.get_magnetic_moments(), labelled.get_stress()
+        moments, stress = labelled.get_magnetic_moments(), labelled.calc.results.get("stress")
+        if stress is None:
+            return {"outcome": "failed", "reason": f"{engine.name} computes no stress: there is no pressure to compare"}
     cell.info["step"] = 0
     return {
         "outcome": "done",

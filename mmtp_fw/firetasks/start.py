@@ -10,11 +10,11 @@ from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.checks import check_request
 from mmtp_fw.errors import EngineError
 from mmtp_fw.structures import crystal
-from mmtp_fw.structures.magnetic_orders import MagneticOrder, target_moments
+from mmtp_fw.structures.magnetic_orders import target_moments
 
 
 def check_engine(campaign: Campaign, here: bool) -> None:
-    """Refuse a campaign whose engine can't compute its cells, before anything is submitted.
+    """Refuse a campaign whose cells can't be made or computed by its engine, before anything is submitted.
 
     Parameters
     ----------
@@ -25,12 +25,14 @@ def check_engine(campaign: Campaign, here: bool) -> None:
     Raises
     ------
     InputError
-        Settings that the engine doesn't know, species or moments that it refuses.
+        Settings that the engine doesn't know, species or moments that it refuses, orders that the cells can't have.
     EngineError
         `here`, and the program or its data are missing.
     """
     engine = get_engine(campaign.dft.engine, **campaign.dft.settings)
     cell = starting_cell(campaign, campaign.system.lattice_parameters_A[0], "ferromagnetic", 0)
+    for order in campaign.md.magnetic_orders:
+        starting_cell(campaign, campaign.system.lattice_parameters_A[0], order, 0)
     try:
         check_request(engine, cell)
     except EngineError:
@@ -48,7 +50,8 @@ def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, se
     lattice_parameter_A : float
         Lattice parameter in Å.
     order : str
-        "ferromagnetic", "antiferromagnetic" planes along a cubic axis, or "random" signs of the typical moments.
+        One of `mmtp_fw.structures.MAGNETIC_ORDERS`; moments have their typical sizes, and either sign by chance where
+        they are disordered.
     seed : int
         Decides which site is which species, and the signs.
 
@@ -56,15 +59,14 @@ def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, se
     -------
     Atoms
         n atoms at their sites, with initial magnetic moments (μB).
+
+    Raises
+    ------
+    InputError
+        An unknown order, or one that this cell can't have.
     """
     system = campaign.system
     random = np.random.default_rng(seed)
     cell = crystal(system.structure, lattice_parameter_A, system.supercell, system.composition, random)
-    cell.info["supercell"] = tuple(system.supercell)
-    named: MagneticOrder = "antiferromagnetic" if order == "antiferromagnetic" else "ferromagnetic"
-    moments = target_moments(cell, named, system.typical_moments_muB, 0.0, 0.0, random)
-    if order == "random":
-        moments *= random.choice([-1.0, 1.0], len(cell))
-    cell.set_initial_magnetic_moments(moments)
-    del cell.info["supercell"]
+    cell.set_initial_magnetic_moments(target_moments(cell, order, system.typical_moments_muB, 0.0, None, random))
     return cell

@@ -9,6 +9,7 @@ from fireworks import FWAction, LaunchPad
 from fireworks.core.firework import FiretaskBase
 from fireworks.utilities.fw_utilities import explicit_serialize
 
+from mmtp_fw import log
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import Database
 from mmtp_fw.errors import InputError
@@ -31,7 +32,8 @@ class _Task(FiretaskBase):
     """Base: opens the database that the Firework came from (``_add_launchpad_and_fw_id`` in its spec)."""
 
     def database(self) -> Database:
-        """Return the database of the worker's LaunchPad, or FireWorks' own default."""
+        """Return the database of the worker's LaunchPad, or FireWorks' own default; every task begins here."""
+        log.ensure()  # rlaunch knows nothing of our logs
         launchpad = getattr(self, "launchpad", None)
         if launchpad not in _DATABASES:
             opened = Database.open() if launchpad is None else Database.from_launchpad(launchpad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential
 from mmtp_fw.quantities import QUANTITIES
@@ -37,8 +39,7 @@ class Checkpoint:
 
     def write(self, path: Path) -> None:
         """Write the file; an older one stays whole until the new one is."""
-        temporary = path.with_name(f".{path.name}.part")
-        with temporary.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 problem=np.array(self.problem),
@@ -46,7 +47,6 @@ class Checkpoint:
                 iteration=self.iteration,
                 history=self.history,
             )
-        temporary.replace(path)
 
 
 def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:
@@ -62,7 +62,7 @@ def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Checkpoint(str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"])
-    except (ValueError, OSError, KeyError, EOFError) as error:
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a checkpoint of a fit", "remove it to start anew") from error
     if found.problem != problem:
         raise InputError(

@@ -19,9 +19,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from mmtp_fw.arrays import FloatArray
+from mmtp_fw.collinear import collinear
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 from mmtp_fw.fitting.samples import labels_of
 from mmtp_fw.potential import moments_of
+from mmtp_fw.vaspio import is_vasp_output, read_vasp_output
 
 Format = Literal["extxyz", "cfg"]
 DerivativeSign = Literal["detect", "force", "derivative"]
@@ -37,7 +40,8 @@ def read_configurations(
     Parameters
     ----------
     path : str or Path
-        Extended XYZ, or MLIP cfg (recognised by its content); any other format that ASE reads.
+        Extended XYZ; MLIP cfg, VASP's OUTCAR or vasprun.xml (recognised by their content); any other format that
+        ASE reads.
     species : sequence of str, optional
         Names of the types 0, 1, …; needed with cfg.
     magnetic_derivatives : {"detect", "force", "derivative"}
@@ -63,6 +67,8 @@ def read_configurations(
         found = list(_read_cfg(path, species))
         _set_magnetic_forces(found, magnetic_derivatives)
         return found
+    if is_vasp_output(path):
+        return read_vasp_output(path)
     try:
         read_in = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
     except Exception as error:
@@ -100,17 +106,15 @@ def write_configurations(
     path = Path(path)
     if format not in ("extxyz", "cfg"):
         raise InputError(f"unknown format {format!r}", "extxyz or cfg")
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        if format == "extxyz":
-            write(temporary, [_plain(atoms) for atoms in configurations], format="extxyz")
-        else:
-            names = sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
-            text = "\n".join(_cfg_text(atoms, list(names)) for atoms in configurations)
-            temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as partial:
+            if format == "extxyz":
+                write(partial, [_plain(atoms) for atoms in configurations], format="extxyz")
+            else:
+                names = sorted({s for atoms in configurations for s in atoms.symbols}) if species is None else species
+                text = "\n".join(_cfg_text(atoms, list(names)) for atoms in configurations)
+                partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"{path}: can't be written: {error.strerror}") from error
 
 
@@ -118,18 +122,20 @@ def write_configurations(
 
 
 def _adopt_moments(atoms: Atoms, name: str) -> None:
-    """Take labelled moments from the column that holds them, and refuse vectors."""
+    """Take labelled moments from the column that holds them, along their common axis, and the energy of the forces."""
     arrays = atoms.arrays
     results = dict(getattr(atoms.calc, "results", {}) or {})
     for key in ("magmoms", "magnetic_moments"):
         if key in arrays and "magmoms" not in results:
             results["magmoms"] = arrays.pop(key)
     if "magmoms" in results and np.ndim(results["magmoms"]) == 2:
-        vectors = np.asarray(results["magmoms"])
-        along = [axis for axis in range(vectors.shape[1]) if np.any(np.abs(vectors[:, axis]) > 1e-6)]
-        if len(along) > 1:
-            raise InputError(f"{name}: its moments aren't collinear", "this potential knows signed scalars only")
-        results["magmoms"] = vectors[:, along[0] if along else 0]
+        results["magmoms"], axis = collinear(results["magmoms"], name)
+        if "magnetic_forces" in arrays and np.ndim(arrays["magnetic_forces"]) == 2:
+            atoms.arrays["magnetic_forces"] = arrays["magnetic_forces"] @ axis
+    if "initial_magmoms" in arrays and np.ndim(arrays["initial_magmoms"]) == 2:
+        atoms.arrays["initial_magmoms"] = collinear(arrays["initial_magmoms"], name)[0]
+    if "free_energy" in results:
+        results["energy"] = results["free_energy"]  # what forces are the derivative of; `energy` may be σ → 0
     if results and ("energy" in results or "forces" in results):
         atoms.calc = SinglePointCalculator(atoms, **results)
         if "magmoms" not in results and "initial_magmoms" in arrays:
@@ -257,17 +263,20 @@ class _CfgBlock:
         return atoms
 
     def _magnetism(self, atoms: Atoms, columns: dict[str, FloatArray], results: dict[str, Any]) -> None:
-        for prefix, keep in (("magmom", "magmoms"), ("en_der_m", "en_der_m")):
-            separator = "_" if prefix == "magmom" else ""
-            x, y, z = (columns.get(f"{prefix}{separator}{axis}") for axis in "xyz")
-            if x is None:
-                continue
-            if any(other is not None and np.any(np.abs(other) > 1e-6) for other in (y, z)):
-                raise self._error(self._start, f"{prefix}: y or z components: not collinear")
-            if keep == "magmoms":
-                results["magmoms"] = x
-            else:
-                atoms.set_array("magnetic_forces", x)
+        moments, forces = _vectors(columns, "magmom_"), _vectors(columns, "en_der_m")
+        if moments is not None:
+            results["magmoms"], axis = collinear(moments, f"{self._path}, line {self._start + 1}")
+            if forces is not None:
+                atoms.set_array("magnetic_forces", forces @ axis)
+        elif forces is not None:
+            raise self._error(self._start, "en_der_m without magmom: of which moments?")
+
+
+def _vectors(columns: dict[str, FloatArray], prefix: str) -> FloatArray | None:
+    """Return the columns x, y, z of a prefix as vectors, zero where one is not there; None where none is."""
+    found = [columns.get(f"{prefix}{axis}") for axis in "xyz"]
+    there = [column for column in found if column is not None]
+    return np.stack([np.zeros_like(there[0]) if c is None else c for c in found], axis=1) if there else None
 
 
 def derivative_sign(configurations: Sequence[Atoms]) -> float:

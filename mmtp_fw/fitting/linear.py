@@ -43,6 +43,8 @@ def solve_linear(loss: Loss, parameters: FloatArray, ridge: float = 1e-10) -> Fl
         moved = base.copy()
         moved[j] = 1.0
         matrix[:, j] = loss.value_and_gradient(moved)[1][:count] - offset
+    if not np.all(np.isfinite(matrix)):
+        return parameters.copy()
     matrix = 0.5 * (matrix + matrix.T)
     diagonal = np.diag(matrix).copy()
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))

@@ -77,8 +77,8 @@ def _rows(potential: Potential, sample: Sample, count: int, rng: np.random.Gener
 def damped_inverse(matrix: FloatArray, damping: float) -> FloatArray:
     """Return (G + damping·diag G)⁻¹ of G, shape (p, p), with directions that have no effect at all left finite.
 
-    Gauge modes are null directions of G: damping keeps steps along them small, and the loss doesn't change
-    there.
+    G has shape (p, p). Gauge modes are null directions of G: damping keeps steps along them small, and the loss
+    doesn't change there.
     """
     diagonal = np.diag(matrix).copy()
     floor = 1e-12 * max(float(diagonal.max()), 1e-300)

@@ -13,7 +13,7 @@ an energy that falls as two atoms come together, lets a hot trajectory fall into
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,11 +21,12 @@ from ase import Atoms
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.holes import MomentHole, moment_holes
-from mmtp_fw.potential import Potential, Systems, TrainedRange, moments_of
+from mmtp_fw.potential import Potential, System, Systems, TrainedRange, moments_of
 from mmtp_fw.potential.flips import BOLTZMANN
 
 REACH = 20.0
 """Barriers up to so many kT are got over in the 10⁵ to 10⁸ steps of simulations."""
+_Pair = tuple[float, int, int, int, FloatArray]  # Å, configuration, two atoms, the vector between them (3,)
 _COMPRESSIONS = np.linspace(1.0, 0.8, 9)
 
 
@@ -85,21 +86,7 @@ def check_stability(
     Stability
     """
     listed = potential.system if systems is None else systems.serving(potential).of
-    closest: dict[str, tuple[float, int, int, int, FloatArray]] = {}
-    for k, atoms in enumerate(configurations):
-        system = listed(atoms)
-        lengths = np.linalg.norm(system.vectors, axis=1)
-        centers = np.repeat(np.arange(len(system)), np.diff(system.first))
-        kinds = np.sort(np.stack([system.types[centers], system.types[system.neighbors]]), axis=0)
-        for pair in np.unique(kinds, axis=1).T:
-            mask = np.flatnonzero((kinds[0] == pair[0]) & (kinds[1] == pair[1]) & (centers != system.neighbors))
-            if len(mask) == 0:
-                continue
-            at = mask[np.argmin(lengths[mask])]
-            name = f"{potential.species[pair[0]]}-{potential.species[pair[1]]}"
-            if name not in closest or lengths[at] < closest[name][0]:
-                where = (int(centers[at]), int(system.neighbors[at]))
-                closest[name] = (float(lengths[at]), k, *where, system.vectors[at])
+    closest = _closest_pairs(potential, configurations, listed)
     holes = {}
     for name, (length, k, i, j, vector) in closest.items():
         hole = _hole(potential, configurations[k], i, j, vector, compressions)
@@ -115,6 +102,28 @@ def check_stability(
     pressed = moment_holes(potential, configurations, trained)
     messages += [hole.message for hole in pressed]
     return Stability(not (holes or pressed), messages, holes, shortest, pressed)
+
+
+def _closest_pairs(
+    potential: Potential, configurations: Sequence[Atoms], listed: Callable[[Atoms], System]
+) -> dict[str, _Pair]:
+    """Return for each two species the shortest distance, where it is, and between which atoms."""
+    closest: dict[str, _Pair] = {}
+    for k, atoms in enumerate(configurations):
+        system = listed(atoms)
+        lengths = np.linalg.norm(system.vectors, axis=1)
+        centers = np.repeat(np.arange(len(system)), np.diff(system.first))
+        kinds = np.sort(np.stack([system.types[centers], system.types[system.neighbors]]), axis=0)
+        for pair in np.unique(kinds, axis=1).T:
+            mask = np.flatnonzero((kinds[0] == pair[0]) & (kinds[1] == pair[1]) & (centers != system.neighbors))
+            if len(mask) == 0:
+                continue
+            at = mask[np.argmin(lengths[mask])]
+            name = f"{potential.species[pair[0]]}-{potential.species[pair[1]]}"
+            if name not in closest or lengths[at] < closest[name][0]:
+                where = (int(centers[at]), int(system.neighbors[at]))
+                closest[name] = (float(lengths[at]), k, *where, system.vectors[at])
+    return closest
 
 
 def _hole(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.structures import number_of_atoms
 
-# Seconds on one core, by engine and per unit: measured for the Hamiltonian and the potential, an order of
-# magnitude for the others (a cell of some tens of atoms).
-_SCF_SECONDS = {"hamiltonian": 0.3, "abinit": 1200.0, "vasp": 3600.0}
-_STEP_SECONDS_PER_ATOM = {"mmtp": 4e-4, "reference": 2e-4}
+# Seconds on one core, measured; an engine's description has its own.
+_STEP_SECONDS_PER_ATOM = 4e-4
 _FIT_SECONDS_PER_LABEL = 1.0
 _SCF_RUNS_PER_LABEL = 5.0
 
@@ -56,8 +55,7 @@ def estimate(campaign: Campaign) -> Cost:
         From the case that the first potential selects nothing, to the case that the budget is spent.
     """
     system, budget, properties = campaign.system, campaign.budget, campaign.properties
-    basis = {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2, "sc": 1}[system.structure]
-    atoms = basis * system.supercell[0] * system.supercell[1] * system.supercell[2]
+    atoms = number_of_atoms(system.structure, system.supercell)
     first = campaign.pretraining.structures
     rounds = min(
         budget.max_iterations,
@@ -70,13 +68,16 @@ def estimate(campaign: Campaign) -> Cost:
         * len(campaign.md.magnetic_orders)
         * campaign.md.replicas
     )
-    averages = len(system.all_lattice_parameters_A) * properties.replicas
-    reference = averages if properties.reference and campaign.dft.engine == "hamiltonian" else 0
+    # At rest there is no trajectory, and the reference is one calculation without constraint at every volume.
+    thermal, volumes = properties.mode == "thermal", len(system.all_lattice_parameters_A)
+    averages = volumes * properties.replicas if thermal else 0
+    reference = averages if properties.reference else 0
+    at_rest = volumes if properties.reference and not thermal else 0
     final_steps = (averages + reference) * properties.steps
     round_steps = runs_per_round * campaign.md.steps
     scf_runs = tuple(min(budget.max_scf_runs, round(_SCF_RUNS_PER_LABEL * n)) for n in labels)
     hours = tuple(
-        _hours(campaign, atoms, n, scf, r * round_steps + averages * properties.steps, reference)
+        _hours(campaign, atoms, n, scf + at_rest, r * round_steps + averages * properties.steps, reference)
         for n, scf, r in zip(labels, scf_runs, (1, rounds), strict=True)
     )
     return Cost(
@@ -90,8 +91,9 @@ def estimate(campaign: Campaign) -> Cost:
 
 
 def _hours(campaign: Campaign, atoms: int, labels: int, scf_runs: int, steps: int, references: int) -> float:
-    seconds = scf_runs * _SCF_SECONDS[campaign.dft.engine]
-    seconds += steps * atoms * _STEP_SECONDS_PER_ATOM["mmtp"]
-    seconds += references * campaign.properties.steps * atoms * _STEP_SECONDS_PER_ATOM["reference"]
+    costs = campaign.dft.description.costs
+    seconds = scf_runs * costs.scf_seconds
+    seconds += steps * atoms * _STEP_SECONDS_PER_ATOM
+    seconds += references * campaign.properties.steps * atoms * costs.step_seconds_per_atom
     seconds += labels * _FIT_SECONDS_PER_LABEL * (1 + campaign.fit.ensemble)
     return seconds / 3600.0

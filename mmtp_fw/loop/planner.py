@@ -78,8 +78,8 @@ def due(facts: Facts) -> list[Action]:
     """Return every action that is ready and not finished, planned or not."""
     position = locate(facts)
     actions = {action.key: action for action in position.due}
-    # The model Hamiltonian's own averages depend on no potential: they may start at once.
-    if facts.campaign.dft.engine == "hamiltonian" and not position.finished:
+    # The averages of an engine that needs no program depend on no potential and are cheap: they may start at once.
+    if not facts.campaign.dft.description.programs and not position.finished:
         actions |= {action.key: action for action in _references(facts) if action.key not in facts.finished}
     return list(actions.values())
 
@@ -137,23 +137,35 @@ def _learn(
 
 def _explore(facts: Facts, iteration: int, potential: int, stalled: int) -> Position | tuple[tuple[str, ...], str]:
     """Run MD and select: a position where that isn't finished, else what was selected and by which action."""
-    stop = budget_stop(facts, iteration)
+    stop = budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
     if stop:
         return _final(facts, iteration, potential, stop)
-    if stalled >= facts.campaign.budget.max_stalled_iterations:
-        selected_before = any(fact.configurations for fact in _round(facts, iteration - 1, Kind.SELECT))
-        reason = StopReason.STALLED if selected_before else StopReason.MD_BROKEN
-        return _final(facts, iteration, potential, reason)
     trajectories = chains(facts, iteration, potential)
     open_runs = tuple(chain.due for chain in trajectories if chain.due is not None)
     if open_runs:
         return Position(iteration, Kind.MD, open_runs, potential)
-    runs = parts_of(trajectories)
-    completed = all(chain.completed for chain in trajectories)
+    selected = _select(facts, iteration, potential, parts_of(trajectories))
+    if isinstance(selected, Position):
+        return selected
+    if not selected[0] and all(chain.completed for chain in trajectories):
+        return _final(facts, iteration, potential, StopReason.CONVERGED)
+    return selected
+
+
+def _stalled(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
+    """Return why rounds without new labels end the learning, once there are too many of them in a row."""
+    if stalled < facts.campaign.budget.max_stalled_iterations:
+        return None
+    selected_before = any(fact.configurations for fact in _round(facts, iteration - 1, Kind.SELECT))
+    return StopReason.STALLED if selected_before else StopReason.MD_BROKEN
+
+
+def _select(
+    facts: Facts, iteration: int, potential: int, runs: Sequence[Fact]
+) -> Position | tuple[tuple[str, ...], str]:
+    """Select from finished runs: a position where that isn't done, else what was selected and by which action."""
     keys = tuple(run.key for run in runs)
     if not any(run.candidates for run in runs):
-        if completed:
-            return _final(facts, iteration, potential, StopReason.CONVERGED)
         return (), keys[0]
     select = _selection(facts, iteration, potential, keys)
     fact = facts.finished.get(select.key)
@@ -161,8 +173,6 @@ def _explore(facts: Facts, iteration: int, potential: int, stalled: int) -> Posi
         return Position(iteration, Kind.SELECT, (select,), potential)
     if fact.failed:
         return _final(facts, iteration, potential, StopReason.SELECTION_FAILED)
-    if not fact.configurations and completed:
-        return _final(facts, iteration, potential, StopReason.CONVERGED)
     return fact.configurations, fact.key
 
 
@@ -210,8 +220,8 @@ def _references(facts: Facts) -> Iterator[Action]:
     """Averages of the engine itself; their key has round 0, for they depend on no round."""
     if not facts.campaign.properties.reference:
         return
-    model = facts.campaign.dft.engine == "hamiltonian"
-    category = CATEGORIES[Kind.PROPERTY if model else Kind.LABEL]
+    # Where a program is needed, the workers that label have it.
+    category = CATEGORIES[Kind.LABEL if facts.campaign.dft.description.programs else Kind.PROPERTY]
     for a in facts.campaign.system.all_lattice_parameters_A:
         subject = f"reference-a{a:g}"
         params = {"source": "reference", "lattice_parameter_A": a, "potential": None}

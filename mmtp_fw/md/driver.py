@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmtp_fw import log
+from mmtp_fw.files import write_whole
+from mmtp_fw.md.dynamics import trajectory
 from mmtp_fw.md.models import Model, PotentialModel
 from mmtp_fw.md.settings import MdResult
-from mmtp_fw.md.trajectory import trajectory
 
 TASK, RESULT, STOP = "task.pickle", "result.pickle", "STOP"
 SAVE_SECONDS = 5.0
@@ -19,13 +21,12 @@ SAVE_SECONDS = 5.0
 
 def save(path: Path, data: Any) -> None:
     """Write a pickle, complete or not at all."""
-    partial = path.with_suffix(".part")
-    partial.write_bytes(pickle.dumps(data))
-    partial.replace(path)
+    write_whole(path, pickle.dumps(data))
 
 
 def main(directory: Path) -> None:
     """Run the task that lies in `directory`; save the result so far every few seconds."""
+    log.ensure()
     task = pickle.loads((directory / TASK).read_bytes())
     last = float("-inf")
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.potential import MomentTracker, Potential
 
 
@@ -16,9 +17,9 @@ class ModelState:
     """Energy (eV), forces (n, 3) (eV/Å), stress (6,) (eV/Å³, ASE), moments (n,) (μB) at some positions."""
 
     energy: float
-    forces: np.ndarray
-    stress: np.ndarray
-    moments: np.ndarray
+    forces: FloatArray
+    stress: FloatArray
+    moments: FloatArray
     at_bounds: bool = False
     converged: bool = True
     """Whether every relaxation of moments since the last state found its minimum."""
@@ -47,7 +48,7 @@ class PotentialModel:
     """
 
     def __init__(
-        self, potential: Potential, start: np.ndarray, relax_interval: int = 1, tolerance: float = 1e-4
+        self, potential: Potential, start: FloatArray, relax_interval: int = 1, tolerance: float = 1e-4
     ) -> None:
         self.potential = potential
         self.moments = np.array(start, dtype=np.float64)
@@ -75,7 +76,7 @@ class PotentialModel:
 class CalculatorModel:
     """Any ASE calculator; moments are its magmoms where it has them."""
 
-    def __init__(self, calculator: Any, moments: np.ndarray) -> None:
+    def __init__(self, calculator: Any, moments: FloatArray) -> None:
         self.calculator = calculator
         self.initial = np.array(moments, dtype=np.float64)
 

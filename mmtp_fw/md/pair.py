@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.md.cell import LammpsCell
 from mmtp_fw.md.lammps import new_lammps
@@ -87,13 +88,15 @@ class PairRun:
         # LAMMPS' own skin of 2 Å would nearly triple the pairs that are looked at.
         self.cell.commands(f"neighbor {SKIN_A} bin", "compute pair all pair mmtp")
 
-    def _order(self) -> np.ndarray:
-        """Return the place in `atoms` of every atom of LAMMPS."""
+    def _order(self) -> IntArray:
+        """Return the place in `atoms` of every atom of LAMMPS, shape (n,)."""
         lmp = self.cell.lmp
-        return np.array(lmp.numpy.extract_atom("id")[: lmp.get_natoms()], dtype=int) - 1
+        return np.asarray(lmp.numpy.extract_atom("id")[: lmp.get_natoms()], dtype=np.int64) - 1
 
-    def _own_moments(self) -> np.ndarray:
-        return self.cell.lmp.numpy.extract_atom("d_mag")[: self.cell.lmp.get_natoms()]
+    def _own_moments(self) -> FloatArray:
+        """Return LAMMPS' own moments, shape (n,), to read and write (μB)."""
+        moments: FloatArray = self.cell.lmp.numpy.extract_atom("d_mag")[: self.cell.lmp.get_natoms()]
+        return moments
 
     @property
     def evaluations(self) -> float:
@@ -139,7 +142,7 @@ def _can_grade(active_set: ActiveSet, potential: Potential) -> bool:
 
 
 def _translated(error: Exception) -> Exception:
-    """Return what `mmtp_fw.md.trajectory` understands."""
+    """Return what `mmtp_fw.md.dynamics` understands."""
     text = str(error).splitlines()[0]
     if "is not finite" in text or "Non-numeric" in text:
         return FloatingPointError(text)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import numpy as np
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mmtp_fw.arrays import FloatArray
 
 
 class MdSettings(BaseModel):
@@ -125,7 +126,7 @@ class MdResult:
     steps_done: int = 0
     max_grade: float = 0.0
     candidates: list[Atoms] = field(default_factory=list)
-    thermo: dict[str, np.ndarray] = field(default_factory=dict)
+    thermo: dict[str, FloatArray] = field(default_factory=dict)
     frames: list[Atoms] = field(default_factory=list)
     last: Atoms | None = None
     moment_evaluations: float = 1.0

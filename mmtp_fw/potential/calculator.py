@@ -41,12 +41,12 @@ class MmtpCalculator(Calculator):
         The last relaxation, with its verdict.
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]  # ASE's own habit
         "energy", "energies", "free_energy", "forces", "stress", "magmoms", "magmom", "magnetic_forces",
     ]  # fmt: skip
 
     def __init__(self, potential: MagneticModel, relax_moments: bool = False, tolerance: float = 1e-4) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # ASE's
         self.potential = potential
         self.relax = relax_moments and potential.magnetic
         self.tolerance = tolerance
@@ -62,7 +62,7 @@ class MmtpCalculator(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         """Evaluate the potential (ASE calls this)."""
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's
         assert self.atoms is not None
         system = self.potential.system(self.atoms, self._lists)
         moments = self.atoms.get_initial_magnetic_moments()

@@ -83,7 +83,7 @@ class Descended:
     evaluations: int
 
     def at_bounds(self, low: float, high: float) -> BoolArray:
-        """Return which moments are at the bounds of the magnetic basis."""
+        """Return which moments are at the bounds of the magnetic basis, shape (n,)."""
         return (self.moments < low + AT_BOUND) | (self.moments > high - AT_BOUND)
 
 
@@ -139,7 +139,7 @@ def descend(
 
 
 def largest_force(m: FloatArray, slope: FloatArray, low: float, high: float) -> float:
-    """Return the largest magnetic force (eV/μB) that the bounds leave."""
+    """Return the largest magnetic force (eV/μB) that the bounds leave, of moments and slopes of shape (n,)."""
     return float(np.abs(m - np.clip(m - slope, low, high)).max(initial=0.0))
 
 

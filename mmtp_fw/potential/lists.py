@@ -14,6 +14,8 @@ def compress(
 ) -> tuple[IntArray, Int32Array, FloatArray, int, float]:
     """Sort pairs by their first atom.
 
+    `vectors` has shape (pairs, 3).
+
     Returns where the pairs of every atom begin (n + 1), their second atoms, their vectors, and the index (in
     the order given) and the square of the shortest one.
     """

@@ -12,6 +12,7 @@ from ase import Atoms
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import write_whole
 from mmtp_fw.potential import engine
 from mmtp_fw.potential.checks import checked_moments, extrapolations
 from mmtp_fw.potential.engine import Form
@@ -200,12 +201,9 @@ class Potential(Parametric):
     def write(self, path: str | Path, dialect: Dialect = "spin-mlip") -> None:
         """Write a file, complete or not at all; see `dumps`."""
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.part")
         try:
-            temporary.write_text(self.dumps(dialect), encoding="utf-8")
-            temporary.replace(path)
+            write_whole(path, self.dumps(dialect))
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise InputError(f"{path}: can't write the potential: {error}") from error
 
     @property

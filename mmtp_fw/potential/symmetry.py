@@ -29,7 +29,7 @@ def expand_coefficients(c: FloatArray) -> FloatArray:
 
 
 def fold_gradients(d_xi: FloatArray, d_c: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Gather gradients over expanded coefficients (any leading axes) into those over the native ones."""
+    """Gather gradients over expanded coefficients (…, C, C, 2K, R, M, M) into those over the native ones."""
     n, axis = d_xi.shape[-1] // 2, d_c.ndim - 4
     one, two = np.split(d_c, 2, axis=axis)
     return 0.5 * (d_xi[..., :n] + d_xi[..., n:]), one + two * parity(d_c.shape[-1])

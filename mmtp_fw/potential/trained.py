@@ -110,12 +110,12 @@ class TrainedRange:
         return float(self.nearest.max(initial=0.0))
 
     def outside(self, types: Int32Array, moments: FloatArray) -> BoolArray:
-        """Return which of n moments (μB) their species was not trained for."""
+        """Return which moments (μB), shape (n,), their species was not trained for."""
         limits = self.limits[types]
         return (moments < limits[:, 0]) | (moments > limits[:, 1])
 
     def messages(self, species: Sequence[str], system: System, moments: FloatArray) -> list[str]:
-        """Return in words where a configuration leaves the trained range."""
+        """Return in words where a configuration leaves the trained range, at moments of shape (n,)."""
         found = []
         outside = self.outside(system.types, moments)
         for kind in np.unique(system.types[outside]) if outside.any() else ():

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from mmtp_fw.report.gather import gather_report
+from typing import TYPE_CHECKING
+
+from mmtp_fw.on_demand import on_demand
 from mmtp_fw.report.snapshot import snapshot
-from mmtp_fw.report.write import write_report
+
+if TYPE_CHECKING:
+    from mmtp_fw.report.gather import gather_report
+    from mmtp_fw.report.write import write_report
 
 __all__ = ["gather_report", "snapshot", "write_report"]
+
+if not TYPE_CHECKING:  # a checker finds misspelt names
+    __getattr__ = on_demand(
+        __name__,
+        {
+            "gather": ["gather_report"],
+            "write": ["write_report"],
+        },
+    )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from mmtp_fw.dft.registry import engine_title
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, REFERENCE, SPECIES, panels
 
@@ -127,7 +128,9 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     if not items:
         return None
     figure, (upper, lower) = panels(2, 1, (4.2, 4.2))
-    upper.get_gridspec().set_height_ratios([2.6, 1])
+    grid = upper.get_gridspec()
+    assert grid is not None, "panels makes one"
+    grid.set_height_ratios([2.6, 1])
     found: dict[str, dict[float, Data]] = {"mmtp": {}, "reference": {}}
     for item in items:
         found.setdefault(item["source"], {})[item["lattice_parameter_A"]] = item
@@ -150,8 +153,8 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     held_out = sorted({item["lattice_parameter_A"] for item in items if item["held_out"]})
     for axes in (upper, lower):
         for a in held_out:
-            name = "never trained on" if a == held_out[0] else None
-            axes.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=name)
+            first = "never trained on" if a == held_out[0] else None
+            axes.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=first)
     upper.set(title=title, ylabel=label)
     upper.legend(loc="best")
     shared = sorted(set(found["mmtp"]) & set(found["reference"]))
@@ -204,7 +207,7 @@ def _strengths(axes: Axes, labels: Sequence[Data]) -> None:
             verdicts[verdict].append(label["lambda_eV_per_muB2"])
     values = verdicts["accepted"] + verdicts["rejected"]
     if values:
-        edges = np.geomspace(min(values) * 0.9, max(values) * 1.1, min(8, len(set(values))) + 1)
+        edges = np.geomspace(min(values) * 0.9, max(values) * 1.1, min(8, len(set(values))) + 1).tolist()
         shown = {name: found for name, found in verdicts.items() if found}
         colors = [GOOD if name == "accepted" else BAD for name in shown]
         axes.hist(list(shown.values()), edges, stacked=True, color=colors, label=list(shown), rwidth=0.9)
@@ -303,8 +306,7 @@ def _error(item: Data, quantity: str) -> float:
 def _source_name(data: Data, name: str) -> str:
     if name != "reference":
         return name
-    engine = data["campaign"]["settings"]["dft"]["engine"]
-    return {"hamiltonian": "Hamiltonian", "abinit": "ABINIT", "vasp": "VASP"}.get(engine, engine)
+    return engine_title(data["campaign"]["settings"]["dft"]["engine"])
 
 
 def _whole_numbers(*axes: Axes) -> None:

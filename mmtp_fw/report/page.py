@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import mmtp_fw
+from mmtp_fw.dft.registry import engine_about
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.style import data_uri, styled
@@ -33,6 +34,7 @@ def render(data: Mapping[str, Any]) -> str:
     environment.filters["number"] = number
     environment.filters["time"] = _time
     environment.filters["duration"] = _duration
+    environment.filters["engine"] = engine_about
     template = environment.get_template("index.html.j2")
     quantities = list(QUANTITIES.values())
     return template.render(**data, figures=draw(data), quantities=quantities, version=mmtp_fw.__version__)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from pathlib import Path
 from typing import Any
 
 from mmtp_fw.errors import InputError, MmtpError
+from mmtp_fw.files import write_whole
 from mmtp_fw.report.page import render
 
 
@@ -51,10 +51,7 @@ def _finite(value: Any) -> Any:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise MmtpError(f"{path}: can't be written: {error.strerror}", "is the disk full or read-only?") from error

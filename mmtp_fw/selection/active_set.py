@@ -21,6 +21,7 @@ set is real rows.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -218,7 +219,7 @@ class ActiveSet:
         return found
 
     def grade(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> float:
-        """Return the extrapolation grade of a configuration: the largest of its rows' (0 without atoms)."""
+        """Return the extrapolation grade of a configuration with moments (n,): its rows' largest (0 without atoms)."""
         return float(np.max(self.grades(atoms, moments, lists), initial=0.0))
 
     def grades_of_rows(self, rows: FloatArray) -> FloatArray:
@@ -310,7 +311,7 @@ class ActiveSet:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"not an active set: {error}") from error
         if int(content.get("format", -1)) != _FORMAT:
             raise InputError("an active set of an unknown format", "write it with this version")

@@ -15,7 +15,7 @@ FEWEST = 12
 
 
 def left_out(spread: FloatArray, residuals: FloatArray, at_best: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the errors of one label's m rows if it were left out, and bᵀ cov b of each then.
+    """Return the errors of one label's rows, shape (m,), if it were left out, and bᵀ cov b of each then.
 
     With H = spread·spreadᵀ, leaving the rows out changes predictions by H (1 − H)⁻¹ r, and bᵀ cov b to that.
     """

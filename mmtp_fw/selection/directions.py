@@ -26,7 +26,7 @@ _GAP = 30.0  # fewest between what means something and rounding
 
 
 def rank_of(values: FloatArray) -> int:
-    """Return how many singular values, descending, stand above rounding: those before the widest gap at the bottom."""
+    """Return how many singular values (p,), descending, stand above rounding: before the widest gap at the bottom."""
     if len(values) == 0 or values[0] == 0.0:
         return 0
     floored = np.maximum(values / values[0], _ROUNDING)
@@ -149,29 +149,48 @@ def open_directions(
 
 def _suspects(potential: Potential, samples: Sequence[Sample]) -> list[tuple[str, FloatArray]]:
     """Return what labels usually lack: words, and the directions of θ (p, k) that are then open."""
-    species = potential.species
-    pairs = _pairs_seen(potential, samples)
     seen = sorted({int(kind) for sample in samples for kind in sample.system.types})
-    moments = {kind for s in samples for kind in np.unique(s.system.types[s.moments != 0.0])}
-    kinds, found = range(len(species)), []
-    for kind in kinds:
+    found = _species_missing(potential, seen) + _pairs_missing(potential, samples, seen)
+    found += _moments_missing(potential, samples, seen)
+    return [*found, _composition(potential, samples, seen)]
+
+
+def _species_missing(potential: Potential, seen: Sequence[int]) -> list[tuple[str, FloatArray]]:
+    found, first = [], potential.parameter_slices["species"].start
+    for kind, name in enumerate(potential.species):
         if kind not in seen:
-            mine = np.concatenate([_radial(potential, *pair) for pair in _with(kind, kinds)])
-            constant = [potential.parameter_slices["species"].start + kind]
-            words = f"no label contains {species[kind]}"
-            found.append((words, _units(potential.n_parameters, np.concatenate([constant, mine]))))
-    for a, b in [(a, b) for a in seen for b in seen if not pairs[a, b]]:
-        words = f"no label has {species[b]} within {potential.r_cut:g} Å of {species[a]}"
-        found.append((words, _units(potential.n_parameters, _radial(potential, a, b))))
-    for kind in [kind for kind in seen if potential.magnetic and kind not in moments]:
-        mine = np.concatenate([_radial(potential, *pair) for pair in _with(kind, kinds)])
-        found.append((f"no label has a moment on {species[kind]}", _units(potential.n_parameters, mine)))
-    found.append(_composition(potential, samples, seen))
+            mine = np.concatenate([[first + kind], _radial_of(potential, kind)])
+            found.append((f"no label contains {name}", _units(potential.n_parameters, mine)))
     return found
 
 
-def _with(kind: int, kinds: Sequence[int]) -> list[tuple[int, int]]:
-    return [(a, b) for a in kinds for b in kinds if kind in (a, b)]
+def _pairs_missing(
+    potential: Potential, samples: Sequence[Sample], seen: Sequence[int]
+) -> list[tuple[str, FloatArray]]:
+    pairs, names, found = _pairs_seen(potential, samples), potential.species, []
+    for a, b in np.argwhere(~pairs).tolist():
+        if a in seen and b in seen:
+            words = f"no label has {names[b]} within {potential.r_cut:g} Å of {names[a]}"
+            found.append((words, _units(potential.n_parameters, _radial(potential, a, b))))
+    return found
+
+
+def _moments_missing(
+    potential: Potential, samples: Sequence[Sample], seen: Sequence[int]
+) -> list[tuple[str, FloatArray]]:
+    moments = {int(kind) for s in samples for kind in s.system.types[s.moments != 0.0]}
+    return [
+        (f"no label has a moment on {potential.species[kind]}",
+         _units(potential.n_parameters, _radial_of(potential, kind)))
+        for kind in seen
+        if potential.magnetic and kind not in moments
+    ]  # fmt: skip
+
+
+def _radial_of(potential: Potential, kind: int) -> IntArray:
+    """Return where the radial coefficients of all pairs with a species stand among the parameters."""
+    kinds = range(len(potential.species))
+    return np.concatenate([_radial(potential, a, b) for a in kinds for b in kinds if kind in (a, b)])
 
 
 def _radial(potential: Potential, a: int, b: int) -> IntArray:

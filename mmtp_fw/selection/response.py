@@ -32,7 +32,7 @@ class Response:
         self.inverse = vectors / values @ vectors.T if n and values[0] > 0 else None
 
     def check(self, magnetic_forces: FloatArray) -> None:
-        """Refuse moments that are no minimum."""
+        """Refuse moments that are no minimum, by their magnetic forces, shape (n,)."""
         most = float(np.abs(magnetic_forces).max(initial=0.0))
         if most > RELAXED_WITHIN or self.inverse is None:
             raise InputError(

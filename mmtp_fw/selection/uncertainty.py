@@ -142,13 +142,7 @@ class Uncertainty:
         asked = asked[:: max(1, -(-len(asked) // CALIBRATED_ON))]
 
         def work(sample: Sample) -> list[tuple[int, float, float]]:
-            rows, errors, quantity = observed(self.potential, sample)
-            spread = self._spread(rows)
-            squares = np.einsum("ij,ij->i", spread, spread)
-            if held_out is None:
-                errors, squares = left_out(spread, errors, errors + self._projected(rows) @ self._step)
-            kinds = [(int(k), quantity == k) for k in np.unique(quantity)]
-            return [(k, float(np.mean(errors[mine] ** 2)), float(np.mean(squares[mine]))) for k, mine in kinds]
+            return self._errors(sample, held_out is None)
 
         found: dict[int, list[tuple[float, float]]] = {k: [] for k in range(len(NAMES))}
         for first in range(0, len(asked), thread_count()):
@@ -156,8 +150,17 @@ class Uncertainty:
                 for k, error, square in entries:
                     found[k].append((error, square))
         everything = [pair for pairs in found.values() for pair in pairs]
-        for k, name in enumerate(NAMES):
-            self.scales[name] = scales(np.array(found[k] or everything))
+        self.scales = {name: scales(np.array(found[k] or everything)) for k, name in enumerate(NAMES)}
+
+    def _errors(self, sample: Sample, leave_out: bool) -> list[tuple[int, float, float]]:
+        """Return for each quantity of a label the mean squares of its errors and of bᵀ cov b."""
+        rows, errors, quantity = observed(self.potential, sample)
+        spread = self._spread(rows)
+        squares = np.einsum("ij,ij->i", spread, spread)
+        if leave_out:
+            errors, squares = left_out(spread, errors, errors + self._projected(rows) @ self._step)
+        kinds = [(int(k), quantity == k) for k in np.unique(quantity)]
+        return [(k, float(np.mean(errors[mine] ** 2)), float(np.mean(squares[mine]))) for k, mine in kinds]
 
     # Asking -------------------------------------------------------------------------------------------------
 
@@ -199,21 +202,9 @@ class Uncertainty:
     ) -> PredictionUncertainty:
         n = len(system)
         weights = self._weights_of(n)
-        spread = self._spread(rows.matrix)
-        leverage = np.einsum("ij,ij->i", spread, spread)
-        floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
-        a, c = np.array([self.scales[name] for name in NAMES])[rows.quantity].T
-        away = (self._projected(rows.matrix) @ self._step) ** 2
-        added = (
-            np.sum(noise**2, axis=1) * self.scales["magnetic_forces"][0] ** 2 / weights[NAMES.index("magnetic_forces")]
-        )
-        size = np.sqrt(a**2 * floor + c**2 * leverage + away + added)
-        open_rows, reasons = self._open_rows(rows.matrix)
-        size = np.where(open_rows, np.inf, size)
+        size, highest, reasons = self._sizes(rows, noise, weights)
         parts = {name: size[rows.quantity == k] for k, name in enumerate(NAMES)}
         undetermined = [name for name, part in parts.items() if np.isinf(part).any()]
-        shares = [(leverage / floor)[(rows.quantity == k) & ~open_rows] for k in range(len(NAMES))]
-        highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
         moments, magnetization = None, None
         if response is not None and response.inverse is not None:
             moments, magnetization = self._of_moments(rows, response, weights, "magnetic_forces" in undetermined)
@@ -234,6 +225,20 @@ class Uncertainty:
             tuple(undetermined),
             reasons,
         )
+
+    def _sizes(self, rows: Rows, noise: FloatArray, weights: FloatArray) -> tuple[FloatArray, float, tuple[str, ...]]:
+        """Return u of every row, the extrapolation, and why some of u are infinite."""
+        spread = self._spread(rows.matrix)
+        leverage = np.einsum("ij,ij->i", spread, spread)
+        floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
+        a, c = np.array([self.scales[name] for name in NAMES])[rows.quantity].T
+        away = (self._projected(rows.matrix) @ self._step) ** 2
+        torque = self.scales["magnetic_forces"][0] ** 2 / weights[NAMES.index("magnetic_forces")]
+        size = np.sqrt(a**2 * floor + c**2 * leverage + away + np.sum(noise**2, axis=1) * torque)
+        hidden, reasons = self._open_rows(rows.matrix)
+        shares = [(leverage / floor)[(rows.quantity == k) & ~hidden] for k in range(len(NAMES))]
+        highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
+        return np.where(hidden, np.inf, size), highest, reasons
 
     def _of_moments(
         self, rows: Rows, response: Response, weights: FloatArray, unknown: bool

@@ -6,7 +6,20 @@
 from __future__ import annotations
 
 from mmtp_fw.structures.generate import ORDERS, generate
-from mmtp_fw.structures.lattices import Lattice, counts_of, crystal
-from mmtp_fw.structures.magnetic_orders import MagneticOrder, target_moments
+from mmtp_fw.structures.lattices import LATTICES, Lattice, counts_of, crystal, lattice, number_of_atoms
+from mmtp_fw.structures.magnetic_orders import MAGNETIC_ORDERS, MagneticOrder, magnetic_order, target_moments
 
-__all__ = ["ORDERS", "Lattice", "MagneticOrder", "counts_of", "crystal", "generate", "target_moments"]
+__all__ = [
+    "LATTICES",
+    "MAGNETIC_ORDERS",
+    "ORDERS",
+    "Lattice",
+    "MagneticOrder",
+    "counts_of",
+    "crystal",
+    "generate",
+    "lattice",
+    "magnetic_order",
+    "number_of_atoms",
+    "target_moments",
+]

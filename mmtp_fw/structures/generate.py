@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.structures.lattices import Lattice, crystal
-from mmtp_fw.structures.magnetic_orders import MagneticOrder, target_moments
+from mmtp_fw.structures.lattices import crystal, lattice
+from mmtp_fw.structures.magnetic_orders import magnetic_order, target_moments
 
-ORDERS: tuple[MagneticOrder, ...] = (
+ORDERS = (
     "ferromagnetic",
     "scaled",
     "disordered",
@@ -20,7 +19,8 @@ ORDERS: tuple[MagneticOrder, ...] = (
     "scaled",
     "antiferromagnetic",
 )
-_NEAREST = {"sc": 1.0, "fcc": 0.5**0.5, "L1_2": 0.5**0.5, "bcc": 0.75**0.5, "B2": 0.75**0.5}
+"""The magnetic orders of a pretraining set, in their turn; those that its cells can't have are left out."""
+
 _TRIES = 50
 
 
@@ -29,13 +29,13 @@ def generate(
     lattice_parameters_A: Sequence[float],
     typical_moments_muB: Mapping[str, float],
     structures: int = 24,
-    structure: Lattice = "fcc",
+    structure: str = "fcc",
     supercell: Sequence[int] = (2, 2, 1),
     displacement_A: float = 0.12,
     strain: float = 0.02,
     moment_scale: float = 0.25,
     flipped_fraction: float = 0.15,
-    magnetic_orders: Sequence[MagneticOrder] = ORDERS,
+    magnetic_orders: Sequence[str] | None = None,
     min_distance_fraction: float = 0.75,
     seed: int = 0,
 ) -> list[Atoms]:
@@ -53,9 +53,10 @@ def generate(
     typical_moments_muB : mapping of str to float
     structures : int
         How many configurations.
-    structure : {"fcc", "bcc", "sc", "B2", "L1_2"}
+    structure : str
+        One of `LATTICES`.
     supercell : three ints
-        Repetitions of the conventional cubic cell.
+        Repetitions of the conventional cell.
     displacement_A : float
         Largest standard deviation of a coordinate's displacement; each configuration draws its own
         between 20 % and 100 % of it.
@@ -63,7 +64,8 @@ def generate(
         Largest component of the symmetric random strain (volume and shear).
     moment_scale, flipped_fraction : float
         See `target_moments`.
-    magnetic_orders : sequence of str
+    magnetic_orders : sequence of str, optional
+        Of `MAGNETIC_ORDERS`; by default `ORDERS`, as far as the cells can have them.
     min_distance_fraction : float
         Displacements that bring two atoms nearer than this fraction of the lattice's nearest-neighbour
         distance are drawn again.
@@ -77,7 +79,8 @@ def generate(
     Raises
     ------
     InputError
-        Arguments that make no sense, or displacements too large for the minimum distance.
+        Arguments that make no sense, an order that the cells can't have, or displacements too large for the minimum
+        distance.
 
     Examples
     --------
@@ -85,7 +88,7 @@ def generate(
     >>> [str(atoms.symbols.formula.format("metal")) for atoms in made]
     ['Fe11Pd5', 'Fe11Pd5']
     """
-    if structures < 1 or not lattice_parameters_A or not magnetic_orders:
+    if structures < 1 or not lattice_parameters_A or (magnetic_orders is not None and not magnetic_orders):
         raise InputError("structures, lattice_parameters_A and magnetic_orders must not be empty")
     made = []
     for index in range(structures):
@@ -94,11 +97,11 @@ def generate(
         lattice_parameter = float(lattice_parameters_A[index % len(lattice_parameters_A)])
         # Shifted by one from each lattice parameter to the next: every pair of both comes in its turn.
         turn = index // len(lattice_parameters_A) + index % len(lattice_parameters_A)
-        order = magnetic_orders[turn % len(magnetic_orders)]
         atoms = crystal(structure, lattice_parameter, supercell, composition, rng)
-        atoms.info["supercell"] = tuple(int(n) for n in supercell)
+        orders = magnetic_orders or [order for order in ORDERS if magnetic_order(order).possible(atoms)]
+        order = orders[turn % len(orders)]
         moments = target_moments(atoms, order, typical_moments_muB, moment_scale, flipped_fraction, rng)
-        nearest = min_distance_fraction * _NEAREST[structure] * lattice_parameter
+        nearest = min_distance_fraction * lattice(structure).nearest * lattice_parameter
         atoms, amplitude = _distorted(atoms, displacement_A, strain, nearest, rng)
         atoms.set_initial_magnetic_moments(moments)
         atoms.info = {
@@ -120,6 +123,8 @@ def _distorted(
     atoms: Atoms, displacement_A: float, strain: float, nearest: float, rng: np.random.Generator
 ) -> tuple[Atoms, float]:
     """Return a strained, displaced copy, and the standard deviation of its displacements (Å)."""
+    from ase.neighborlist import neighbor_list  # scipy, which the settings' lattices do without
+
     for _ in range(_TRIES):
         candidate = atoms.copy()
         tensor = rng.uniform(-strain, strain, (3, 3))

@@ -1,26 +1,94 @@
-"""Crystal lattices filled with atoms of a given composition."""
+"""Crystal lattices, each one row of a table, filled with atoms of a given composition."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
 
-Lattice = Literal["fcc", "bcc", "sc", "B2", "L1_2"]
+Vector = tuple[float, float, float]
 
-# Sites of the conventional cubic cell, in units of the lattice parameter, and how many of the first of
-# them make the sublattice of the ordered structures' minority (B2: the corner; L1_2: the corner).
-_SITES: dict[str, tuple[tuple[tuple[float, float, float], ...], int]] = {
-    "fcc": (((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)), 0),
-    "bcc": (((0, 0, 0), (0.5, 0.5, 0.5)), 0),
-    "sc": (((0, 0, 0),), 0),
-    "B2": (((0, 0, 0), (0.5, 0.5, 0.5)), 1),
-    "L1_2": (((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)), 1),
+_CUBIC: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_FCC: tuple[Vector, ...] = ((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))
+_BCC: tuple[Vector, ...] = ((0, 0, 0), (0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """A crystal lattice.
+
+    Attributes
+    ----------
+    about : str
+        What it is, in a few words.
+    sites : tuple of vectors
+        Sites of the conventional cell, in fractions of its edges.
+    sublattices : tuple of int
+        The sublattice of every site. Sites of the highest number are filled first, by the species of which there are
+        fewest atoms; sites of one number are filled at random. One number for all: a random alloy.
+    cell : tuple of three vectors
+        Edges of the conventional cell in units of the lattice parameter; the third holds c/a.
+    """
+
+    about: str
+    sites: tuple[Vector, ...]
+    sublattices: tuple[int, ...]
+    cell: tuple[Vector, Vector, Vector] = _CUBIC
+
+    @cached_property
+    def nearest(self) -> float:
+        """Distance of nearest neighbours in units of the lattice parameter."""
+        cells = product((-1, 0, 1), repeat=3)
+        images = [(x + i, y + j, z + k) for i, j, k in cells for x, y, z in self.sites]
+        distances = [
+            math.dist(self._cartesian(image), self._cartesian(site)) for image in images for site in self.sites
+        ]
+        return min(distance for distance in distances if distance > 1e-9)
+
+    def _cartesian(self, site: Vector) -> Vector:
+        x, y, z = (sum(site[edge] * self.cell[edge][axis] for edge in range(3)) for axis in range(3))
+        return x, y, z
+
+
+LATTICES: dict[str, Lattice] = {
+    "fcc": Lattice("random alloy", _FCC, (0, 0, 0, 0)),
+    "bcc": Lattice("random alloy", _BCC, (0, 0)),
+    "sc": Lattice("random alloy", ((0, 0, 0),), (0,)),
+    "B2": Lattice("ordered bcc, the minority on the corners", _BCC, (1, 0)),
+    "L1_2": Lattice("ordered fcc, the minority on the corners", _FCC, (1, 0, 0, 0)),
 }
+"""Every lattice by its name; another one is another row."""
+
+
+def lattice(name: str) -> Lattice:
+    """Return a lattice by its name.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if name not in LATTICES:
+        raise InputError(f"unknown lattice '{name}'", f"one of {', '.join(LATTICES)}")
+    return LATTICES[name]
+
+
+def number_of_atoms(name: str, supercell: Sequence[int]) -> int:
+    """Return how many atoms a supercell of a lattice has.
+
+    Examples
+    --------
+    >>> number_of_atoms("bcc", (2, 2, 2))
+    16
+    """
+    return len(lattice(name).sites) * math.prod(supercell)
 
 
 def counts_of(composition: Mapping[str, float], sites: int) -> dict[str, int]:
@@ -53,7 +121,7 @@ def counts_of(composition: Mapping[str, float], sites: int) -> dict[str, int]:
 
 
 def crystal(
-    lattice: Lattice,
+    name: str,
     lattice_parameter_A: float,
     supercell: Sequence[int],
     composition: Mapping[str, float],
@@ -63,12 +131,12 @@ def crystal(
 
     Parameters
     ----------
-    lattice : {"fcc", "bcc", "sc", "B2", "L1_2"}
-        fcc, bcc and sc are random alloys. In B2 and L1_2 the species of which there are fewest atoms sit on
-        the corners of the cubic cells, what does not fit there anywhere else.
+    name : str
+        One of `LATTICES`. In ordered ones the species of which there are fewest atoms sit on the sublattice that is
+        filled first, what does not fit there anywhere else.
     lattice_parameter_A : float
     supercell : three ints
-        Repetitions of the conventional cubic cell (4 atoms in fcc and L1_2, 2 in bcc and B2, 1 in sc).
+        Repetitions of the conventional cell (4 atoms in fcc and L1_2, 2 in bcc and B2, 1 in sc).
     composition : mapping of str to float
         Fractions of the species.
     rng : numpy.random.Generator
@@ -78,23 +146,22 @@ def crystal(
     InputError
         An unknown lattice, or a size or composition that makes no sense.
     """
-    if lattice not in _SITES:
-        raise InputError(f"unknown lattice '{lattice}'", f"one of {', '.join(_SITES)}")
+    chosen = lattice(name)
     repeats = [int(n) for n in supercell]
     if len(repeats) != 3 or min(repeats) < 1:
         raise InputError(f"supercell must be three positive integers, not {list(supercell)}")
     if not lattice_parameter_A > 0:
         raise InputError(f"lattice parameter {lattice_parameter_A} Å is not positive")
-    sites, corners = _SITES[lattice]
-    cell = Atoms(f"H{len(sites)}", scaled_positions=sites, cell=[lattice_parameter_A] * 3, pbc=True)
-    cell.set_tags([1] * corners + [0] * (len(sites) - corners))
-    atoms = cell * repeats
+    cell = lattice_parameter_A * np.array(chosen.cell)
+    atoms: Atoms = Atoms(f"H{len(chosen.sites)}", scaled_positions=chosen.sites, cell=cell, pbc=True)
+    atoms.set_tags(chosen.sublattices)
+    atoms = atoms * repeats
     counts = counts_of(composition, len(atoms))
-    # Minority first, onto the tagged sublattice first; without tags the order of the sites is random.
+    # Minority first, onto the sublattice that is filled first; within one the order of the sites is random.
     order = sorted(rng.permutation(len(atoms)), key=lambda site: -atoms.get_tags()[site])
     symbols = np.empty(len(atoms), dtype=object)
     filled = 0
-    for species in sorted(counts, key=lambda name: (counts[name], name)):
+    for species in sorted(counts, key=lambda species: (counts[species], species)):
         symbols[order[filled : filled + counts[species]]] = species
         filled += counts[species]
     atoms.set_chemical_symbols(symbols.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -16,10 +17,14 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from mmtp_fw import log
 from mmtp_fw.database import Database
 from mmtp_fw.errors import DatabaseError
 from mmtp_fw.loop.planner import Position
+from mmtp_fw.processes import end_programs
 from mmtp_fw.workflows.mend import mend
+
+_LOG = log.logger(__name__)
 
 GRACE_SECONDS = 10.0
 """On one machine, a suspicious state that lasts this long (s) is mended."""
@@ -97,7 +102,8 @@ class LocalRun:
         while not stopped:
             try:
                 position = mend(self.database, self.campaign_id, grace)[1]
-            except (PyMongoError, DatabaseError):
+            except (PyMongoError, DatabaseError) as error:
+                self._log(logging.WARNING, "the database is away, opened again: %s", str(error).splitlines()[0][:200])
                 self._reopen()
                 continue
             grace = GRACE_SECONDS
@@ -117,9 +123,13 @@ class LocalRun:
                 self._bury(slot, now)
             if slot.process is None and now >= slot.not_before:
                 slot.process, slot.started = self._start(slot.number), now
+                self._log(logging.INFO, "worker %d started as process %d", slot.number, slot.process.pid)
 
     def _bury(self, slot: _Slot, now: float) -> None:
         assert slot.process is not None
+        code = slot.process.returncode
+        level = logging.WARNING if code else logging.INFO  # one that has seen the end of the campaign ends in order
+        self._log(level, "worker %d ended with exit code %s, and is started again", slot.number, code)
         self.restarts += 1
         slot.failures = 0 if now - slot.started > LONGEST_BACKOFF else slot.failures + 1
         slot.not_before = now + min(LONGEST_BACKOFF, 0.5 * 2**slot.failures)
@@ -133,17 +143,20 @@ class LocalRun:
             command += ["-l", self.launchpad_file]
         threads = str(max(1, (os.cpu_count() or 1) // self.workers))
         names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        environment = dict.fromkeys(names, threads) | dict(os.environ)
-        with (self.directory / f"worker-{number}.log").open("ab") as log:
+        environment = dict.fromkeys(names, threads) | {log.VARIABLE: "info"} | dict(os.environ)
+        with (self.directory / f"worker-{number}.log").open("ab") as output:
             # An own session: Ctrl-C reaches only us, and we stop the workers in order.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
             )
+
+    def _log(self, level: int, message: str, *values: object) -> None:
+        _LOG.log(level, message, *values, extra={"campaign": self.campaign_id})
 
     def _reopen(self) -> None:
         time.sleep(1.0)
@@ -165,15 +178,7 @@ class LocalRun:
 
     def _stop(self) -> None:
         running = [slot.process for slot in self._slots if slot.process is not None]
-        for process in running:
-            process.terminate()
-        end = time.monotonic() + STOP_SECONDS
-        for process in running:
-            try:
-                process.wait(max(0.1, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_programs(running, STOP_SECONDS, ask_group=False)
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from mmtp_fw import log
 from mmtp_fw.database import Database
 from mmtp_fw.database.claims import release_dead
 from mmtp_fw.loop.planner import Position
 from mmtp_fw.loop.reconcile import Mended, reconcile
 from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
+
+_LOG = log.logger(__name__)
 
 
 def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> tuple[list[Mended], Position]:
@@ -33,8 +36,11 @@ def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> t
         add_workflows(database, campaign_id, [stored_action(database, key)])
 
     release_dead(database)
-    mended = reconcile(database, campaign_id, resubmit, grace_seconds)
-    return mended, advance(database, campaign_id)
+    with log.about(campaign=campaign_id):
+        mended = reconcile(database, campaign_id, resubmit, grace_seconds)
+        for item in mended:
+            _LOG.warning("mended: %s (%s)", item.damage.value, item.key, extra={"damage": item.damage.name})
+        return mended, advance(database, campaign_id)
 
 
 def mend_all(database: Database, grace_seconds: float = 60.0) -> list[Mended]:

@@ -8,14 +8,16 @@ from collections.abc import Iterable, Sequence
 
 from pymongo.errors import DuplicateKeyError
 
+from mmtp_fw import log
 from mmtp_fw.campaign import BudgetSettings, Campaign
 from mmtp_fw.database import ActionDocument, CampaignDocument, Database
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
-from mmtp_fw.loop.gather import gather
+from mmtp_fw.loop.gather import campaign_settings, gather
 from mmtp_fw.loop.planner import Position, locate, plan
-from mmtp_fw.loop.reconcile import prepare
 from mmtp_fw.workflows.build import build, build_advance
+
+_LOG = log.logger(__name__)
 
 
 def submit_campaign(database: Database, campaign: Campaign) -> Position:
@@ -43,17 +45,16 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     from mmtp_fw.dft import get_engine  # numba, which workers that label nothing do without
 
     get_engine(campaign.dft.engine, **campaign.dft.settings)
-    prepare(database)
     document = CampaignDocument(_id=campaign.name, name=campaign.name, settings=campaign.document())
     with contextlib.suppress(DuplicateKeyError):
         database.campaigns.insert_one(document.to_mongo())
-    stored = database.campaigns.find_one({"_id": campaign.name}, {"settings": 1})
-    known = Campaign.model_validate(stored["settings"])
+    known = campaign_settings(database, campaign.name)
     changed = _changed(campaign, known)
     if changed == ["budget"] and _raised(campaign.budget, known.budget):
         raised = {"settings.budget": campaign.document()["budget"], "finished": None, "stop": None}
         database.campaigns.update_one({"_id": campaign.name}, {"$set": raised})
         changed = []
+        _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
     if changed:
         raise InputError(
             f"campaign '{campaign.name}' is in the database with other settings: {', '.join(changed)}",
@@ -83,6 +84,8 @@ def advance(database: Database, campaign_id: str) -> Position:
     facts = gather(database, campaign_id)
     new = [action for action in plan(facts) if record(database, campaign_id, action)]
     add_workflows(database, campaign_id, new)
+    for action in new:
+        _LOG.info("planned", extra={"campaign": campaign_id, "action": action.key})
     return locate(facts)
 
 

@@ -14,18 +14,23 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 from fireworks import FWorker
 from fireworks.core.rocket_launcher import rapidfire
 from pymongo.errors import PyMongoError
 
+from mmtp_fw import log
 from mmtp_fw.database import Database
-from mmtp_fw.errors import DatabaseError
+from mmtp_fw.database.process import owner_name
+from mmtp_fw.errors import DatabaseError, InputError
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.workflows.mend import mend_all
+
+_LOG = log.logger(__name__)
 
 IDLE_SECONDS = 0.5
 """Pause between looks for work (s)."""
@@ -38,16 +43,22 @@ class Stop:
 
     def __init__(self, parent: int | None = None) -> None:
         self.requested = False
+        self.reason = ""
         self.parent = parent
 
     def listen(self) -> None:
         """Take SIGTERM and SIGINT from now on."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(self, "requested", True))
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.requested, self.reason = True, signal.Signals(number).name
 
     def __call__(self) -> bool:
         """Return whether to end after the task at hand."""
-        return self.requested or (self.parent is not None and os.getppid() != self.parent)
+        if not self.requested and self.parent is not None and os.getppid() != self.parent:
+            self.requested, self.reason = True, "the process that started it is gone"
+        return self.requested
 
 
 def run_worker(
@@ -86,21 +97,40 @@ def run_worker(
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     worker = FWorker(name=name or f"{socket.gethostname()}-{os.getpid()}", category=list(categories))
-    launches, mended, found = 0, 0.0, True
+    with log.about(worker=owner_name(), campaign=campaign_id or ""):
+        where, kinds = repr(database).strip("<>"), ", ".join(categories) or "all"
+        _LOG.info("worker starts on %s, for %s work, in %s", where, kinds, directory)
+        launches, why = 0, ""
+        try:
+            for found in _looks(database, worker, stop, grace_seconds):
+                if found:
+                    rapidfire(database.launchpad, worker, str(directory), nlaunches=1, max_loops=1, sleep_time=0.05)
+                    launches += 1
+                elif campaign_id is not None and locate(gather(database, campaign_id)).finished:
+                    why = "its campaign is finished"
+                    break
+                else:
+                    time.sleep(IDLE_SECONDS)
+            else:
+                why = getattr(stop, "reason", "") or "it was asked to"
+        except BaseException as error:
+            why = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            _LOG.info("worker ends after %d tasks: %s", launches, why)
+    return launches
+
+
+def _looks(database: Database, worker: FWorker, stop: Callable[[], bool], grace_seconds: float) -> Iterator[bool]:
+    """Yield whether there is work for a worker, until it is to stop; mend now and then."""
+    mended, found = 0.0, True
     while not stop():
         pause = MEND_SECONDS if found else min(MEND_SECONDS, max(grace_seconds / 4, IDLE_SECONDS))
         if time.monotonic() - mended > pause:
             mend_all(database, grace_seconds)
             mended = time.monotonic()
-        found = database.launchpad.run_exists(worker)
-        if found:
-            rapidfire(database.launchpad, worker, str(directory), nlaunches=1, max_loops=1, sleep_time=0.05)
-            launches += 1
-        elif campaign_id is not None and locate(gather(database, campaign_id)).finished:
-            break
-        else:
-            time.sleep(IDLE_SECONDS)
-    return launches
+        found = bool(database.launchpad.run_exists(worker))
+        yield found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,6 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--grace", type=float, default=60.0, help="seconds before suspicious states are mended")
     parser.add_argument("--parent", type=int, help="end when this process has ended")
     options = parser.parse_args(arguments)
+    try:
+        log.configure(log.from_environment() or log.LogSettings())
+    except InputError as error:
+        parser.error(str(error))
     stop = Stop(options.parent)
     stop.listen()
     try:
@@ -126,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.grace,
             )
     except (PyMongoError, DatabaseError) as error:
-        print(f"worker: the database is away: {error}")
+        _LOG.error("worker ends: the database is away: %s", error)
         return 1
     return 0
 

@@ -79,7 +79,7 @@ def test_a_suspect_label_is_named_and_left_out_on_request(database, tmp_path, mo
     assert f"{bad['_id']} fits far worse than the rest and was left out" in shown
 
 
-def test_an_ended_fit_goes_on_elsewhere(database, tmp_path):
+def test_an_ended_fit_goes_on_elsewhere(database, tmp_path, monkeypatch):
     campaign = small("small", fit={"max_iterations": 40, "ensemble": 1})
     submit_campaign(database, campaign)
     run_action(database, database.actions.find_one({"kind": "pretrain"})["_id"], tasks.PretrainTask.work)
@@ -97,11 +97,13 @@ def test_an_ended_fit_goes_on_elsewhere(database, tmp_path):
     assert "continued from iteration" in fitted.fields["fit"]["decision"]
     # What the database holds may be damaged, or of another form: then the fit begins anew.
     database.fit_checkpoints.update_one({"_id": action.key}, {"$set": {"content": b"nothing"}})
-    (there / "fit.checkpoint").unlink()
+    assert list(there.iterdir()) == []
     fitted = FitWork().compute(Context(database, campaign, action, there, lambda: False))
     assert "continued" not in fitted.fields["fit"]["decision"]
+    monkeypatch.chdir(there)
     run_action(database, action.key, tasks.FitTask.work)
     assert database.fit_checkpoints.count_documents({}) == 0
+    assert list(there.iterdir()) == []
 
 
 @pytest.mark.parametrize("weights", [{"A": 1.0}, {"A": -1.0, "B": 1.0, "C": 1.0}, {"A": 0.0, "B": 0.0, "C": 0.0}])

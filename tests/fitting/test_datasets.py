@@ -70,7 +70,7 @@ def test_cfg_conventions(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("-0.3 0 0", "-0.3 1 0", "not collinear"),
+        ("-0.3 0 0", "-0.3 1 0", "aren't collinear"),
         ("-8.5", "minus", "line 12: numbers expected"),
         ("END_CFG", "", "BEGIN_CFG without END_CFG"),
         ("    2 1 0.5 0.5 0.5  -0.1 0 0  -0.3 0 0\n", "", "numbers expected"),
@@ -95,3 +95,41 @@ def test_files_that_are_none(tmp_path, training):
         write_configurations(tmp_path / "x", training, "json")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="not among the species"):
         write_configurations(tmp_path / "x.cfg", training, "cfg", species=["Ni"])
+
+
+def test_moments_along_any_axis_with_noise_are_signed_numbers(tmp_path):
+    xyz = tmp_path / "noise.xyz"
+    xyz.write_text(
+        '2\nLattice="2.86 0 0 0 2.86 0 0 0 2.86" Properties=species:S:1:pos:R:3:magmoms:R:3:magnetic_forces:R:3'
+        ' energy=-16.5 pbc="T T T"\nFe 0 0 0 0.001 -0.002 2.2 0.1 0 0.5\nFe 1.43 1.43 1.5 0.000 0.001 -2.2 0 0 0.25\n'
+    )
+    (atoms,) = read_configurations(xyz)
+    np.testing.assert_allclose(atoms.calc.results["magmoms"], [2.2, -2.2], atol=1e-5)
+    np.testing.assert_allclose(atoms.arrays["magnetic_forces"], [0.5, 0.25], atol=2e-4)
+    cfg = tmp_path / "z.cfg"
+    head, rows = (
+        "magmom_x magmom_y magmom_z",
+        CFG.replace("2.0 0 0\n", "0 0.02 2.0\n").replace("-0.3 0 0\n", "0 0 -0.3\n"),
+    )
+    assert head in rows
+    cfg.write_text(rows)
+    (atoms,) = read_configurations(cfg, ["Fe", "Pd"])
+    np.testing.assert_allclose(atoms.calc.results["magmoms"], [2.0, -0.3], atol=1e-3)
+
+
+def test_vectors_of_derivatives_follow_the_axis_of_the_moments(tmp_path):
+    path = tmp_path / "z.cfg"
+    text = CFG.replace("magmom_x magmom_y magmom_z", "magmom_x magmom_y magmom_z en_der_mx en_der_my en_der_mz")
+    text = text.replace("2.0 0 0\n", "0 0 2.0 0 0 0.4\n").replace("-0.3 0 0\n", "0 0 -0.3 9 0 0.1\n")
+    path.write_text(text)
+    (atoms,) = read_configurations(path, ["Fe", "Pd"], "force")
+    np.testing.assert_allclose(atoms.arrays["magnetic_forces"], [0.4, 0.1])
+
+
+def test_the_energy_is_the_one_that_forces_belong_to(tmp_path):
+    path = tmp_path / "both.xyz"
+    path.write_text(
+        '1\nLattice="2.5 0 0 0 2.5 0 0 0 2.5" Properties=species:S:1:pos:R:3:forces:R:3:magmoms:R:1 energy=-8.25'
+        ' free_energy=-8.3 pbc="T T T"\nFe 0 0 0 0.1 0.2 0.3 2.2\n'
+    )
+    assert read_configurations(path)[0].calc.results["energy"] == -8.3

@@ -9,21 +9,19 @@ import numpy as np
 from ase import Atoms
 from ase.units import Bohr, Hartree
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.abinit.settings import AbinitSettings
-
-
-def k_grid(atoms: Atoms, kspacing_per_A: float) -> tuple[int, int, int]:
-    """Return the numbers of k-points along the reciprocal vectors for a spacing (1/Å, 2π included)."""
-    lengths = 2 * np.pi * np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1)
-    n = [max(1, math.ceil(length / kspacing_per_A - 1e-6)) for length in lengths]
-    return n[0], n[1], n[2]
+from mmtp_fw.dft.engine import ConstraintKind
+from mmtp_fw.dft.kpoints import k_grid
 
 
 def input_text(
     atoms: Atoms,
     settings: AbinitSettings,
     valence: Mapping[str, float],
-    moments: np.ndarray,
+    radii_bohr: Mapping[str, float],
+    moments: FloatArray,
+    kind: ConstraintKind = ConstraintKind.NONE,
     lambda_eV_per_muB2: float | None = None,
     density: str | None = None,
     wavefunction: str | None = None,
@@ -36,17 +34,22 @@ def input_text(
     settings : AbinitSettings
     valence : mapping of str to float
         Valence electrons of each species' dataset, which is to be called ``<species>.xml``.
+    radii_bohr : mapping of str to float
+        Sphere radius of each species.
     moments : ndarray, shape (n,)
         Starting moments; under a constraint m^constr (μB).
+    kind : ConstraintKind
     lambda_eV_per_muB2 : float, optional
-        Strength of the penalty; None without constraint.
+        Strength of the penalty of a soft constraint.
     density, wavefunction : str, optional
         Files to restart from, relative to the calculation's directory.
 
     Notes
     -----
     Symmetry is switched off: `spinat` enters ABINIT's search for it, so that equal targets would force
-    equal moments, and calculations with and without constraint would not be comparable.
+    equal moments, and calculations with and without constraint would not be comparable. Spheres, their smearing and
+    the mixing are the same in every calculation, so that "moment" and ``tolvrs`` mean one thing: the mixing is that of
+    the potential (``iscf 7``), the only one in which a hard constraint exists.
     """
     species = sorted(set(atoms.symbols))
     number = dict(zip(atoms.symbols, atoms.numbers, strict=True))
@@ -65,8 +68,8 @@ def input_text(
         f"nshiftk 1\nshiftk {' '.join(map(str, settings.kshift))}",
         f"occopt 4\ntsmear {settings.tsmear_Ha}",
         f"nband {math.ceil(0.625 * electrons) + 4}",
-        f"nstep {settings.nstep}\ntolvrs {settings.tolvrs}",
-        f"diemix {settings.diemix}\ndiemixmag {settings.diemixmag}",
+        f"iscf 7\nnstep {settings.nstep}\ntolvrs {settings.tolvrs}",
+        f"ratsph {' '.join(f'{radii_bohr[s]:.4f}' for s in species)}\nratsm {settings.ratsm_bohr}",
         "optforces 1\noptstress 1",
         "prteig 0\nprtebands 0",
         "chkexit 1",  # a file abinit.exit ends it after its electronic step, with density and wavefunction written
@@ -74,7 +77,13 @@ def input_text(
         'pp_dirpath "."',
         f'pseudos "{", ".join(f"{s}.xml" for s in species)}"',
     ]
-    if lambda_eV_per_muB2 is not None:
+    for key, value in (("diemix", settings.diemix), ("diemixmag", settings.diemixmag)):
+        if value is not None:
+            lines.append(f"{key} {value}")
+    if kind is ConstraintKind.HARD:
+        lines.append(f"constraint_kind {len(species)}*1")
+    elif kind is ConstraintKind.SOFT:
+        assert lambda_eV_per_muB2 is not None
         lines.append(f"magconon 2\nmagcon_lambda {lambda_eV_per_muB2 / Hartree:.12g}")
     if density:
         lines.append(f'getden_filepath "{density}"')
@@ -83,5 +92,5 @@ def input_text(
     return "\n".join(lines) + "\n"
 
 
-def _rows(values: Sequence[Sequence[float]] | np.ndarray) -> str:
+def _rows(values: Sequence[Sequence[float]] | FloatArray) -> str:
     return "\n".join("  " + " ".join(f"{float(x):.14f}" for x in row) for row in values)

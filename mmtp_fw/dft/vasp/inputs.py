@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from pymatgen.core import Lattice, Structure
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
+from mmtp_fw.arrays import FloatArray, IntArray
+from mmtp_fw.dft.kpoints import k_grid
 from mmtp_fw.dft.vasp.potcars import PotcarFile
 from mmtp_fw.dft.vasp.settings import VaspSettings
 
@@ -39,13 +41,13 @@ class MagneticInput:
         RWIGS by species.
     """
 
-    start: np.ndarray
-    constraint: np.ndarray | None
+    start: FloatArray
+    constraint: FloatArray | None
     lambda_eV_per_muB2: float
     radii_A: Mapping[str, float]
 
 
-def species_order(atoms: Atoms) -> np.ndarray:
+def species_order(atoms: Atoms) -> IntArray:
     """Return the atoms' indices sorted by species, as POSCAR and POTCAR have them; shape (n,).
 
     Examples
@@ -59,19 +61,6 @@ def species_order(atoms: Atoms) -> np.ndarray:
 def species_of(atoms: Atoms) -> list[str]:
     """Return the species in the order of POSCAR, POTCAR and RWIGS."""
     return sorted(set(atoms.symbols))
-
-
-def k_grid(atoms: Atoms, kspacing_per_A: float) -> tuple[int, int, int]:
-    """Return the numbers of k-points along the reciprocal vectors for a spacing (1/Å, 2π included).
-
-    Examples
-    --------
-    >>> k_grid(Atoms("Fe", cell=[3.6, 3.6, 7.2], pbc=True), 0.2)
-    (9, 9, 5)
-    """
-    lengths = 2 * np.pi * np.linalg.norm(np.asarray(atoms.cell.reciprocal()), axis=1)
-    n = [max(1, math.ceil(length / kspacing_per_A - 1e-6)) for length in lengths]
-    return n[0], n[1], n[2]
 
 
 def incar(atoms: Atoms, settings: VaspSettings, magnetic: MagneticInput, restart: Sequence[str] = ()) -> Incar:
@@ -148,7 +137,7 @@ def _constraint_tags(atoms: Atoms, settings: VaspSettings, magnetic: MagneticInp
     }
 
 
-def _start(magnetic: MagneticInput) -> np.ndarray:
+def _start(magnetic: MagneticInput) -> FloatArray:
     """Return starting moments that have the signs of the constraint."""
     start = np.asarray(magnetic.start, dtype=float)
     if magnetic.constraint is None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +16,13 @@ import numpy as np
 from custodian.custodian import Job
 from pymatgen.io.vasp.inputs import Incar
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.processes import end_with_parent
 from mmtp_fw.dft.vasp.inputs import write_incar
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
+from mmtp_fw.dft.vasp.said import last_words, refusal
 from mmtp_fw.errors import EngineError
+from mmtp_fw.processes import end_program
 
 RESTART_FILES = ("WAVECAR", "CHGCAR")
 STANDARD_OUTPUT, STANDARD_ERROR = "vasp.out", "vasp.err"
@@ -35,6 +36,8 @@ CHANGEABLE_INCAR = frozenset({"ALGO", "AMIX", "BMIX", "AMIX_MAG", "BMIX_MAG", "I
 
 # A moment that small has no sign to lose.
 _SIGNED_ABOVE_muB = 0.2
+# The line of an electronic step in OSZICAR.
+_STEP = re.compile(r"^\s*[A-Z]{3}\s*:\s*\d+\s", re.MULTILINE)
 
 
 class Symptom(StrEnum):
@@ -44,6 +47,7 @@ class Symptom(StrEnum):
     ZBRENT = "ZBRENT: the line minimisation failed"
     EDDDAV = "EDDDAV: the diagonalisation failed"
     FROZEN = "VASP has written nothing for too long"
+    REFUSED = "VASP refuses its input"
     CUT_OFF = "VASP did not come to its end"
     NOT_FINITE = "energy, forces or moments are not finite"
     NOT_CONVERGED = "no convergence"
@@ -88,7 +92,7 @@ class VaspRun:
     directory: Path
     command: Sequence[str]
     n: int
-    constraint: np.ndarray | None
+    constraint: FloatArray | None
     penalised: bool
     sources: Mapping[str, Path] = field(default_factory=dict)
     should_stop: Callable[[], bool] = lambda: False
@@ -139,19 +143,8 @@ class VaspRun:
 
     def terminate(self) -> None:
         """End VASP and every process that it has started."""
-        process = self.process
-        if process is None or process.poll() is not None:
-            return
-        for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(timeout=patience)
-                return
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                process.wait()
-                return
+        if self.process is not None:
+            end_program(self.process)
 
     # -- what became of it -----------------------------------------------------------------------------
 
@@ -181,7 +174,7 @@ class VaspRun:
         if re.search(r"Error EDDDAV|EDDDAV: Call to ZHEGV", said):
             return Symptom.EDDDAV
         if found is None:
-            return Symptom.CUT_OFF
+            return Symptom.REFUSED if self.refusal() else Symptom.CUT_OFF
         return Symptom.NOT_FINITE if "not finite" in found.message else Symptom.NOT_CONVERGED
 
     def _flipped(self, found: VaspOutput) -> bool:
@@ -195,9 +188,14 @@ class VaspRun:
         return _text(self.directory / STANDARD_OUTPUT) + _text(self.directory / STANDARD_ERROR)
 
     def last_words(self) -> str:
-        """Return the last line of standard output and error that says something."""
-        lines = [line.strip() for line in self.said().splitlines() if line.strip(" -=|*#")]
-        return lines[-1][:200] if lines else "no message"
+        """Return why it ended, as far as VASP or the system said so."""
+        return last_words(self.said())
+
+    def refusal(self) -> str | None:
+        """Return the error for which VASP did not even begin; None where it began, or the input is not to blame."""
+        if _STEP.search(_text(self.directory / "OSZICAR")):
+            return None
+        return refusal(self.said())
 
     # -- corrections -----------------------------------------------------------------------------------
 

@@ -6,10 +6,11 @@ import os
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from mmtp_fw.dft.program_settings import ProgramSettings
 from mmtp_fw.errors import EngineError
 
 COMMAND_VARIABLE = "MMTP_VASP_COMMAND"
@@ -26,16 +27,11 @@ RESERVED_INCAR = frozenset(
 """INCAR tags that the engine writes itself; `extra_incar` may not name them."""
 
 _HOW_TO_SHARE_WORK = frozenset({"NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALAPACK", "LSCALU", "NBLK"})
-# What changes neither the answer nor whether it is found.
-_NOT_OF_A_LABEL = {
-    "command", "work_directory", "wall_time_margin_s", "stop_grace_s", "frozen_after_s", "poll_s", "keep_restart_files",
-    "max_moment_muB",
-}  # fmt: skip
 
 IncarValue = bool | int | float | str | list[float]
 
 
-class VaspSettings(BaseModel):
+class VaspSettings(ProgramSettings):
     """What defines a VASP calculation, and how it is started; docs/vasp.md explains every key.
 
     Examples
@@ -46,7 +42,7 @@ class VaspSettings(BaseModel):
     'Pd'
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    not_of_a_label: ClassVar[frozenset[str]] = ProgramSettings.not_of_a_label | {"frozen_after_s", "poll_s"}
 
     potcar_functional: str = Field(default="PBE_54", description="Family of POTCARs, by pymatgen's name")
     potcar_symbols: dict[str, str] = Field(
@@ -80,31 +76,13 @@ class VaspSettings(BaseModel):
     extra_incar: dict[str, IncarValue] = Field(
         default={}, description="Further INCAR tags (NCORE, KPAR, LDAU…); none that the engine writes itself"
     )
-    max_moment_muB: float = Field(default=5.0, gt=0, description="Targets beyond it are refused")
     mixing_retries: int = Field(
         default=1, ge=0, le=2, description="Tries with slower mixing before 'not converged' is the answer"
     )
     command: str = Field(default="vasp_ncl", description="The non-collinear program with its launcher: 'srun vasp_ncl'")
-    work_directory: str | None = Field(
-        default=None,
-        description="Where VASP runs ($VARIABLES allowed), a folder per label, found again by a later launch; "
-        "the launch's own folder when not given",
-    )
-    wall_time_margin_s: float = Field(
-        default=600.0, ge=0, description="VASP is told to stop so long before the job's end, where that is known"
-    )
-    stop_grace_s: float = Field(
-        # less than the margin above, and than the 900 s of the queue adapter's signal
-        default=480.0,
-        ge=0,
-        description="VASP is ended when it has not stopped so long after it was told to",
-    )
     poll_s: float = Field(default=5.0, gt=0, description="Seconds between two looks at the running program")
     frozen_after_s: float = Field(
         default=10800.0, gt=0, description="VASP is ended and started again when it has written nothing so long"
-    )
-    keep_restart_files: bool = Field(
-        default=False, description="Keep WAVECAR and CHGCAR of every stage, not of the last converged one only"
     )
 
     @field_validator("potcar_functional")
@@ -147,7 +125,7 @@ class VaspSettings(BaseModel):
 
     def document(self) -> dict[str, Any]:
         """Return what defines a label: everything but how, where and how long the program runs."""
-        document = self.model_dump(mode="json", exclude=_NOT_OF_A_LABEL)
+        document = super().document()
         tags = document["extra_incar"]
         document["extra_incar"] = {tag: tags[tag] for tag in tags if tag not in _HOW_TO_SHARE_WORK}
         return document

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
+from mmtp_fw.files import write_whole
 from mmtp_fw.potential import Potential, cabi, cabi_rows
 from mmtp_fw.potential.lanes import W
 from mmtp_fw.selection import ActiveSet
@@ -98,7 +99,8 @@ def _numbers(potential: Potential, n_types: int, n_fixed: int, matrix: tuple[int
     return numbers + [0] * (20 - len(numbers))
 
 
-def _grade_matrix(potential: Potential, active_set: ActiveSet) -> np.ndarray:
+def _grade_matrix(potential: Potential, active_set: ActiveSet) -> FloatArray:
+    """Return the inverse of the square matrix of an active set, shape (rows, rows)."""
     state = active_set.state
     if state.mode != "site":
         raise InputError("the active set grades configurations", "the pair style grades sites: mode 'site'")
@@ -135,17 +137,17 @@ def packed_file(path: Path, types: Sequence[str], directory: Path, active: Path 
         chosen = None if active is None else ActiveSet.from_bytes(state)
         content = pack(_read(path, types), types, chosen)
         directory.mkdir(parents=True, exist_ok=True)
-        partial = found.with_suffix(f".{np.random.SeedSequence().entropy:x}.part")
-        partial.write_bytes(content)
-        partial.replace(found)
+        write_whole(found, content)
     return found
 
 
 def cabi_digest() -> bytes:
     """Return a digest of the code that decides the layout of packed potentials."""
     folder = Path(cabi.__file__).parent
-    names = ("cabi", "cabi_rows", "kernels_lanes", "kernels_lanes_rows", "lanes", "lanes_basis", "lanes_layout")
-    names += ("lanes_pairs", "lanes_products", "program", "symmetry", "tables")
+    names = (
+        *("cabi", "cabi_rows", "kernels_lanes", "kernels_lanes_rows", "lanes", "lanes_basis", "lanes_layout"),
+        *("lanes_pairs", "lanes_products", "program", "symmetry", "tables"),
+    )
     return hashlib.blake2b(b"".join((folder / f"{name}.py").read_bytes() for name in names), digest_size=16).digest()
 
 

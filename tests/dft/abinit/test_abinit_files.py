@@ -12,14 +12,17 @@ from ase.units import Bohr, Hartree
 
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.abinit import AbinitEngine, AbinitSettings
-from mmtp_fw.dft.abinit.inputs import input_text, k_grid
+from mmtp_fw.dft.abinit.inputs import input_text
 from mmtp_fw.dft.abinit.outputs import parse_output
 from mmtp_fw.dft.abinit.settings import find_dataset
-from mmtp_fw.dft.engine import ScfRequest
+from mmtp_fw.dft.engine import ConstraintKind, ScfRequest
+from mmtp_fw.dft.kpoints import k_grid
 from mmtp_fw.errors import EngineError, InputError
 
 DATA = Path(__file__).parent / "data"
-DATASET = '<paw_dataset version="0.7"><atom symbol="Fe" Z="26" core="10" valence="16"/></paw_dataset>'
+VALENCE, RADII = {"Fe": 16, "Pd": 16}, {"Fe": 2.1154, "Pd": 2.57}
+DATASET = """<paw_dataset version="0.7"><atom symbol="Fe" Z="26" core="10" valence="16"/>
+<state n="4" l="0" rc="2.01" id="Fe1"/><paw_radius rc=" 2.1153157434"/></paw_dataset>"""
 
 
 @pytest.fixture
@@ -48,9 +51,21 @@ def values(text: str, key: str) -> list[str]:
     return taken
 
 
+def written(*arguments) -> str:
+    return input_text(alloy(), AbinitSettings(), VALENCE, RADII, np.array([0.35, -2.4]), *arguments)
+
+
 def test_input_of_a_constrained_calculation():
     text = input_text(
-        alloy(), AbinitSettings(), {"Fe": 16, "Pd": 16}, np.array([0.35, -2.4]), 5.0, "../a/DEN", "../a/WFK"
+        alloy(),
+        AbinitSettings(),
+        VALENCE,
+        RADII,
+        np.array([0.35, -2.4]),
+        ConstraintKind.SOFT,
+        5.0,
+        "../a/DEN",
+        "../a/WFK",
     )
     assert values(text, "znucl") == ["26", "46"]
     assert values(text, "typat") == ["2", "1"]
@@ -67,9 +82,25 @@ def test_input_of_a_constrained_calculation():
 
 
 def test_input_without_constraint_has_none():
-    text = input_text(alloy(), AbinitSettings(), {"Fe": 16, "Pd": 16}, np.array([0.35, 2.4]))
-    assert "magcon" not in text
+    text = written()
+    assert "magcon" not in text and "constraint_kind" not in text
     assert "get" not in text
+
+
+def test_input_of_a_hard_constraint():
+    free, soft, hard = (
+        input_text(alloy(), AbinitSettings(), VALENCE, RADII, np.array([0.35, -2.4]), kind, 5.0)
+        for kind in ConstraintKind
+    )
+    assert values(hard, "constraint_kind") == ["2*1"]
+    assert "magcon" not in hard
+    np.testing.assert_allclose(np.array(values(hard, "spinat"), dtype=float), [0, 0, 0.35, 0, 0, -2.4])
+    for text in (free, soft, hard):  # one mixing, so that tolvrs is one thing; one sphere, so that "moment" is
+        assert values(text, "iscf") == ["7"]
+        assert values(text, "ratsph") == ["2.1154", "2.5700"] and values(text, "ratsm") == ["0.05"]
+        assert "diemix" not in text
+    mixed = input_text(alloy(), AbinitSettings(diemix=0.3), VALENCE, RADII, np.array([0.35, -2.4]))
+    assert values(mixed, "diemix") == ["0.3"]
 
 
 def test_k_grid_follows_the_cell():
@@ -96,6 +127,51 @@ def test_recorded_output():
     )
 
 
+def test_recorded_output_of_a_hard_constraint():
+    output = parse_output((DATA / "fepd_hard.abo").read_text(), "")
+    assert output.converged and output.completed
+    np.testing.assert_allclose(output.moments, [2.400001, 0.350002])
+    np.testing.assert_allclose(output.torques, np.array([-0.010516853535, -0.0048121059384]) * Hartree, rtol=1e-12)
+    assert output.energy_eV == pytest.approx(-220.99005866539 * Hartree)
+    assert 0 < output.energy_noise_eV < 1e-8
+
+
+def test_both_ways_of_mixing_give_one_energy_without_the_penalty():
+    # The same cell, targets and λ, once with iscf 7 and once with iscf 17: etotal differs by lVp.
+    one, two = (
+        parse_output((DATA / f"fe2_{way}.abo").read_text(), (DATA / f"fe2_{way}.log").read_text())
+        for way in ("potential", "density")
+    )
+    assert (one.density_mixed, two.density_mixed) == (False, True)
+    assert one.lvp_eV == two.lvp_eV and one.lvp_eV > 1.0
+    np.testing.assert_allclose(one.moments, two.moments, atol=3e-6)
+    assert one.energy_eV == pytest.approx(two.energy_eV, abs=2e-4)
+    assert one.energy_eV == pytest.approx(one.etotal_eV)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text.replace("    2   2.57000    -0.000000    -0.004812     -0.004812     0.004812\n", ""),
+        lambda text: text.replace("-0.004812     -0.004812", "**********     -0.004812"),
+        lambda text: text.replace("    1   2.11532    -0.000000", "    2   2.11532    -0.000000"),
+        lambda text: text.replace("-4.8121059384E-03", "-4.8321059384E-03"),
+        lambda text: text.replace("  0.0000000000E+00  0.0000000000E+00 -4.8121059384E-03\n", ""),
+        lambda text: text.replace("(=torque)", "(=force)"),
+    ],
+    ids=["atom missing", "overflow", "atom twice", "tables differ", "short variable", "other words"],
+)  # fmt: skip
+def test_gradients_that_are_not_complete_and_the_same_twice_are_not_believed(spoil):
+    text = (DATA / "fepd_hard.abo").read_text()
+    assert spoil(text) != text
+    assert parse_output(spoil(text), "").torques is None
+
+
+def test_a_table_alone_gives_the_gradients():
+    text = (DATA / "fepd_hard.abo").read_text().partition(" -outvars")[0] + "\n Calculation completed.\n"
+    np.testing.assert_allclose(parse_output(text, "").torques, np.array([-0.010517, -0.004812]) * Hartree)
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.2, 0.5, 0.8, 0.95])
 def test_output_that_was_cut_off_is_not_converged(kept):
     text = (DATA / "fe2.abo").read_text()
@@ -111,6 +187,7 @@ def test_error_is_quoted():
 def test_datasets(dataset):
     found = find_dataset("Fe", AbinitSettings())
     assert found.valence == 16
+    assert found.radius_bohr == 2.1154, "rounded up: ABINIT takes no smaller sphere"
     assert found.install(dataset) == "Fe.xml"
     (dataset / "Al.xml").write_text(DATASET)
     with pytest.raises(EngineError, match="not a PAW dataset of Al"):  # another machine may have the right one
@@ -141,6 +218,7 @@ def test_bad_settings_species_targets_and_program_are_refused(dataset):
     [
         ("echo out of memory; kill -9 $$", "did not come to its end.*out of memory"),
         (f"cp '{DATA}/fe2.abo' run.abo; echo nothing of use", "neither lVp nor penalty"),
+        (f"cp '{DATA}/fe2.abo' run.abo; echo nothing of use", "no gradient by the moment of every atom"),
     ],
 )
 def test_what_says_nothing_about_the_configuration_is_no_verdict(dataset, script, words):
@@ -149,7 +227,9 @@ def test_what_says_nothing_about_the_configuration_is_no_verdict(dataset, script
     program.chmod(0o755)
     iron = bulk("Fe")
     iron.set_initial_magnetic_moments([2.2])
-    asked = ScfRequest(iron, "ramp", np.array([2.2]), dataset / "01_ramp", 1.0, np.array([2.0]))
+    asked = ScfRequest(
+        iron, "ramp", np.array([2.2]), dataset / "01_ramp", 1.0, np.array([2.0]), hard=words.startswith("no gradient")
+    )
     with pytest.raises(EngineError, match=words):
         AbinitEngine(command=str(program)).scf(asked)
 
@@ -157,4 +237,4 @@ def test_what_says_nothing_about_the_configuration_is_no_verdict(dataset, script
 def test_how_it_is_started_does_not_change_the_label():
     one = AbinitEngine(mpi_processes=1).settings_document()
     assert one == AbinitEngine(mpi_processes=8, command="/opt/abinit").settings_document()
-    assert one != AbinitEngine(ecut_Ha=25).settings_document()
+    assert one != AbinitEngine(ecut_Ha=26).settings_document()

@@ -16,8 +16,8 @@ Environment:
   - ``edddav``: not with ALGO = All and a fresh start
   - ``flipped``: the first moment has the wrong sign, unless started afresh from MAGMOM
   - ``nan``: forces are NaN, unless started afresh
-  - ``flipped_always``, ``killed``, ``truncated``, ``wrong_ions``, ``segfault``, ``hang`` (deaf to STOPCAR),
-    ``frozen`` (for ever): always
+  - ``flipped_always``, ``killed``, ``truncated``, ``wrong_ions``, ``segfault``, ``refused``, ``hang`` (deaf to
+    STOPCAR), ``frozen`` (for ever): always
 
 - ``VASP_STANDIN_STEP_SECONDS``: how long an electronic step takes.
 - ``VASP_STANDIN_JUMP_SCALE``: `jump_limit_scale` of the Hamiltonian.
@@ -35,6 +35,15 @@ from pathlib import Path
 import numpy as np
 import standin_files as files
 
+REFUSED = """ -----------------------------------------------------------------------------
+|                                                                             |
+|     Error reading item LAMBDA from file INCAR.                              |
+|                                                                             |
+|       ---->  I REFUSE TO CONTINUE WITH THIS SICK JOB ... BYE!!! <----       |
+|                                                                             |
+ -----------------------------------------------------------------------------
+"""
+
 
 def main() -> int:
     incar = read_incar()
@@ -45,6 +54,9 @@ def main() -> int:
     failures = wanted_failures(incar)
     if "zbrent" in failures:
         print("ZBRENT: fatal error in bracketing\n     please rerun with smaller EDIFF, or copy CONTCAR")
+        return 1
+    if "refused" in failures:
+        print(REFUSED)
         return 1
     if "edddav" in failures:
         print(" Error EDDDAV: Call to ZHEGV failed. Returncode =   7 1  16")

@@ -19,11 +19,11 @@ from pymatgen.io.vasp.outputs import Oszicar, Outcar, Vasprun
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest
 from mmtp_fw.dft.hamiltonian import HamiltonianEngine
 from mmtp_fw.dft.vasp.inputs import MagneticInput, species_order, write_inputs
-from mmtp_fw.dft.vasp.oszicar import sharpened
 from mmtp_fw.dft.vasp.outputs import read_output
 from mmtp_fw.dft.vasp.potcars import find_potcar
 from mmtp_fw.dft.vasp.settings import VaspSettings
 from mmtp_fw.errors import EngineError
+from mmtp_fw.vaspio.oszicar import sharpened
 
 RADII = {"Fe": 1.33, "Pd": 1.41}
 TARGET = np.array([2.3, 0.25, 2.5, 2.6])

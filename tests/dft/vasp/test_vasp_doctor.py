@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from mmtp_fw.campaign import load_campaign
-from mmtp_fw.cli.checks import potcars as check_potcars
-from mmtp_fw.cli.checks import vasp as check_vasp
 from mmtp_fw.dft import get_engine
+from mmtp_fw.dft.vasp.description import check_potcars
+from mmtp_fw.dft.vasp.description import check_program as check_vasp
 
 
 def test_what_is_missing_is_named_with_a_remedy(potcars, monkeypatch, tmp_path):

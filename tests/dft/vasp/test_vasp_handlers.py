@@ -13,11 +13,12 @@ from ase import Atoms
 from ase.build import bulk
 from pymatgen.io.vasp.inputs import Incar, Kpoints
 
-from mmtp_fw.dft import ScfRequest
+from mmtp_fw.dft import ScfRequest, run_protocol
 from mmtp_fw.dft.engine import FINAL
+from mmtp_fw.dft.stages import OutcomeStatus, Rule
 from mmtp_fw.dft.vasp import VaspEngine
 from mmtp_fw.dft.vasp.run import CHANGEABLE_INCAR, VaspRun
-from mmtp_fw.errors import EngineError
+from mmtp_fw.errors import EngineError, RefusedInputError
 
 TARGET = np.array([2.4, 2.5])
 
@@ -134,6 +135,7 @@ def test_no_convergence_that_mixing_does_not_cure_is_an_answer(engine, atoms, tm
     [
         ("truncated", "cut off"),
         ("segfault", r"last words: forrtl: severe \(174\).*; tried: VASP did not come to its end"),
+        ("refused", r"^VASP refuses its input: Error reading item LAMBDA from file INCAR\. \(see .*vasp\.out\)$"),
         ("wrong_ions", "forces on 1 ions, asked were 2"),
     ],
 )
@@ -143,6 +145,16 @@ def test_what_cannot_be_mended_is_one_line(engine, atoms, tmp_path, monkeypatch,
         engine().scf(ramp(atoms, tmp_path))
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("POTCAR*"))
+
+
+def test_what_vasp_refuses_is_not_run_a_second_time(engine, atoms, tmp_path, monkeypatch):
+    monkeypatch.setenv("VASP_STANDIN_FAIL", "refused")
+    with pytest.raises(RefusedInputError):
+        engine().scf(ramp(atoms, tmp_path))
+    assert (tmp_path / "02_ramp" / ".standin-runs").stat().st_size == 1
+    outcome = run_protocol(engine(), atoms, None, tmp_path / "label")
+    assert (outcome.status, outcome.rule) == (OutcomeStatus.FAILED, Rule.INPUT_REFUSED)
+    assert "LAMBDA" in outcome.reason
 
 
 def test_a_flip_that_stays_is_left_to_the_protocol(engine, atoms, tmp_path, monkeypatch):

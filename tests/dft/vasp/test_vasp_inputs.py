@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Potcar
 
-from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, k_grid, species_order, write_incar, write_inputs
+from mmtp_fw.dft.kpoints import k_grid
+from mmtp_fw.dft.vasp.inputs import MagneticInput, incar, species_order, write_incar, write_inputs
 from mmtp_fw.dft.vasp.potcars import find_potcar
 from mmtp_fw.dft.vasp.run import VaspRun
 from mmtp_fw.dft.vasp.settings import VaspSettings

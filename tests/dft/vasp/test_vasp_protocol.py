@@ -16,7 +16,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from mmtp_fw.dft import OutcomeStatus, ProtocolSettings, Rule, ScfRequest, Stage, get_engine, run_protocol
+from mmtp_fw.dft import OutcomeStatus, ProtocolSettings, Rule, ScfRequest, Stage, StageName, get_engine, run_protocol
 from mmtp_fw.dft.engine import SMOOTHED, Engine
 from mmtp_fw.dft.hamiltonian import SPHERES
 from mmtp_fw.errors import EngineError, InputError
@@ -96,8 +96,10 @@ def test_the_same_label_as_the_hamiltonian(settings, atoms, tmp_path):
     check_label(outcome, expected)
     assert outcome.label.engine == "vasp" and outcome.label.which_definition == "PAW"
     assert runs(tmp_path) == outcome.scf_runs
-    left = [path.parent.name for path in tmp_path.rglob("WAVECAR")]
-    assert left == [f"{[s for s in outcome.stages if s.converged and s.scf_steps][-1].index:02d}_ramp"]
+    left = sorted(path.parent.name for path in tmp_path.rglob("WAVECAR"))
+    ladder = [s for s in outcome.stages if s.converged and s.scf_steps and s.name != StageName.CHECK]
+    # The check's calculation starts from scratch: nothing follows it, and it follows nothing.
+    assert left == [f"{ladder[-1].index:02d}_ramp", f"{ladder[-1].index + 1:02d}_check"]
     assert not list(tmp_path.rglob("POTCAR"))
 
 

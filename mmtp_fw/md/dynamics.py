@@ -95,7 +95,6 @@ class _Run:
         self.next_candidate = 0
         self.start_volume = float(atoms.get_volume())
         self.trained = _Trained(model.potential, atoms) if isinstance(model, PotentialModel) else None
-        self.lists = active_set.potential.lists() if active_set is not None else None
         self.lammps = _lammps(atoms, model, settings, active_set)
 
     def go(
@@ -110,20 +109,28 @@ class _Run:
         self._look(0)
         if on_progress is not None:
             on_progress(self.finish())
-        while result.state is MdState.COMPLETED and result.steps_done < s.steps:
+        while self._goes_on:
             steps = min(chunk, s.steps - result.steps_done)
             self.lammps.advance(steps)
             result.steps_done += steps
             self._look(result.steps_done)
-            goes_on = result.state is MdState.COMPLETED and result.steps_done < s.steps
-            if goes_on and should_stop is not None and should_stop():
-                self._end(MdState.INTERRUPTED, "asked to stop")
-            elif goes_on and 0 < s.wall_seconds < time.monotonic() - started:
-                self._end(MdState.WALL_TIME, f"wall time of {s.wall_seconds:g} s is over")
+            if self._goes_on:
+                self._cut_off(should_stop, started)
             if on_progress is not None and result.steps_done % s.sample_interval == 0:
                 on_progress(self.finish())
         if not result.frames or result.frames[-1].info["step"] != result.steps_done:
             self._keep(self.snapshot())
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.result.state is MdState.COMPLETED and self.result.steps_done < self.settings.steps
+
+    def _cut_off(self, should_stop: Callable[[], bool] | None, started: float) -> None:
+        """End a trajectory that somebody asked to stop, or whose time is over."""
+        if should_stop is not None and should_stop():
+            self._end(MdState.INTERRUPTED, "asked to stop")
+        elif 0 < self.settings.wall_seconds < time.monotonic() - started:
+            self._end(MdState.WALL_TIME, f"wall time of {self.settings.wall_seconds:g} s is over")
 
     def _keep(self, snapshot: Atoms) -> None:
         """Add a frame; one that is not finite is of no use to anybody."""
@@ -177,9 +184,10 @@ class _Run:
     def _grade(self, step: int, outside: str) -> float:
         s, result = self.settings, self.result
         assert self.active_set is not None
-        known = self.lammps.grade
-        snapshot = None if known is not None and known <= s.gamma_select else self.snapshot()
-        grade = known if known is not None else self.active_set.grade(snapshot, lists=self.lists)
+        grade, snapshot = self.lammps.grade, None
+        if grade is None:
+            snapshot = self.snapshot()
+            grade = float(self.active_set.grade(snapshot))
         result.max_grade = max(result.max_grade, grade)
         ends = result.state in _MOMENTS_LOST or grade > s.gamma_break
         if ends or ((grade > s.gamma_select or outside) and step >= self.next_candidate):

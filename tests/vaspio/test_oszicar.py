@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.io.vasp.outputs import Oszicar as PymatgenOszicar
 
-from mmtp_fw.dft.vasp.oszicar import parse_oszicar, sharpened
+from mmtp_fw.vaspio.oszicar import ionic_steps, parse_oszicar, sharpened
 
 FILE = Path(__file__).with_name("data") / "OSZICAR-IrMn3"
 REAL = FILE.read_text()
@@ -48,7 +48,7 @@ def test_tables_of_another_number_of_ions_are_not_used():
 
 def test_columns_without_blanks_and_stars():
     row = "  1 -1.490-10.745-10.745   -2.321*******    NaN"
-    text = f" E_p =  0.1E+00  lambda =  0.100E+01\n ion        MW_int                 M_int\n{row}\n"
+    text = f" E_p =  0.1E+00  lambda =  0.100E+01\n ion        MW_int                 M_int\n{row}\nDAV:   1 -0.1E+02\n"
     read = parse_oszicar(text, 1)
     np.testing.assert_array_equal(read.smoothed[0], [-1.49, -10.745, -10.745])
     np.testing.assert_array_equal(np.isnan(read.unsmoothed[0]), [False, True, True])
@@ -67,3 +67,29 @@ def test_residuals_that_disagree_are_not_believed():
     residual = 25.0 * (printed - constraint)
     for wrong in (2 * residual, residual * [1, -1], residual * np.nan, None):
         np.testing.assert_array_equal(sharpened(printed, constraint, wrong, 25.0), printed)
+
+
+@pytest.mark.parametrize("row", [0, 1, 3])
+@pytest.mark.parametrize("damage", ["nul", "twice", "other", "gone"])
+def test_a_damaged_last_table_does_not_give_the_step_before(row, damage):
+    lines = REAL.splitlines()
+    head = max(k for k, line in enumerate(lines) if "MW_int" in line)
+    k = head + 1 + row
+    if damage == "nul":
+        lines[k] = "\0" * len(lines[k])
+    elif damage == "twice":
+        lines[k] = lines[k - 1] if row else lines[k + 1]
+    elif damage == "other":
+        lines[k] = lines[k].replace(".", "x", 1)
+    else:
+        del lines[k]
+    read = parse_oszicar("\n".join(lines), 4)
+    assert read.smoothed is None and read.unsmoothed is None
+    assert read.free_energy_eV == -36.715064
+
+
+def test_ionic_steps_are_apart():
+    second = REAL.replace("-.36715064E+02", "-.37715064E+02")
+    first, last = ionic_steps(REAL + second, 4)
+    assert (first.free_energy_eV, last.free_energy_eV) == (-36.715064, -37.715064)
+    assert parse_oszicar(REAL + second, 4).free_energy_eV == -37.715064
