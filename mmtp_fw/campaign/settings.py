@@ -173,7 +173,7 @@ class FitSettings(_LossWeights):
 
     quality_weights: dict[Literal["A", "B", "C"], float] = Field(
         default={"A": 1.0, "B": 1.0, "C": 1.0},
-        description="Weight of a label by its quality grade (docs/dft.md); 0 leaves it out of the loss",
+        description="Weight of a label by its quality (docs/dft.md); 0 leaves it out of the loss",
     )
     moment_deviation_muB: float = Field(
         default=0.0,
@@ -196,7 +196,7 @@ class FitSettings(_LossWeights):
 
     @field_validator("quality_weights")
     @classmethod
-    def _weights_of_all_grades(cls, value: dict[str, float]) -> dict[str, float]:
+    def _weights_of_all_qualities(cls, value: dict[str, float]) -> dict[str, float]:
         if set(value) != {"A", "B", "C"} or min(value.values()) < 0 or max(value.values()) <= 0:
             raise ValueError("give A, B and C a weight each, none negative, one positive")
         return value

@@ -23,24 +23,21 @@ VersionArgument = Annotated[str, typer.Argument(help="Version of the potential, 
 def potential(
     version: VersionArgument,
     path: Annotated[Path, typer.Argument(help="File to write, by custom .mmtp.")],
-    dialect: Annotated[str, typer.Option(help="spin-mlip, mlip3 or motep.")] = "spin-mlip",
+    dialect: Annotated[str, typer.Option(help="Who is to read it: spin-mlip, mlip3, motep.")] = "spin-mlip",
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a version of the potential as spin-MLIP, MLIP-3 or motep read it."""
     from mmtp_fw.database import history
     from mmtp_fw.potential import Potential
+    from mmtp_fw.potential.fileio import DIALECTS
 
-    dialects: dict[str, Literal["spin-mlip", "mlip3", "motep"]] = {
-        "spin-mlip": "spin-mlip",
-        "mlip3": "mlip3",
-        "motep": "motep",
-    }
-    if dialect not in dialects:
-        raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(dialects)}")
+    chosen = next((name for name in DIALECTS if name == dialect), None)
+    if chosen is None:
+        raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(DIALECTS)}")
     with open_database(launchpad) as database:
         document = history.version(database, version)
-    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialects[dialect])
+    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=chosen)
     _tell(path, f"potential {version}", as_json)
 
 

@@ -96,7 +96,7 @@ def potential(history: History) -> Iterator[Any]:
         yield Text(f"Suspect: {key} fits far worse than the rest{left}")
     yield errors_table(document)
     yield table(
-        [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", "Origin"],
+        [">No.", "Formula", "Verdict", "Quality", ">λ", ">MAE", "Origin"],
         [
             (
                 row["configuration"],
@@ -176,7 +176,7 @@ def campaign(history: History) -> Iterator[Any]:
         title="Rounds",
     )
     yield table(
-        [">No.", ">It.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">SCF", "Reason"],
+        [">No.", ">It.", "Formula", "Verdict", "Quality", ">λ", ">MAE", ">SCF", "Reason"],
         [
             [row[name] for name in ("configuration", "iteration", "formula", "status", "grade", "lambda_eV_per_muB2")]
             + [row["mae_muB"], row["scf_runs"], row["reason"]]

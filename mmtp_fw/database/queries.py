@@ -64,7 +64,7 @@ def find_configurations(
         Of the label: "accepted", "rejected", "failed", "running".
     engine : str, optional
     quality : str, optional
-        Grade of the label.
+        Of the label: A, B or C.
     limit : int
         Most configurations, newest first.
 

@@ -64,7 +64,7 @@ def test_the_line_of_broken_yaml():
     ("text", "told"),
     [
         ("name: a\nmd: {steps: -2}\n", "md.steps: input should be greater than or equal to 1, not -2"),
-        ("name: a\ndft: {engine: wasp}\n", 'not "wasp"'),
+        ("name: a\ndft: {engine: wasp}\n", "wasp"),
         ("seed: 1\n", "name: is missing"),
         ("name: a\nmd: {stepps: 1}\n", "md.stepps: unknown key"),
         ("name: a\npotential: {level: 7}\n", "potential: level must be even, not 7"),

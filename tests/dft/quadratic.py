@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from mmtp_fw.dft import ProtocolSettings, ScfRequest, ScfResult, Stage, StageName
+from mmtp_fw.dft import Outcome, ProtocolSettings, ScfRequest, ScfResult, Stage, StageName, run_protocol
 from mmtp_fw.dft.hamiltonian import HamiltonianEngine
 
 SMOOTHING = {"Fe": 0.8, "Pd": 0.7}
@@ -92,6 +92,21 @@ S = np.array([SMOOTHING[z] for z in SYMBOLS])
 K = np.array([STIFFNESS[z] for z in SYMBOLS])
 FREE = np.array([2.4, 2.4, 2.4, 0.4])
 TARGET = np.array([2.0, 2.7, 2.3, 0.3])
+
+
+def labelled(engine: Quadratic, atoms: Atoms, settings: ProtocolSettings | None = None, **more) -> Outcome:
+    """Label without a start from elsewhere; what the ladder does not tell is checked all the same."""
+    return run_protocol(engine, atoms, settings, check=False, **more)
+
+
+def asked(engine: Quadratic) -> list[ScfRequest]:
+    """Return what the ladder asked an engine for, without the calculations of a check."""
+    return [request for request in engine.requests if request.stage != "check"]
+
+
+def ladder(outcome) -> list[Stage]:
+    """Return the stages without those of a check."""
+    return [stage for stage in outcome.stages if stage.name is not StageName.CHECK]
 
 
 def of(outcome, *names: StageName) -> list[Stage]:

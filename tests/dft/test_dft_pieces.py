@@ -181,10 +181,18 @@ DEFAULTS = {
     "ramp_runs": 15,
     "growth_limit": 10.0,
     "aim": 0.7,
-    "integration_tolerance_eV_per_atom": 0.002,
-    "integration_tolerance_relative": 0.15,
+    "integration_tolerance_eV_per_atom": 0.0005,
+    "integration_tolerance_relative": 0.05,
+    "hard_integration_tolerance_eV_per_atom": 0.0001,
+    "constraint": "auto",
+    "hard_tolerance_muB": 1e-3,
+    "hard_from_lambda_eV_per_muB2": 1.0,
+    "check_first": 10,
+    "check_every": 10,
+    "check_step_muB": 0.03,
 }
-POSITIVE = [name for name, value in DEFAULTS.items() if isinstance(value, float) and name != "refine_limit_mae_muB"]
+MAY_BE_ZERO = ("refine_limit_mae_muB", "integration_tolerance_relative")
+POSITIVE = [name for name, value in DEFAULTS.items() if isinstance(value, float) and name not in MAY_BE_ZERO]
 
 
 def test_defaults_of_the_protocol():
@@ -206,6 +214,10 @@ def test_limits_and_strengths_are_positive(name):
     ("good", "bad"),
     [
         ({"refine_limit_mae_muB": 0.0}, {"refine_limit_mae_muB": -1e-9}),
+        ({"integration_tolerance_relative": 0.0}, {"integration_tolerance_relative": -1e-9}),
+        ({"check_first": 0}, {"check_first": -1}),
+        ({"check_every": 0}, {"check_every": -1}),
+        ({"constraint": "hard"}, {"constraint": "firm"}),
         ({"refine_runs": 0}, {"refine_runs": -1}),
         ({"radii_runs": 1}, {"radii_runs": 0}),
         ({"step_backs": 0}, {"step_backs": -1}),
@@ -225,6 +237,15 @@ def test_where_settings_end(good, bad):
         ProtocolSettings(**bad)
 
 
+@pytest.mark.parametrize(
+    ("first", "every", "checked"),
+    [(10, 10, [*range(10), 10, 20, 30]), (2, 15, [0, 1, 15, 30]), (0, 0, []), (3, 0, [0, 1, 2]), (0, 20, [0, 20])],
+)
+def test_the_first_labels_and_then_every_so_manieth_are_checked(first, every, checked):
+    chosen = ProtocolSettings(check_first=first, check_every=every)
+    assert [number for number in range(35) if chosen.checks(number)] == checked
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         ProtocolSettings().aim = 0.5
@@ -233,11 +254,12 @@ def test_settings_cannot_be_changed():
 def test_words_that_databases_keep():
     assert [grade.value for grade in Grade] == ["A", "B", "C"]
     assert [status.value for status in OutcomeStatus] == ["accepted", "rejected", "failed", "interrupted"]
-    assert [name.value for name in StageName] == ["equilibrium", "radii", "map", "ramp", "refine", "accept"]
-    assert [rule.value for rule in Rule][:8] == [
+    stages = ["hard", "equilibrium", "radii", "map", "ramp", "refine", "check", "accept"]
+    assert [name.value for name in StageName] == stages
+    assert {rule.value for rule in Rule} >= {
         "criteria_met", "smallest_mae_useful", "moments_too_far", "moment_flipped", "no_converged_stage",
         "inconsistent_energy", "engine_failed", "stopped",
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 # Requests ---------------------------------------------------------------------------------------------------------

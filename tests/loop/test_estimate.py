@@ -56,12 +56,13 @@ def test_no_reference_and_no_held_out_volume():
 
 
 @pytest.mark.parametrize(("engine", "seconds"), [("abinit", 1200.0), ("vasp", 3600.0)])
-def test_a_programs_calculations_cost_more_and_are_no_md(engine, seconds):
-    cost, model = (estimate(campaign(dft={"engine": name})) for name in (engine, "hamiltonian"))
-    assert cost.md_runs == (24 + 9, 5 * 24 + 9)
-    assert cost.md_steps == (2400 + 450, 12000 + 450)
-    dearer = 125 * (seconds - 0.3) - 9 * 50 * 24 * 2e-4
-    assert (cost.core_hours[1] - model.core_hours[1]) * 3600 == pytest.approx(dearer)
+@pytest.mark.parametrize("reference", [True, False])
+def test_a_programs_reference_is_one_calculation_at_rest_per_volume(engine, seconds, reference):
+    cost = estimate(campaign(dft={"engine": engine}, properties={"mode": "static", "reference": reference}))
+    assert cost.md_runs == (24, 5 * 24) and cost.md_steps == (2400, 12000) and cost.scf_runs == (50, 125)
+    for k, (scf, steps, labels) in enumerate(((50, 2400, 10), (125, 12000, 25))):
+        expected = (scf + 3 * reference) * seconds + steps * 24 * 4e-4 + labels * 4
+        assert cost.core_hours[k] * 3600 == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from small_campaign import small
 
 from mmtp_fw.database import Claim
-from mmtp_fw.loop.reconcile import MOST_RERUNS, SUSPICIONS, Damage, Mended, live_claims, reconcile
+from mmtp_fw.loop.reconcile import MOST_RERUNS, Damage, Mended, live_claims, reconcile
 from mmtp_fw.workflows.submit import submit_campaign
 
 KEY = "mend/000/pretrain"
@@ -130,7 +130,7 @@ def test_a_suspicion_must_last_and_be_seen_again(campaign, since, seen, mends):
     become(database, number, "RESERVED")
     assert mended(database, grace=60.0) == []
     ago = {"since": {"$subtract": ["$$NOW", 1000 * max(since, seen)]}, "seen": {"$subtract": ["$$NOW", 1000 * seen]}}
-    assert database.db[SUSPICIONS].update_many({}, [{"$set": ago}]).modified_count == 1
+    assert database.suspicions.update_many({}, [{"$set": ago}]).modified_count == 1
     assert mended(database, grace=60.0) == [Mended(Damage.ORPHAN_RESERVED, KEY)] * mends
 
 

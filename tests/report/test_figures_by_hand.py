@@ -308,3 +308,33 @@ def test_times_and_rows_on_the_page():
     page = render(made)
     assert "2026-05-04 09:32 UTC" in page, "when the potential was made"
     assert page.count('class="chip') == 1
+
+
+def test_axes_are_named_with_their_units():
+    made = sample()
+    for item_ in made["properties"]:
+        item_["phonon_dos"] = {"frequency_THz": [0.0, 4.0, 8.0], "total": [0.0, 0.2, 0.0]}
+    found = {
+        name: [
+            (one.get_title(loc="left") or one.get_title(), one.get_xlabel(), one.get_ylabel())
+            for one in function(made).axes
+            if one.get_visible()
+        ]
+        for name, function in FIGURES.items()
+    }
+    assert found["selection"] == [
+        ("Configurations labelled per iteration", "Iteration", "Configurations"),
+        ("Labels in total", "Iteration", "Accepted labels"),
+    ]
+    assert found["grades"] == [("Largest grade of each trajectory", "Iteration", "Grade γ")]
+    assert {axes[1:] for axes in found["errors"]} == {("Iteration", "RMSE")}
+    assert found["magnetization"] == [
+        ("Magnetization", "", "Magnetization (μB/atom)"),
+        ("", "Lattice parameter (Å)", "Difference"),
+    ]
+    assert found["pressure"] == [("Pressure", "", "Pressure (GPa)"), ("", "Lattice parameter (Å)", "Difference")]
+    assert [axes[1:] for axes in found["moments"]] == [
+        ("Target (μB)", "Reached (μB)"), ("Mean (μB)", "Largest (μB)"), ("λ (eV/μB²)", "Labels"),
+    ]  # fmt: skip
+    assert [axes[0] for axes in found["moments"]] == ["Moments", "Deviation from target", "λ of each label"]
+    assert {axes[1:] for axes in found["phonons"]} == {("Frequency (THz)", "DOS (1/THz)")}

@@ -37,6 +37,7 @@ class AbinitSettings(ProgramSettings):
     tsmear_Ha: float = Field(default=0.01, gt=0, description="Smearing (occopt 4)")
     nstep: int = Field(default=120, ge=1, description="Most electronic steps")
     tolvrs: float = Field(default=1e-8, gt=0, description="Convergence of the potential's squared residual (vres2)")
+    npulayit: int = Field(default=15, ge=1, description="Earlier electronic steps that the mixing remembers")
     diemix: float | None = Field(default=None, gt=0, le=1, description="Mixing; ABINIT's own when not given")
     diemixmag: float | None = Field(
         default=None, gt=0, le=1, description="Mixing of the magnetization; ABINIT's own when not given"
