@@ -156,7 +156,7 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
 
     def scf(self, request: ScfRequest) -> ScfResult:
         """Carry out one calculation: from the files of the stage before, or on from its own after a stop."""
-        if request.kind is not ConstraintKind.NONE and request.kind not in self.description.constraints:
+        if request.kind is not ConstraintKind.NONE and request.kind.value not in self.description.constraints:
             raise EngineError(f"the engine '{self.name}' knows no {request.kind.value} constraint")
         folder = CalculationFolder(
             request, self.settings_document(), self._details(request), self.settings.work_directory
