@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mmtp_fw import log
-from mmtp_fw.cli import db, doctor, export, find, lammps, potential, report, run, show, status, worker
+from mmtp_fw.cli import db, dft, doctor, export, find, lammps, potential, report, run, show, status, worker
 from mmtp_fw.cli.options import defaults
 
 app = typer.Typer(
@@ -61,6 +61,7 @@ app.command()(find.find)
 app.add_typer(export.app, name="export")
 app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")
+app.add_typer(dft.app, name="dft")
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
 app.command()(doctor.doctor)

@@ -49,6 +49,24 @@ def unchecked(stage: Stage, note: str = "") -> Checked:
     return Checked(stage, Check(verdict=CheckVerdict.UNCHECKED, note=note))
 
 
+def hold(recorder: Recorder, name: StageName, moments: FloatArray, start: Stage | None) -> Stage:
+    """Return a calculation that holds these moments; once more from where it ended, if it left something to go on from.
+
+    Parameters
+    ----------
+    recorder : Recorder
+    name : StageName
+    moments : ndarray, shape (n,)
+        μB.
+    start : Stage or None
+        What to restart from; None for a cold start.
+    """
+    stage = recorder.scf(name, None, moments, {}, start, hard=True)
+    if stage.converged or not stage.restart:
+        return stage
+    return recorder.scf(name, None, moments, {}, stage, hard=True)
+
+
 class _Checks:
     """What hard and soft checks share: second points, middles, the judgement.
 
@@ -233,7 +251,7 @@ class HardCheck(_Checks):
         return again if again.converged and far is not None and far <= self.settings.hard_tolerance_muB else None
 
     def _scf(self, moments: FloatArray, last: Stage) -> Stage:
-        return self.recorder.scf(StageName.CHECK, None, moments, {}, last, hard=True)
+        return hold(self.recorder, StageName.CHECK, moments, last)
 
 
 def _contradiction(judged: Judged, why: str = "") -> str:

@@ -111,8 +111,8 @@ class ScfResult:
     scf_steps : int
         Electronic steps taken.
     restart : dict
-        What a later request needs to go on from here; JSON-able, file names relative to the directory
-        of the whole configuration.
+        What a later request needs to go on from here; JSON-able, file names relative to the directory of the whole
+        configuration. Without convergence only where going on is worth while.
     interrupted : bool
         True when the engine stopped because `ScfRequest.should_stop` said so.
     message : str

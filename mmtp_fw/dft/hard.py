@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmtp_fw.dft.check import HardCheck, unchecked
+from mmtp_fw.dft.check import HardCheck, hold, unchecked
 from mmtp_fw.dft.engine import ConstraintKind
 from mmtp_fw.dft.recorder import Recorder
 from mmtp_fw.dft.registry import describe
@@ -12,7 +12,9 @@ from mmtp_fw.dft.verdict import Verdict
 
 
 class HardPath:
-    """One configuration's way: cold, else from a soft calculation, else the whole soft ladder, where there is one.
+    """One configuration's way: cold, else on from where that ended, else from a soft calculation, else the soft ladder.
+
+    An engine that knows no soft constraint has no more than the first two.
 
     Parameters
     ----------
@@ -28,23 +30,21 @@ class HardPath:
 
     def run(self) -> Outcome:
         """Return the outcome."""
-        cold = self._hold(None)
+        recorder = self.recorder
+        cold = hold(recorder, StageName.HARD, recorder.target, None)
         if self._held(cold):
-            return self._accept(cold, suspect=False)
-        if ConstraintKind.SOFT not in describe(self.recorder.engine.name).constraints:
+            return self._accept(cold, suspect=len(recorder.stages) > 1)
+        if ConstraintKind.SOFT not in describe(recorder.engine.name).constraints:
             why = f"the hard constraint does not hold, and the engine has no other: {cold.message}"
-            return Verdict(self.recorder).rejected(Rule.NO_CONVERGED_STAGE, why)
+            return Verdict(recorder).rejected(Rule.NO_CONVERGED_STAGE, why)
         strength = self.settings.hard_from_lambda_eV_per_muB2
-        soft = self.recorder.scf(StageName.RAMP, strength, self.recorder.target, {}, None)
+        soft = recorder.scf(StageName.RAMP, strength, recorder.target, {}, None)
         if not soft.converged:
-            return SoftLadder(self.recorder, True).run()
-        again = self._hold(soft)
+            return SoftLadder(recorder, True).run()
+        again = hold(recorder, StageName.HARD, recorder.target, soft)
         if self._held(again):
             return self._accept(again, suspect=True)
-        return SoftLadder(self.recorder, True, soft).run()
-
-    def _hold(self, start: Stage | None) -> Stage:
-        return self.recorder.scf(StageName.HARD, None, self.recorder.target, {}, start, hard=True)
+        return SoftLadder(recorder, True, soft).run()
 
     def _held(self, stage: Stage) -> bool:
         far = stage.max_deviation_muB

@@ -18,7 +18,7 @@ WRONG_FORCE_EV_PER_MUB = 0.03
 # The integral over a longer way than this (μB on one atom) is not tried.
 LONGEST_STEP_MUB = 0.4
 # A printed penalty and that of the printed moments differ by rounding: eV/atom, and relative.
-_PENALTY_ROUNDING_EV, _PENALTY_ROUNDING = 1e-4, 0.01
+_PENALTY_ROUNDING_EV, _PENALTY_ROUNDING = 1e-4, 0.001
 # Penalties must differ by this factor: a part of them that is left in the energies cancels between equal ones.
 _PENALTY_RATIO = 2.0
 # Three points on a detour longer than this (the cubes of its parts over the cube of the direct way) tell only how far

@@ -81,6 +81,9 @@ class EngineDescription:
     dynamics : callable, optional
         Takes the settings and returns an ASE calculator with relaxed moments, fast enough for molecular dynamics;
         None for an engine that can only be compared at rest.
+    ladders : mapping of str to callable
+        What `mmtp dft converge` makes finer, each by a name ("cut-off", "k-mesh"): from the chosen settings the changes
+        of every rung above them.
     programs : tuple of Program
         What must be installed where it works. An engine without programs works on any worker.
     datasets : DatasetSearch, optional
@@ -98,6 +101,7 @@ class EngineDescription:
     costs: EngineCosts
     constraints: tuple[ConstraintKind, ...] = ("soft",)
     dynamics: Callable[[Mapping[str, Any]], Calculator] | None = None
+    ladders: Mapping[str, Callable[[Mapping[str, Any]], list[dict[str, Any]]]] = field(default_factory=dict)
     programs: tuple[Program, ...] = ()
     datasets: DatasetSearch | None = None
     checks: Mapping[str, Callable[[], Check]] = field(default_factory=dict)
@@ -132,6 +136,11 @@ def engine_names() -> tuple[str, ...]:
 def own_engines() -> tuple[str, ...]:
     """Return the names of the engines that this package brings."""
     return tuple(_OWN)
+
+
+def rungs(settings: Mapping[str, Any], names: Sequence[str], factors: Sequence[float]) -> list[dict[str, Any]]:
+    """Return the changes of a ladder's rungs: some settings times each of the factors."""
+    return [{name: round(factor * float(settings[name]), 6) for name in names} for factor in factors]
 
 
 @cache

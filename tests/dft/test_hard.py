@@ -106,6 +106,22 @@ def test_where_a_cold_start_fails_a_soft_calculation_is_the_start_and_the_label_
     assert outcome.label.check.verdict == CheckVerdict.CONFIRMED, "a suspect is checked unasked"
 
 
+def test_what_ended_without_convergence_is_gone_on_from_where_it_left_something():
+    class Slow(HamiltonianEngine):
+        """Needs two runs."""
+
+        def scf(self, request: ScfRequest) -> ScfResult:
+            result = super().scf(request)
+            if request.hard and not request.restart:
+                return replace(result, converged=False, magnetic_forces=None)
+            return result
+
+    outcome = run_protocol(Slow(jump_limit_scale=NEVER_FAILS), iron(2), HARD, check=False)
+    assert calculations(outcome)[:2] == [("hard", "hard"), ("hard", "hard")]
+    assert outcome.label.stage_key == outcome.stages[1].key
+    assert outcome.label.check.verdict == CheckVerdict.CONFIRMED
+
+
 def test_where_it_never_converges_the_ladder_makes_the_label():
     outcome = run_protocol(Failing(lambda request: False), iron(3), HARD)
     made = calculations(outcome)

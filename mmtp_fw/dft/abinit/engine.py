@@ -123,7 +123,8 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
         complete = moments is not None and output.forces is not None and output.stress is not None
         converged = output.converged and complete
         energy = output.energy_eV
-        restart = {"folder": request.directory.name} if converged else {}
+        # One that came to its last step is no result, but a start: the history of the mixing is forgotten with it.
+        restart = {"folder": request.directory.name} if converged or output.completed else {}
         state = "converged" if converged else output.error or f"not converged in {output.steps} steps"
         return ScfResult(
             converged=converged,

@@ -67,7 +67,7 @@ def input_text(
         f"nshiftk 1\nshiftk {' '.join(map(str, settings.kshift))}",
         f"occopt 4\ntsmear {settings.tsmear_Ha}",
         f"nband {math.ceil(0.625 * electrons) + 4}",
-        f"iscf 7\nnstep {settings.nstep}\ntolvrs {settings.tolvrs}",
+        f"iscf 7\nnpulayit {settings.npulayit}\nnstep {settings.nstep}\ntolvrs {settings.tolvrs}",
         f"ratsph {' '.join(f'{radii_bohr[s]:.4f}' for s in species)}\nratsm {settings.ratsm_bohr}",
         "optforces 1\noptstress 1",
         "prteig 0\nprtebands 0",

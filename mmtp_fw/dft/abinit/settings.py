@@ -24,19 +24,20 @@ class AbinitSettings(ProgramSettings):
 
     Examples
     --------
-    >>> AbinitSettings(ecut_Ha=14).pawecutdg_Ha
-    40.0
+    >>> AbinitSettings(ecut_Ha=20).pawecutdg_Ha
+    50.0
     """
 
     not_of_a_label: ClassVar[frozenset[str]] = ProgramSettings.not_of_a_label | {"mpi_command", "mpi_processes"}
 
-    ecut_Ha: float = Field(default=20.0, gt=0, description="Plane-wave cut-off")
-    pawecutdg_Ha: float = Field(default=40.0, gt=0, description="Cut-off of the fine grid")
-    kspacing_per_A: float = Field(default=0.25, gt=0, description="Largest spacing of k-points, 2π included")
+    ecut_Ha: float = Field(default=25.0, gt=0, description="Plane-wave cut-off")
+    pawecutdg_Ha: float = Field(default=50.0, gt=0, description="Cut-off of the fine grid")
+    kspacing_per_A: float = Field(default=0.18, gt=0, description="Largest spacing of k-points, 2π included")
     kshift: tuple[float, float, float] = Field(default=(0.5, 0.5, 0.5), description="Shift of the grid")
     tsmear_Ha: float = Field(default=0.01, gt=0, description="Smearing (occopt 4)")
     nstep: int = Field(default=120, ge=1, description="Most electronic steps")
     tolvrs: float = Field(default=1e-8, gt=0, description="Convergence of the potential's squared residual (vres2)")
+    npulayit: int = Field(default=15, ge=1, description="Earlier electronic steps that the mixing remembers")
     diemix: float | None = Field(default=None, gt=0, le=1, description="Mixing; ABINIT's own when not given")
     diemixmag: float | None = Field(
         default=None, gt=0, le=1, description="Mixing of the magnetization; ABINIT's own when not given"

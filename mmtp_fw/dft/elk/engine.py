@@ -135,7 +135,7 @@ class ElkEngine(ProgramEngine[ElkSettings, ElkSpecies]):
             stress=None,
             radii_A={species: self._radius(species) * Bohr for species in species_of(request.atoms)},
             scf_steps=output.steps,
-            restart={} if why else {"folder": request.directory.name},
+            restart={"folder": request.directory.name} if output.completed else {},
             message=why or "converged",
             magnetic_forces=None if why or request.constraint is None else fields,
             magnetic_forces_definition=self.final_definition,

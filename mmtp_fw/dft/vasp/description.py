@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtp_fw.dft.machine import Check, DatasetSearch, Program
-from mmtp_fw.dft.registry import EngineCosts, EngineDescription
+from mmtp_fw.dft.registry import EngineCosts, EngineDescription, rungs
 from mmtp_fw.dft.vasp.settings import COMMAND_VARIABLE, VaspSettings, program
 from mmtp_fw.errors import EngineError, MmtpError
 
@@ -69,6 +70,10 @@ ENGINE = EngineDescription(
     settings=VaspSettings,
     engine=_engine,
     costs=EngineCosts(scf_seconds=3600.0),
+    ladders={
+        "cut-off": partial(rungs, names=("encut_eV",), factors=(1.2, 1.45)),
+        "k-mesh": partial(rungs, names=("kspacing_per_A",), factors=(0.75, 0.55)),
+    },
     programs=(Program("vasp_ncl", _REMEDY),),
     datasets=DatasetSearch("POTCARs", _folders, _find, "see docs/vasp.md"),
     checks={"VASP": check_program, "VASP POTCARs": check_potcars},

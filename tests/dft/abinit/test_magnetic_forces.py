@@ -52,7 +52,7 @@ def test_a_label_of_iron_and_palladium_on_two_processes(tmp_path):
     engine = AbinitEngine(ecut_Ha=10, pawecutdg_Ha=20, kspacing_per_A=0.9, tsmear_Ha=0.02, mpi_processes=2)
     atoms = Atoms("FePd", [[0, 0, 0], [1.36, 1.36, 1.87]], cell=[2.72, 2.72, 3.73], pbc=True)
     atoms.set_initial_magnetic_moments([2.4, 0.35])
-    outcome = run_protocol(engine, atoms, ProtocolSettings(), tmp_path)
+    outcome = run_protocol(engine, atoms, ProtocolSettings(constraint="soft"), tmp_path)
     assert outcome.status == OutcomeStatus.ACCEPTED, outcome.reason
     assert np.abs(np.array(outcome.label.moments) - [2.4, 0.35]).max() < 0.05
     print(outcome.reason, outcome.scf_runs)

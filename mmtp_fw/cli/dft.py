@@ -1,0 +1,92 @@
+"""`mmtp dft`: what the engine's settings are worth; no database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmtp_fw.cli.options import JsonOption
+from mmtp_fw.cli.output import console, print_json, table
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mmtp_fw.campaign import Campaign
+    from mmtp_fw.dft.converge import Convergence, Differences
+
+app = typer.Typer(help="What the settings of a DFT engine are worth.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `converge` a command of its own."""
+
+
+@app.command()
+def converge(
+    campaign_file: Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="Settings of a campaign.")],
+    directory: Annotated[Path, typer.Option(help="A folder per label; what is there is not made again.")] = Path(
+        "converge"
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """Label one typical configuration at rising cut-off and k-mesh; say what the campaign's settings leave open."""
+    from mmtp_fw.campaign import load_campaign
+    from mmtp_fw.dft.converge import converge as run_ladders
+
+    campaign = load_campaign(campaign_file)
+    dft = campaign.dft
+
+    def say(ladder: str, changes: dict[str, Any]) -> None:
+        if not as_json:
+            what = ", ".join(f"{name} {value}" for name, value in changes.items()) or "as in the campaign"
+            console().print(f"{ladder}: {what}")
+
+    found = run_ladders(dft.engine, dft.settings, _typical(campaign), dft.protocol, directory, say)
+    (directory / "convergence.json").write_text(found.model_dump_json(indent=2))
+    if as_json:
+        print_json(found.model_dump(mode="json") | {"left_open": found.left_open().model_dump()})
+    else:
+        _show(found)
+
+
+def _typical(campaign: Campaign) -> Atoms:
+    """Return a distorted configuration with the campaign's typical moments, at the lattice parameter in the middle."""
+    from mmtp_fw.structures import generate
+
+    system, pretraining = campaign.system, campaign.pretraining
+    lattice = sorted(system.lattice_parameters_A)
+    (atoms,) = generate(
+        system.composition,
+        [lattice[len(lattice) // 2]],
+        system.typical_moments_muB,
+        structures=1,
+        structure=system.structure,
+        supercell=system.supercell,
+        displacement_A=pretraining.displacement_A,
+        strain=pretraining.strain,
+        moment_scale=pretraining.moment_scale,
+        seed=campaign.seed,
+    )
+    return atoms
+
+
+def _show(found: Convergence) -> None:
+    rows = [
+        (name, ", ".join(f"{key} {value}" for key, value in rung.settings.items()) or "as in the campaign",
+         rung.scf_steps, *_numbers(rung.differences))
+        for name, ladder in found.ladders.items()
+        for rung in ladder
+    ]  # fmt: skip
+    rows.append(("together", "as in the campaign", "", *_numbers(found.left_open())))
+    names = ("ladder", "settings", ">SCF steps", ">meV/atom", ">meV/Å", ">GPa", ">meV/μB")
+    console().print(table(names, rows))
+    console().print(
+        f"{found.formula}, differences from the finest of each ladder. A constant in the energy is no error of a label."
+    )
+
+
+def _numbers(differences: Differences) -> tuple[str, ...]:
+    return tuple(f"{value:.3g}" for value in differences.model_dump().values())
