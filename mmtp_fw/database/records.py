@@ -42,12 +42,19 @@ class Document(BaseModel):
 
 
 class CampaignDocument(Document):
-    """A campaign; its id is its name."""
+    """A campaign; its id is its name.
+
+    Attributes
+    ----------
+    convergence : dict or None
+        What its engine's settings leave open: `mmtp_fw.dft.converge.Convergence`.
+    """
 
     name: str
     settings: dict[str, Any]
     finished: datetime | None = None
     stop: str | None = None
+    convergence: dict[str, Any] | None = None
 
 
 class ConfigurationDocument(Document):

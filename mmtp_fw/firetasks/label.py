@@ -149,7 +149,7 @@ def _number(context: Context) -> int:
     key = context.action.key
     iteration = context.action.iteration
     earlier = [{"iteration": {"$lt": iteration}}, {"iteration": iteration, "_id": {"$lt": key}}]
-    wanted = {"campaign": context.campaign_id, "kind": "label", "$or": earlier}
+    wanted = {"campaign": context.campaign.name, "kind": "label", "$or": earlier}
     return context.database.actions.count_documents(wanted)
 
 

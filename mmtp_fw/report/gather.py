@@ -54,6 +54,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
             "explanation": explain(document.get("stop")),
             "settings": document["settings"],
             "code_version": document["code_version"],
+            "convergence": document.get("convergence"),
         },
         "potentials": _potentials(database, campaign_id),
         "labels": _labels(database, actions),
