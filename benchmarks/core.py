@@ -5,9 +5,9 @@
 Energies of all engines are compared first. In every round each engine is called, one after the other, once to
 warm up and then for some milliseconds, as in MD and in fits; times are medians over rounds in µs per atom, ratios
 medians of the ratios within a round, which the drift of a noisy machine leaves alone. "kernel" is ours without
-the neighbour list, "evaluate" is `Potential.evaluate` with it, "grade" `ActiveSet.grade` by configuration, "by site"
-the same by site; motep's figures are its calculation with its own (kept) list. The floor is the counted number of
-multiply-adds of this algorithm at the measured peak of one core.
+the neighbour list, "evaluate" is `Potential.evaluate` with a kept one, as along a trajectory, "grade"
+`ActiveSet.grade` by configuration with it, "by site" the same by site; motep's figures are its calculation with its own
+(kept) list. The floor is the counted number of multiply-adds of this algorithm at the measured peak of one core.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def motep_engine(pot: Potential, atoms: Atoms, name: str) -> Callable[[], float]
 def functions(pot: Potential, atoms: Atoms) -> dict[str, Callable[[], float]]:
     """Return what is timed, by name."""
     moments = atoms.get_initial_magnetic_moments()
-    system, form = pot.system(atoms), pot.form
+    system, form, lists = pot.system(atoms), pot.form, pot.lists()
     rng = np.random.default_rng(1)
     n = len(atoms)
     sites, whole = (ActiveSet.from_configurations(pot, [atoms], mode=mode) for mode in ("site", "configuration"))
@@ -113,10 +113,10 @@ def functions(pot: Potential, atoms: Atoms) -> dict[str, Callable[[], float]]:
     return {
         "kernel": lambda: float(engine.evaluate(form, system, moments)[0].sum()),
         "E and T": lambda: float(engine.evaluate(form, system, moments, forces=False)[0].sum()),
-        "evaluate": lambda: pot.evaluate(atoms).energy,
+        "evaluate": lambda: pot.evaluate(atoms, lists=lists).energy,
         "loss gradient": loss_gradient,
-        "grade": lambda: float("nan") * whole.grade(atoms),
-        "by site": lambda: float("nan") * sites.grade(atoms),
+        "grade": lambda: float("nan") * whole.grade(atoms, lists=lists),
+        "by site": lambda: float("nan") * sites.grade(atoms, lists=lists),
         "motep C": motep_engine(pot, atoms, "cext"),
         "motep numba": motep_engine(pot, atoms, "numba"),
     }

@@ -1,8 +1,8 @@
 """Compare the adaptive ramp with the fixed λ series, on the reference Hamiltonian or on ABINIT.
 
 Random cells of Fe11Pd5 with random targets (ferromagnetic with scaled moments, antiferromagnetic,
-disordered); prints accepted fraction, calculations per accepted label (of the ladder, beside them of the check) and the
-accuracy that was reached.
+disordered); prints accepted fraction, calculations per accepted label (of the ladder and of the work check)
+and the accuracy that was reached.
 On ABINIT: bcc Fe, two atoms, the settings of fireworks_specs/campaigns/abinit_iron.yaml, both ways refined.
 
     python benchmarks/ramp.py [--targets 1000] [--seed 0]

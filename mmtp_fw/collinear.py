@@ -38,7 +38,10 @@ def common_axis(vectors: FloatArray) -> FloatArray:
 
 
 def across(vectors: FloatArray, axis: FloatArray) -> float:
-    """Return how far (μB) the moment that lies furthest across an axis lies across it; NaN for one that is NaN."""
+    """Return how far (μB) the moment that lies furthest across an axis lies across it; NaN where one is.
+
+    `vectors` has shape (n, 3), `axis` (3,).
+    """
     if not len(vectors):
         return 0.0
     return float(np.max(np.linalg.norm(vectors - np.outer(vectors @ axis, axis), axis=1)))

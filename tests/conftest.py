@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_ALL = os.environ.get("MMTP_REQUIRE_ALL") == "1"
 
 
@@ -28,6 +31,18 @@ def require(part: str) -> None:
     if REQUIRE_ALL:
         pytest.fail(f"{part} is missing and MMTP_REQUIRE_ALL=1 forbids to skip")
     pytest.skip(f"{part} is not installed")
+
+
+@pytest.fixture(autouse=True)
+def clean_repository():
+    """Fail a test that leaves a file in the root of the repository: tests write into `tmp_path`."""
+    before = set(ROOT.iterdir())
+    yield
+    new = [path.name for path in ROOT.iterdir() if path not in before]
+    if new:
+        ignored = subprocess.run(["git", "check-ignore", *new], cwd=ROOT, capture_output=True, text=True, check=False)
+        left = sorted(set(new) - set(ignored.stdout.split()))
+        assert not left, f"left in the repository: {', '.join(left)}"
 
 
 @pytest.fixture(scope="session")

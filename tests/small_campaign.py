@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import Database
+from mmtp_fw.database.collections import DECLARED
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 
@@ -38,6 +39,13 @@ def labels_of(database: Database, campaign_id: str) -> dict[str, str]:
     return {action["params"]["configuration"]: action["result"]["outcome"] for action in actions}
 
 
+def check_documents(database: Database) -> None:
+    """Assert that every document is what the model of its collection says."""
+    for name, declared in DECLARED.items():
+        for document in database.db[name].find():
+            declared.model.model_validate(document)
+
+
 def check_finished(database: Database, campaign_id: str) -> None:
     """Assert that a campaign is complete, in its facts and in FireWorks, and nothing was done twice."""
     facts = gather(database, campaign_id)
@@ -52,3 +60,4 @@ def check_finished(database: Database, campaign_id: str) -> None:
     assert database.potentials.count_documents({"campaign": campaign_id}) == len(fits)
     runs = [key for key, fact in facts.finished.items() if fact.kind == "md"]
     assert database.md_runs.count_documents({"campaign": campaign_id}) == len(runs)
+    check_documents(database)

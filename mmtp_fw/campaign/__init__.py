@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from mmtp_fw.campaign.load import demo_campaign_path, json_schema, load_campaign, parse_campaign
+from mmtp_fw.campaign.load import (
+    demo_campaign_path,
+    json_schema,
+    load_campaign,
+    parse_campaign,
+    stored_campaign,
+)
 from mmtp_fw.campaign.settings import BudgetSettings, Campaign
 
-__all__ = ["BudgetSettings", "Campaign", "demo_campaign_path", "json_schema", "load_campaign", "parse_campaign"]
+__all__ = [
+    "BudgetSettings",
+    "Campaign",
+    "demo_campaign_path",
+    "json_schema",
+    "load_campaign",
+    "parse_campaign",
+    "stored_campaign",
+]

@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from mmtp_fw.campaign.settings import Campaign
 from mmtp_fw.errors import InputError
+from mmtp_fw.plain import plain
 
 
 def load_campaign(path: str | Path) -> Campaign:
@@ -80,12 +81,29 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
     if not isinstance(data, Mapping):
         raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
     try:
-        return Campaign.model_validate(_plain(data))
+        return Campaign.model_validate(plain(data))
     except ValidationError as error:
         problems = error.errors()
         lines = [_describe(problem, data, source) for problem in problems]
         hints = [hint for hint in map(_suggest, problems) if hint]
         raise InputError("; ".join(lines), "; ".join(dict.fromkeys(hints))) from error
+
+
+def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
+    """Return the campaign of settings that a database holds.
+
+    Raises
+    ------
+    InputError
+        They are not understood here, as where the package that brings the campaign's engine is not installed.
+    """
+    try:
+        return Campaign.model_validate(settings)
+    except ValidationError as error:
+        source = f"campaign '{settings.get('name')}' of the database"
+        problems = [_describe(problem, None, source).replace(", line 1:", ":") for problem in error.errors()]
+        hint = "install here what it was submitted with: this version of mmtp_fw, the package of its engine"
+        raise InputError("; ".join(problems), hint) from error
 
 
 def json_schema() -> dict[str, Any]:
@@ -98,28 +116,17 @@ def demo_campaign_path() -> Path:
     return Path(str(files("mmtp_fw.campaign").joinpath("demo.yaml")))
 
 
-def _plain(data: Any) -> Any:
-    """Turn ruamel's round-trip containers and scalars into plain Python values."""
-    if isinstance(data, Mapping):
-        return {str(key): _plain(value) for key, value in data.items()}
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return [_plain(value) for value in data]
-    for kind in (bool, int, float, str):
-        if isinstance(data, kind):
-            return kind(data)
-    return data
-
-
 def _line(data: Any, location: Sequence[int | str]) -> int:
     """Return the 1-based line of the deepest part of `location` that the file holds."""
     line = 0
     for key in location:
-        if not hasattr(data, "lc"):
+        places = getattr(data, "lc", None)
+        if places is None:
             break
         if isinstance(data, Mapping) and key in data:
-            line = data.lc.key(key)[0]
+            line = places.key(key)[0]
         elif isinstance(data, Sequence) and isinstance(key, int) and key < len(data):
-            line = data.lc.item(key)[0]
+            line = places.item(key)[0]
         else:
             break
         data = data[key]
@@ -127,6 +134,7 @@ def _line(data: Any, location: Sequence[int | str]) -> int:
 
 
 def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
+    """Return one problem in words: where in the file, which key, what is wrong."""
     location = problem["loc"]
     key = ".".join(str(part) for part in location) or "campaign"
     kind, text = problem["type"], problem["msg"].removeprefix("Value error, ")

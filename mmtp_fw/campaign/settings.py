@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
+from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.structures.lattices import LATTICES, Lattice, lattice
 from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, MagneticOrder, magnetic_order
 
@@ -154,16 +155,25 @@ class DftSettings(Section):
         return registry.describe(self.engine)
 
 
-class FitSettings(Section):
+if TYPE_CHECKING:  # the fields come from a table, which no type checker reads
+    _LossWeights = Section
+else:
+    _LossWeights = create_model(
+        "_LossWeights",
+        __base__=Section,
+        **{
+            f"{row.name}_weight": (float, Field(default=row.weight, ge=0, description=f"Weight of {row.weighed}"))
+            for row in QUANTITIES.values()
+        },
+    )
+
+
+class FitSettings(_LossWeights):
     """The loss and its minimisation."""
 
-    energy_weight: float = Field(default=1.0, ge=0, description="Weight of energies")
-    forces_weight: float = Field(default=0.01, ge=0, description="Weight of forces (Å²)")
-    stress_weight: float = Field(default=0.001, ge=0, description="Weight of stresses")
-    magnetic_forces_weight: float = Field(default=0.1, ge=0, description="Weight of magnetic forces (μB²)")
     quality_weights: dict[Literal["A", "B", "C"], float] = Field(
         default={"A": 1.0, "B": 1.0, "C": 1.0},
-        description="Weight of a label by its quality grade (docs/dft.md); 0 leaves it out of the loss",
+        description="Weight of a label by its quality (docs/dft.md); 0 leaves it out of the loss",
     )
     moment_deviation_muB: float = Field(
         default=0.0,
@@ -186,7 +196,7 @@ class FitSettings(Section):
 
     @field_validator("quality_weights")
     @classmethod
-    def _weights_of_all_grades(cls, value: dict[str, float]) -> dict[str, float]:
+    def _weights_of_all_qualities(cls, value: dict[str, float]) -> dict[str, float]:
         if set(value) != {"A", "B", "C"} or min(value.values()) < 0 or max(value.values()) <= 0:
             raise ValueError("give A, B and C a weight each, none negative, one positive")
         return value

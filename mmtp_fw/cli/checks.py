@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.machine import Check
+from mmtp_fw.queues import QUEUES
 
 
 def all_checks(launchpad: str | None = None) -> list[Check]:
@@ -86,8 +87,9 @@ def compiler() -> Check:
 def mongod() -> Check:
     """Look for the server that the embedded database would start."""
     from mmtp_fw.database import server
+    from mmtp_fw.database.mongod import find_mongod
 
-    found = server.find_mongod()
+    found = find_mongod()
     if found is not None:
         state = server.status()
         running = f", runs on port {state.port}" if state.running else ", not running"
@@ -112,11 +114,11 @@ def database(launchpad: str | None) -> Check:
 
 def queue() -> Check:
     """Look for a batch system's commands."""
-    systems = {"Slurm": "sbatch", "PBS": "qsub", "LSF": "bsub"}
-    found = [f"{name} ({path})" for name, program in systems.items() if (path := shutil.which(program))]
+    found = [f"{queue.title} ({path})" for queue in QUEUES.values() if (path := shutil.which(queue.submit))]
     if found:
         return Check("queue", True, ", ".join(found))
-    return Check("queue", False, "no sbatch, qsub or bsub", "only for clusters; `mmtp run` and `mmtp worker` need none")
+    commands = ", ".join(queue.submit for queue in QUEUES.values())
+    return Check("queue", False, f"none of {commands}", "only for clusters; `mmtp run` and `mmtp worker` need none")
 
 
 def chromium() -> Check:

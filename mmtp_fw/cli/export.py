@@ -23,20 +23,21 @@ VersionArgument = Annotated[str, typer.Argument(help="Version of the potential, 
 def potential(
     version: VersionArgument,
     path: Annotated[Path, typer.Argument(help="File to write, by custom .mmtp.")],
-    dialect: Annotated[str, typer.Option(help="spin-mlip, mlip3 or motep.")] = "spin-mlip",
+    dialect: Annotated[str, typer.Option(help="Who is to read it: spin-mlip, mlip3, motep.")] = "spin-mlip",
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a version of the potential as spin-MLIP, MLIP-3 or motep read it."""
     from mmtp_fw.database import history
     from mmtp_fw.potential import Potential
+    from mmtp_fw.potential.fileio import DIALECTS
 
-    dialects = ("spin-mlip", "mlip3", "motep")
-    if dialect not in dialects:
-        raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(dialects)}")
+    chosen = next((name for name in DIALECTS if name == dialect), None)
+    if chosen is None:
+        raise InputError(f"--dialect {dialect}: no such dialect", f"one of {', '.join(DIALECTS)}")
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
-    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=dialect)
+        document = history.version(database, version)
+    Potential.loads(document["text"], species=document["species"] or None).write(path, dialect=chosen)
     _tell(path, f"potential {version}", as_json)
 
 
@@ -52,7 +53,7 @@ def active_set(
     from mmtp_fw.files import write_whole
 
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
+        document = history.version(database, version)
         if document["active_set"] is None:
             raise InputError(f"potential {version} has no active set", "members of an ensemble have none")
         write_whole(path, blobs.get(database, document["active_set"]))
@@ -75,7 +76,7 @@ def training_set(
     if path.suffix not in formats:
         raise InputError(f"{path}: unknown kind of file", f"end it with one of {', '.join(formats)}")
     with open_database(launchpad) as database:
-        document = history.potential(database, version)["potential"]
+        document = history.version(database, version)
         documents = _labels(database, document["training_set"])
     labels = [Label.model_validate(item).to_atoms() for item in documents]
     write_configurations(path, labels, formats[path.suffix], document["species"] or None)

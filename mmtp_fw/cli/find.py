@@ -15,7 +15,7 @@ def find(
     formula: Annotated[str | None, typer.Option(help="Chemical formula, as Fe22Pd10.")] = None,
     status: Annotated[str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")] = None,
     engine: Annotated[str | None, typer.Option(help="DFT engine, as campaign.yaml names it.")] = None,
-    quality: Annotated[str | None, typer.Option(help="Grade of the label: A, B or C.")] = None,
+    quality: Annotated[str | None, typer.Option(help="Of the label: A, B or C.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows, the newest first.")] = 50,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
@@ -28,7 +28,7 @@ def find(
     if status is not None and status not in known:
         raise InputError(f"--status {status}: no such verdict", f"one of {', '.join(known)}")
     if quality is not None and quality not in ("A", "B", "C"):
-        raise InputError(f"--quality {quality}: no such grade", "one of A, B, C; docs/dft.md says what they mean")
+        raise InputError(f"--quality {quality}: no such quality", "one of A, B, C; docs/dft.md says what they mean")
     with open_database(launchpad) as database:
         rows = find_configurations(
             database,
@@ -42,18 +42,22 @@ def find(
     if as_json:
         print_json(rows)
         return
-    columns = [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">Max", ">Stages", "Hash", "Reason"]
-    names = (
-        "configuration",
-        "formula",
-        "status",
-        "grade",
-        "lambda_eV_per_muB2",
-        "mae_muB",
-        "max_deviation_muB",
-    )
-    names += ("stages", "hash", "reason")
-    shown = [[str(row[n])[:10] if n == "hash" else row[n] for n in names] for row in rows]
+    columns = [">No.", "Formula", "Verdict", "Quality", ">λ", ">MAE", ">Max", ">Stages", "Hash", "Reason"]
+    shown = [
+        (
+            row["configuration"],
+            row["formula"],
+            row["status"],
+            row["grade"],
+            row["lambda_eV_per_muB2"],
+            row["mae_muB"],
+            row["max_deviation_muB"],
+            row["stages"],
+            str(row["hash"])[:10],
+            row["reason"],
+        )
+        for row in rows
+    ]
     console().print(table(columns, shown))
     if not rows:
         print("nothing found")

@@ -96,7 +96,7 @@ def potential(history: History) -> Iterator[Any]:
         yield Text(f"Suspect: {key} fits far worse than the rest{left}")
     yield errors_table(document)
     yield table(
-        [">No.", "Formula", "Verdict", "Grade", ">λ", ">MAE", "Origin"],
+        [">No.", "Formula", "Verdict", "Quality", ">λ", ">MAE", "Origin"],
         [
             (
                 row["configuration"],
@@ -122,13 +122,27 @@ def _ensemble(history: History) -> str | None:
     return ", ".join(map(str, history["members"])) or None
 
 
+_OF_A_RUN = (
+    "campaign",
+    "iteration",
+    "potential",
+    "state",
+    "message",
+    "steps",
+    "max_grade",
+    "n_candidates",
+    "continues",
+    "wall_seconds",
+    "host",
+    "created",
+)
+
+
 def md_run(history: History) -> Iterator[Any]:
     """Yield what is printed of `mmtp_fw.database.history.md_run`."""
     run = history["md_run"]
     yield _title(f"MD run {run['number']}")
-    wanted = ("campaign", "iteration", "potential", "state", "message", "steps", "max_grade", "n_candidates")
-    wanted += ("continues", "wall_seconds", "host", "created")
-    facts = {name.replace("_", " "): run.get(name) for name in wanted}
+    facts = {name.replace("_", " "): run.get(name) for name in _OF_A_RUN}
     yield pairs(facts | {f"set: {name}": value for name, value in run["params"].items()})
     yield table(
         [">No.", "Formula", ">Step", ">Grade"],
@@ -162,7 +176,7 @@ def campaign(history: History) -> Iterator[Any]:
         title="Rounds",
     )
     yield table(
-        [">No.", ">It.", "Formula", "Verdict", "Grade", ">λ", ">MAE", ">SCF", "Reason"],
+        [">No.", ">It.", "Formula", "Verdict", "Quality", ">λ", ">MAE", ">SCF", "Reason"],
         [
             [row[name] for name in ("configuration", "iteration", "formula", "status", "grade", "lambda_eV_per_muB2")]
             + [row["mae_muB"], row["scf_runs"], row["reason"]]
@@ -193,7 +207,7 @@ def _runs(runs: list[Mapping[str, Any]]) -> Any:
             (
                 run["number"],
                 run["iteration"],
-                run["params"].get("lattice_parameter_A"),
+                run["lattice_parameter_A"],
                 run["state"],
                 run["steps"],
                 run["max_grade"],

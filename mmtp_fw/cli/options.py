@@ -66,13 +66,12 @@ def only_campaign(database: Database, name: str | None) -> str:
     InputError
         There is no such campaign, or none at all.
     """
+    from mmtp_fw.database import queries
     from mmtp_fw.errors import InputError
 
-    if name is None:
-        newest = database.campaigns.find_one({}, {"_id": 1}, sort=[("created", -1)])
-        if newest is None:
-            raise InputError("no campaign in this database", "`mmtp run` or `mmtp submit` starts one")
-        return str(newest["_id"])
-    if database.campaigns.find_one({"_id": name}, {"_id": 1}) is None:
-        raise InputError(f"no campaign '{name}' in this database", "`mmtp status` lists the campaigns")
-    return name
+    if name is not None:
+        return str(queries.campaign(database, name, "_id")["_id"])
+    newest = queries.newest_campaign(database)
+    if newest is None:
+        raise InputError("no campaign in this database", "`mmtp run` or `mmtp submit` starts one")
+    return newest

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from mmtp_fw.fitting import FitResult, Progress, Weights
+    from mmtp_fw.potential import Systems
 
 _LINE_EVERY_S = 10.0
 
@@ -56,7 +56,7 @@ def fit(
     from mmtp_fw.errors import InputError
     from mmtp_fw.fitting import FitSettings, read_configurations
     from mmtp_fw.fitting import fit as run_fit
-    from mmtp_fw.potential import Potential
+    from mmtp_fw.potential import Potential, Systems
 
     if not output.resolve().parent.is_dir():
         raise InputError(f"{output}: there is no directory {output.parent}", "make it first")
@@ -76,15 +76,16 @@ def fit(
     settings = FitSettings(
         max_iterations=max_iterations, starts=starts, seed=seed, checkpoint=kept, leave_out_suspects=leave_out_suspects
     )
+    systems = Systems(potential)
     with _signals_as_interrupts(), FitDisplay() as display:
         try:
-            result = run_fit(potential, labels, chosen, held + more, settings, display.update)
+            result = run_fit(potential, labels, chosen, held + more, settings, display.update, systems=systems)
         except KeyboardInterrupt:
             display.interrupted(kept)
             raise
     result.potential.write(output)
     kept.unlink(missing_ok=True)
-    _print(result, labels + held + more, output, as_json)
+    _print(result, labels + held + more, systems, output, as_json)
 
 
 def _weights(text: str) -> Weights:
@@ -92,7 +93,7 @@ def _weights(text: str) -> Weights:
     from mmtp_fw.errors import InputError
     from mmtp_fw.fitting import Weights
 
-    known = {field.name for field in fields(Weights)}
+    known = Weights.defaults()
     given: dict[str, float] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = item.partition("=")
@@ -115,10 +116,10 @@ def _divided(labels: list[Atoms], share: float, seed: int) -> tuple[list[Atoms],
     return [a for k, a in enumerate(labels) if k not in held], [a for k, a in enumerate(labels) if k in held]
 
 
-def _print(result: FitResult, labels: list[Atoms], output: Path, as_json: bool) -> None:
+def _print(result: FitResult, labels: list[Atoms], systems: Systems, output: Path, as_json: bool) -> None:
     from mmtp_fw.fitting import errors_by_species, errors_by_volume
 
-    by_volume = errors_by_volume(result.potential, labels)
+    by_volume = errors_by_volume(result.potential, labels, systems=systems)
     facts: dict[str, Any] = {
         "loss": result.loss,
         "converged": result.converged,
@@ -128,7 +129,7 @@ def _print(result: FitResult, labels: list[Atoms], output: Path, as_json: bool) 
         "decision": result.decision,
         "errors": result.errors,
         "validation_errors": result.validation_errors,
-        "errors_by_species": errors_by_species(result.potential, labels),
+        "errors_by_species": errors_by_species(result.potential, labels, systems),
         "errors_by_volume": [{"A3_per_atom": list(edges), "errors": errors} for edges, errors in by_volume.items()],
         "suspects": result.suspects,
         "left_out": result.left_out,

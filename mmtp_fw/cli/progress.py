@@ -13,17 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtp_fw.cli.output import cell, console, duration, pairs, table
+from mmtp_fw.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from mmtp_fw.database import Database
     from mmtp_fw.loop.planner import Position
-
-_ERRORS = (
-    ("energy_per_atom_eV", "energy", 1000.0, "meV/atom"),
-    ("forces_eV_per_A", "forces", 1000.0, "meV/Å"),
-    ("stress_GPa", "stress", 1.0, "GPa"),
-    ("magnetic_forces_eV_per_muB", "magnetic forces", 1000.0, "meV/μB"),
-)
 
 
 class Progress:
@@ -149,9 +143,9 @@ def _errors(potential: dict[str, Any] | None) -> str | None:
     if not potential or not potential.get("errors"):
         return None
     parts = [
-        f"{name} {cell(potential['errors'][key]['rmse'] * factor)} {unit}"
-        for key, name, factor, unit in _ERRORS
-        if key in potential["errors"]
+        f"{quantity.title.lower()} {cell(value)} {quantity.unit}"
+        for quantity in QUANTITIES.values()
+        if (value := quantity.shown(potential["errors"])) is not None
     ]
     return f"potential {potential['version']}, RMSE: " + ", ".join(parts)
 

@@ -67,6 +67,7 @@ def submit(
 
     with open_database(launchpad) as database:
         position = submit_campaign(database, campaign)
+        where = repr(database).strip("<>")
         answer = {
             "campaign": campaign.name,
             "database": repr(database),
@@ -78,7 +79,7 @@ def submit(
         print_json(answer)
         return
     state = "is finished" if position.finished else f"is at iteration {position.iteration}, {position.phase.value}"
-    print(f"{campaign.name} {state} in {answer['database'].strip('<>')}; `mmtp worker` works on it")
+    print(f"{campaign.name} {state} in {where}; `mmtp worker` works on it")
 
 
 def _load(path: Path | None) -> Campaign:

@@ -41,9 +41,9 @@ def configuration(
     if not found["calculations"]:
         raise InputError(f"configuration {which} has no label yet", "`mmtp find --status accepted` lists labels")
     calculation, about = found["calculations"][-1], found["configuration"]
-    grade = (calculation.get("quality") or {}).get("grade")
+    quality = (calculation.get("quality") or {}).get("grade")
     parts = [f"Configuration {about['number']}", about["formula"], calculation["engine"], calculation["status"]]
-    write_label_figure(calculation, figure, ", ".join(parts + ([f"grade {grade}"] if grade else [])))
+    write_label_figure(calculation, figure, ", ".join(parts + ([f"quality {quality}"] if quality else [])))
     if as_json:
         print_json({"path": str(figure.resolve()), "calculation": calculation["_id"]})
     else:

@@ -16,10 +16,11 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Tell where a campaign stands: iteration, running work, selections, errors, labels spent."""
-    from mmtp_fw.report.snapshot import list_campaigns, snapshot
+    from mmtp_fw.database import views
+    from mmtp_fw.report.snapshot import snapshot
 
     with open_database(launchpad) as database:
-        lines = list_campaigns(database) if campaign is None else []
+        lines = views.campaigns(database) if campaign is None else []
         if campaign is None and not lines:
             if as_json:
                 print_json({"campaigns": []})

@@ -9,6 +9,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from mmtp_fw.plain import plain
+
 HASH_RULE = "blake2b-16 of sorted (Z, wrapped fraction 1e-7, moment 1e-6 μB), cell 1e-7 Å, pbc; v1"
 _RESULTS = ("energy", "forces", "stress", "magmoms")
 
@@ -39,7 +41,7 @@ def to_document(atoms: Atoms) -> dict[str, Any]:
         document["results"] = kept
     if "magnetic_forces" in atoms.arrays:
         document["magnetic_forces"] = atoms.arrays["magnetic_forces"].tolist()
-    info = {key: _plain(value) for key, value in atoms.info.items()}
+    info = {key: plain(value) for key, value in atoms.info.items()}
     if info:
         document["info"] = info
     return document
@@ -80,16 +82,3 @@ def content_hash(atoms: Atoms) -> str:
     for part in (rows, np.round(cell, 7) + 0.0, np.asarray(atoms.pbc, dtype=float)):
         digest.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
     return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Return numpy values of `Atoms.info` as plain data."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import bson
 import zstandard
 
+from mmtp_fw.database.collections import BLOBS, DECLARED, FIREWORKS
+from mmtp_fw.database.records import SCHEMA_VERSION
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 _MAGIC = b"mmtp_fw backup 1\n"
 _BATCH = 500
-_OWN = ("campaigns", "configurations", "calculations", "potentials", "md_runs", "properties", "actions")
 
 
 def backup(database: Database, path: str | Path) -> dict[str, int]:
@@ -45,7 +46,7 @@ def backup(database: Database, path: str | Path) -> dict[str, int]:
             with compressor.stream_writer(raw, closefd=False) as stream:
                 # One moment for all collections, also while a campaign runs.
                 with database.launchpad.connection.start_session(snapshot=True) as session:
-                    for name in sorted(database.db.list_collection_names()):
+                    for name in sorted(_listed(database)):
                         counts[name] = 0
                         for document in database.db[name].find({}, session=session):
                             stream.write(bson.encode({"c": name, "d": document}))
@@ -62,10 +63,10 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
     Raises
     ------
     InputError
-        No backup, an incomplete one, or a database that has something in it already, FireWorks' workflows
-        included: they may be another project's.
+        No backup, an incomplete one, one of a newer mmtp_fw, or a database that has something in it already,
+        FireWorks' workflows included: they may be another project's.
     """
-    for name in ("workflows", "fireworks", *_OWN):
+    for name in _counted():
         if database.db[name].find_one({}, {"_id": 1}) is not None:
             raise InputError(f"{database!r} is not empty: it has {name}", "restore into a new database")
     expected = _verify(Path(path))
@@ -86,6 +87,18 @@ def restore(database: Database, path: str | Path) -> dict[str, int]:
     return expected
 
 
+def _counted() -> Iterator[str]:
+    """Yield the collections of which one document is enough for a database to be somebody's."""
+    yield from FIREWORKS
+    yield from (name for name, declared in DECLARED.items() if declared.content)
+    yield f"{BLOBS}.files"
+
+
+def _listed(database: Database) -> Iterator[str]:
+    """Yield what is kept: everything but the server's own collections."""
+    return (name for name in database.db.list_collection_names() if not name.startswith("system."))
+
+
 def _verify(path: Path) -> dict[str, int]:
     """Read the whole file before anything is written."""
     found: dict[str, int] = {}
@@ -96,6 +109,8 @@ def _verify(path: Path) -> dict[str, int]:
                 return expected
             break
         found[entry["c"]] = found.get(entry["c"], 0) + 1
+        if entry["c"] == "meta" and entry["d"]["_id"] == "schema" and entry["d"]["version"] > SCHEMA_VERSION:
+            raise InputError(f"{path}: of a newer mmtp_fw (schema {entry['d']['version']})", "upgrade mmtp_fw")
     raise InputError(f"{path}: the backup is incomplete", "take another one")
 
 

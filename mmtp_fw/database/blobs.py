@@ -11,12 +11,11 @@ import gridfs
 import zstandard
 from gridfs.errors import FileExists, NoFile
 
+from mmtp_fw.database.collections import BLOBS
 from mmtp_fw.errors import DatabaseError
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
-
-BUCKET = "blobs"
 
 
 def put(database: Database, content: bytes, kind: str) -> str:
@@ -30,7 +29,7 @@ def put(database: Database, content: bytes, kind: str) -> str:
         What it is, for people: "trajectory", "active set" …
     """
     digest = hashlib.sha256(content).hexdigest()
-    store = gridfs.GridFS(database.db, BUCKET)
+    store = gridfs.GridFS(database.db, BLOBS)
     if store.exists(digest):
         return digest
     compressed = zstandard.ZstdCompressor(level=9).compress(content)
@@ -48,7 +47,7 @@ def get(database: Database, digest: str) -> bytes:
         There are none, or they are damaged.
     """
     try:
-        compressed = gridfs.GridFS(database.db, BUCKET).get(digest).read()
+        compressed = gridfs.GridFS(database.db, BLOBS).get(digest).read()
     except NoFile as error:
         raise DatabaseError(f"blob {digest} is not in {database!r}", "`mmtp db check` looks for more") from error
     content = zstandard.ZstdDecompressor().decompress(compressed)

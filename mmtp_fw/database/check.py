@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import gridfs
-
 from mmtp_fw.database import atoms_codec, blobs
+from mmtp_fw.database.collections import BLOBS, DECLARED, KEY, Link
 from mmtp_fw.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -32,40 +31,45 @@ def check(database: Database, contents: bool = True) -> list[str]:
 
 
 def _references(database: Database) -> Iterator[str]:
-    links: tuple[tuple[str, str, str], ...] = (
-        ("calculations", "configuration", "configurations"),
-        ("potentials", "training_set", "training_sets"),
-        ("potentials", "parent", "potentials"),
-        ("training_sets", "calculations", "calculations"),
-        ("md_runs", "potential", "potentials"),
-        ("properties", "potential", "potentials"),
-        ("actions", "campaign", "campaigns"),
-    )
-    for source, field, target in links:
-        wanted = [value for value in database.db[source].distinct(field) if value is not None]
-        there: set[Any] = set(database.db[target].distinct("_id", {"_id": {"$in": wanted}}))
-        for value in wanted:
-            if value not in there:
-                yield f"{source}.{field} refers to {target} '{value}', which is not there"
-    store = gridfs.GridFS(database.db, blobs.BUCKET)
-    for source, fields in (
-        ("potentials", ("active_set",)),
-        ("md_runs", ("thermo", "candidates", "trajectory")),
-    ):
-        for field in fields:
-            for digest in database.db[source].distinct(field):
-                if digest is not None and not store.exists(digest):
-                    yield f"{source}.{field} refers to blob {digest}, which is not there"
+    for source, declared in DECLARED.items():
+        links = declared.links
+        if declared.campaign not in (None, KEY):
+            links = (*links, Link(declared.campaign, "campaigns"))
+        for link in links:
+            for value in _missing(database, source, link):
+                yield f"{source}.{link.field} refers to {link.to} '{value}', which is not there"
+        for field in declared.blobs:
+            for digest in _missing(database, source, Link(field, f"{BLOBS}.files")):
+                yield f"{source}.{field} refers to blob {digest}, which is not there"
+
+
+def _missing(database: Database, source: str, link: Link) -> Iterator[Any]:
+    """Yield the values of a link that lead nowhere; the server compares, and a list of any length may come back."""
+    there = {
+        "from": link.to,
+        "let": {"wanted": "$_id"},
+        "pipeline": [{"$match": {"$expr": {"$eq": [f"${link.by}", "$$wanted"]}}}, {"$project": {KEY: 1}}],
+        "as": "there",
+    }
+    stages: list[dict[str, Any]] = [
+        {"$project": {"wanted": f"${link.field}"}},
+        {"$unwind": "$wanted"},  # leaves out what is null or not given
+        {"$group": {KEY: "$wanted"}},
+        {"$lookup": there},
+        {"$match": {"there": {"$size": 0}}},
+        {"$sort": {KEY: 1}},
+    ]
+    return (item[KEY] for item in database.db[source].aggregate(stages, allowDiskUse=True))
 
 
 def _contents(database: Database) -> Iterator[str]:
     for document in database.configurations.find({}, {"atoms": 1}):
-        if atoms_codec.content_hash(atoms_codec.from_document(document["atoms"])) != document["_id"]:
-            yield f"configuration '{document['_id']}' is not what its hash says"
-    for file in database.db[f"{blobs.BUCKET}.files"].find({}, {"_id": 1}):
+        if atoms_codec.content_hash(atoms_codec.from_document(document["atoms"])) != document[KEY]:
+            yield f"configuration '{document[KEY]}' is not what its hash says"
+    for file in database.db[f"{BLOBS}.files"].find({}, {KEY: 1}):
         try:
-            blobs.get(database, file["_id"])
+            blobs.get(database, file[KEY])
         except DatabaseError as error:
             yield error.message
         except Exception as error:
-            yield f"blob {file['_id']} can't be read: {error}"
+            yield f"blob {file[KEY]} can't be read: {error}"

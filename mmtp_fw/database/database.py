@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from fireworks import LaunchPad
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
+from mmtp_fw.database.collections import Collections
 from mmtp_fw.database.indexes import digest, ensure_indexes
 from mmtp_fw.database.launchpad import (
     address,
@@ -22,21 +21,8 @@ from mmtp_fw.database.launchpad import (
 from mmtp_fw.database.records import SCHEMA_VERSION
 from mmtp_fw.errors import DatabaseError
 
-COLLECTIONS = (
-    "campaigns",
-    "configurations",
-    "calculations",
-    "potentials",
-    "training_sets",
-    "md_runs",
-    "properties",
-    "claims",
-    "actions",
-    "fit_checkpoints",
-)
 
-
-class Database:
+class Database(Collections):
     """An open database: FireWorks' LaunchPad and mmtp_fw's own collections beside it.
 
     Attributes
@@ -44,14 +30,13 @@ class Database:
     launchpad : fireworks.LaunchPad
     db : pymongo.database.Database
     name : str
-    campaigns, configurations, calculations, potentials, training_sets, md_runs, properties, claims, actions,
-    fit_checkpoints
-        The collections; `mmtp_fw.database.records` says what is in them.
+    campaigns, configurations, calculations …
+        The collections that `mmtp_fw.database.collections` declares; another name is an error.
     """
 
     def __init__(self, launchpad: LaunchPad) -> None:
+        super().__init__(launchpad.db)
         self.launchpad = launchpad
-        self.db = launchpad.db
         self.name: str = launchpad.db.name
         try:
             self._prepare()
@@ -90,7 +75,7 @@ class Database:
         return write_launchpad_file(self.launchpad)
 
     def reset(self) -> None:
-        """Delete everything, FireWorks' collections included. For tests."""
+        """Delete everything, FireWorks' collections included."""
         for name in self.db.list_collection_names():
             self.db.drop_collection(name)
         self.launchpad.reset("", require_password=False, max_reset_wo_password=0)
@@ -108,18 +93,12 @@ class Database:
     ) -> None:
         self.close()
 
-    def __getattr__(self, name: str) -> Collection[Any]:
-        if name in COLLECTIONS:
-            collection: Collection[Any] = self.db[name]
-            return collection
-        raise AttributeError(name)
-
     def __repr__(self) -> str:
         return f"<Database {self.name} at {address(self.launchpad)}>"
 
     def _prepare(self, force: bool = False) -> None:
         """Create the indexes, and what FireWorks needs in a new database."""
-        meta = {document["_id"]: document for document in self.db.meta.find({})}
+        meta = {document["_id"]: document for document in self.meta.find({})}
         found = meta.get("schema", {}).get("version", SCHEMA_VERSION)
         if found > SCHEMA_VERSION:
             raise DatabaseError(
@@ -133,5 +112,5 @@ class Database:
         if force or meta.get("indexes", {}).get("digest") != digest():
             ensure_indexes(self.db)
             self.launchpad.tuneup()
-            self.db.meta.update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True)
-            self.db.meta.update_one({"_id": "indexes"}, {"$set": {"digest": digest()}}, upsert=True)
+            self.meta.update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION}}, upsert=True)
+            self.meta.update_one({"_id": "indexes"}, {"$set": {"digest": digest()}}, upsert=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmtp_fw.database import queries
+from pymongo.collection import Collection
+
+from mmtp_fw.database import queries, views
 from mmtp_fw.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ def configuration(database: Database, which: str) -> dict[str, Any]:
     InputError
         None or several such configurations.
     """
-    document = _one(database, "configurations", which, "configuration")
+    document = _one(database.configurations, which, "configuration")
     origin = dict(document["origin"])
     run = database.md_runs.find_one({"number": origin["md_run"]}) if origin.get("md_run") else None
     if run is not None:
@@ -50,15 +53,8 @@ def configuration(database: Database, which: str) -> dict[str, Any]:
     }
 
 
-def potential(database: Database, which: str | int) -> dict[str, Any]:
-    """Return a version's whole history.
-
-    Returns
-    -------
-    dict
-        potential (the document), parents (versions back to the first), added and removed (labels against the
-        parent), labels (summary of each, see `queries.labels`), md_runs (made with it),
-        children, members (of its ensemble), properties.
+def version(database: Database, which: str | int) -> dict[str, Any]:
+    """Return the document of a version of the potential.
 
     Raises
     ------
@@ -75,25 +71,36 @@ def potential(database: Database, which: str | int) -> dict[str, Any]:
         raise InputError(
             f"no potential {number} in this database", f"{known} versions are there; `mmtp status` lists them"
         )
+    return document
+
+
+def potential(database: Database, which: str | int) -> dict[str, Any]:
+    """Return a version's whole history.
+
+    Returns
+    -------
+    dict
+        potential (the document), parents (versions back to the first), added and removed (labels against the
+        parent), labels and md_runs (made with it; rows of `mmtp_fw.database.views`),
+        children, members (of its ensemble), properties.
+
+    Raises
+    ------
+    InputError
+        No such version.
+    """
+    document = version(database, which)
+    number = document["_id"]
     own = _training(database, document)
     parent = database.potentials.find_one({"_id": document["parent"]}) if document["parent"] else None
     before = _training(database, parent) if parent else set()
-    wanted = {
-        "number": 1,
-        "iteration": 1,
-        "state": 1,
-        "steps": 1,
-        "max_grade": 1,
-        "n_candidates": 1,
-        "params": 1,
-    }
     return {
         "potential": document,
         "parents": _parents(database, document),
         "added": sorted(own - before),
         "removed": sorted(before - own),
-        "labels": _labels(database, own),
-        "md_runs": list(database.md_runs.find({"potential": number}, wanted).sort("number", 1)),
+        "labels": views.labels_of(database, own),
+        "md_runs": views.md_runs(database, {"potential": number}),
         "children": [d["_id"] for d in database.potentials.find({"parent": number}, {"_id": 1})],
         "members": [d["_id"] for d in database.potentials.find({"member_of": number}, {"_id": 1})],
         "properties": list(database.properties.find({"potential": number}).sort("_id", 1)),
@@ -108,7 +115,7 @@ def md_run(database: Database, which: str | int) -> dict[str, Any]:
     InputError
         No such run.
     """
-    document = _one(database, "md_runs", str(which), "MD run")
+    document = _one(database.md_runs, str(which), "MD run")
     wanted = {"number": 1, "formula": 1, "origin": 1}
     origin = {"origin.md_run": document["number"]}
     chosen = list(database.configurations.find(origin, wanted).sort("number", 1))
@@ -116,33 +123,68 @@ def md_run(database: Database, which: str | int) -> dict[str, Any]:
 
 
 def campaign(database: Database, name: str) -> dict[str, Any]:
-    """Return a campaign's settings, status, labels, potentials and properties.
+    """Return a campaign's whole history.
+
+    Returns
+    -------
+    dict
+        campaign (the document); status: campaign, created, finished, stop, iteration, running, counts (by kind:
+        planned, finished, failed), labels (by verdict), scf_runs, md_steps, iterations (rows of rounds with the labels
+        by verdict, and the errors of their potential), potential (the last round's); labels, potentials, properties.
 
     Raises
     ------
     InputError
         No such campaign.
     """
-    status = queries.campaign_status(database, name)
-    document = database.campaigns.find_one({"_id": name})
-    wanted = {"text": 0}
+    document = queries.campaign(database, name)
+    actions = list(database.actions.find({"campaign": name}, views.ACTION))
+    rows = views.rounds(database, name, actions)
+    made = list(database.potentials.find({"campaign": name}, {"text": 0}).sort("_id", 1))
+    versions = {item["_id"]: item for item in made}
+    labels = views.campaign_labels(database, name)
+    status = {
+        "campaign": name,
+        "created": document["created"],
+        "finished": document.get("finished"),
+        "stop": document.get("stop"),
+        "iteration": max((action["iteration"] for action in actions), default=0),
+        "running": views.running(database, name),
+        "counts": views.counts(actions),
+        "labels": dict(views.verdicts(actions)),
+        "scf_runs": sum(row["scf_runs"] for row in rows),
+        "md_steps": sum((action.get("result") or {}).get("md_steps", 0) for action in actions),
+        "iterations": [_round(row, versions.get(row["potential"], {})) for row in rows],
+        "potential": next((row["potential"] for row in reversed(rows) if row["potential"] is not None), None),
+    }
     return {
         "campaign": document,
         "status": status,
-        "labels": queries.labels(database, name),
-        "potentials": list(database.potentials.find({"campaign": name}, wanted).sort("_id", 1)),
+        "labels": [label for label in labels if label["status"] != "open"],
+        "potentials": made,
         "properties": queries.properties(database, name),
     }
 
 
-def _one(database: Database, collection: str, which: str, what: str) -> dict[str, Any]:
+def _round(row: views.RoundRow, version: Mapping[str, Any]) -> dict[str, Any]:
+    verdicts = {"accepted": row["accepted"], "rejected": row["rejected"], "failed": row["failed"]}
+    return {
+        **row,
+        "labels": {verdict: number for verdict, number in verdicts.items() if number},
+        "selected": row["generated"] + row["selected"],
+        "errors": version.get("errors", {}),
+        "validation_errors": version.get("validation_errors", {}),
+    }
+
+
+def _one(collection: Collection[dict[str, Any]], which: str, what: str) -> dict[str, Any]:
     """Find by number, or by the beginning of the id."""
     found: list[dict[str, Any]] = []
     if which.isdigit():
-        found = list(database.db[collection].find({"number": int(which)}))
+        found = list(collection.find({"number": int(which)}))
     if not found and len(which) >= 6:
         after = which[:-1] + chr(ord(which[-1]) + 1)
-        found = list(database.db[collection].find({"_id": {"$gte": which, "$lt": after}}).limit(2))
+        found = list(collection.find({"_id": {"$gte": which, "$lt": after}}).limit(2))
     if len(found) == 1:
         return found[0]
     if found:
@@ -161,14 +203,3 @@ def _parents(database: Database, document: dict[str, Any]) -> list[int]:
         chain.append(int(document["parent"]))
         document = database.potentials.find_one({"_id": document["parent"]}, {"parent": 1}) or {}
     return chain
-
-
-def _labels(database: Database, keys: set[str]) -> list[dict[str, Any]]:
-    calculations = list(database.calculations.find({"_id": {"$in": sorted(keys)}}).sort("_id", 1))
-    hashes = [calculation["configuration"] for calculation in calculations]
-    found = {d["_id"]: d for d in database.configurations.find({"_id": {"$in": hashes}})}
-    return [
-        {"status": calculation["status"]}
-        | queries.label_summary(calculation, found.get(calculation["configuration"], {}))
-        for calculation in calculations
-    ]

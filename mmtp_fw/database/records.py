@@ -1,7 +1,7 @@
-"""What is in the database: one document class per collection.
+"""What a document of each collection holds: one model per collection, every field described where it stands.
 
-Documents are written once and, calculations and actions aside, never changed. Every one carries the version
-of its schema, the time it was made and the version of the code that made it.
+`mmtp_fw.database.collections` says which collection holds which, how they refer to each other, and what is indexed.
+Documents are written once and, calculations and actions aside, never changed.
 """
 
 from __future__ import annotations
@@ -16,266 +16,191 @@ import mmtp_fw
 SCHEMA_VERSION = 1
 
 
-class Document(BaseModel):
-    """What all documents have.
-
-    Attributes
-    ----------
-    id : str or int
-        ``_id`` in MongoDB.
-    schema_version : int
-    created : datetime
-        UTC.
-    code_version : str
-    """
+class Record(BaseModel):
+    """What every document has: ``_id``, and nothing that isn't described."""
 
     model_config = ConfigDict(populate_by_name=True, extra="forbid")
 
     id: Any = Field(alias="_id")
-    schema_version: int = SCHEMA_VERSION
-    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    code_version: str = mmtp_fw.__version__
 
     def to_mongo(self) -> dict[str, Any]:
         """Return the document as MongoDB takes it."""
         return self.model_dump(by_alias=True)
 
 
-class CampaignDocument(Document):
-    """A campaign; its id is its name.
+class Document(Record):
+    """A record that tells by which schema and program it was made, and when."""
 
-    Attributes
-    ----------
-    convergence : dict or None
-        What its engine's settings leave open: `mmtp_fw.dft.converge.Convergence`.
-    """
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Of the form of the document")
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC), description="UTC")
+    code_version: str = Field(default=mmtp_fw.__version__, description="Of the mmtp_fw that made it")
+
+
+class CampaignDocument(Document):
+    """A campaign."""
 
     name: str
-    settings: dict[str, Any]
+    settings: dict[str, Any] = Field(description="All of campaign.yaml, defaults included")
     finished: datetime | None = None
-    stop: str | None = None
-    convergence: dict[str, Any] | None = None
+    stop: str | None = Field(default=None, description="Why the learning ended")
+    convergence: dict[str, Any] | None = Field(
+        default=None, description="What its engine's settings leave open, from `mmtp dft converge`"
+    )
 
 
 class ConfigurationDocument(Document):
-    """A structure with target moments; its id is its content hash.
+    """A structure with target moments."""
 
-    Attributes
-    ----------
-    number : int
-        Short id for people.
-    atoms : dict
-        See `mmtp_fw.database.atoms_codec`; its moments are the targets.
-    formula : str
-    n_atoms : int
-    origin : dict
-        Where it came from: campaign and action; for selected ones also md_run, step, potential and grade, for
-        generated ones the generator.
-    hash_rule : str
-        How the content hash was made.
-    """
-
-    number: int
-    atoms: dict[str, Any]
+    number: int = Field(description="Short id for people")
+    atoms: dict[str, Any] = Field(description="See `mmtp_fw.database.atoms_codec`; its moments are the targets")
     formula: str
     n_atoms: int
-    origin: dict[str, Any]
-    hash_rule: str
+    origin: dict[str, Any] = Field(
+        description="Where it came from: campaign and action; for selected ones md_run, step, potential and grade, "
+        "for generated ones the generator"
+    )
+    hash_rule: str = Field(description="How the content hash was made")
 
 
 class CalculationDocument(Document):
-    """A label in the making or made; its id is "<configuration>/<settings hash>".
+    """A label in the making or made; it belongs to no campaign, so that another one finds it done."""
 
-    Attributes
-    ----------
-    configuration : str
-        Content hash.
-    engine : str
-    engine_settings : dict
-        All that defines the label.
-    status : str
-        "running", "accepted", "rejected" or "failed".
-    stages : list of dict
-        Every stage with λ, targets, constrained and achieved moments, energies …
-    label : dict or None
-    quality : dict or None
-    reason, rule : str or None
-        Why it was rejected, or accepted with reserve.
-    owners : list of str
-        The processes that worked on it.
-    finished : datetime or None
-    """
-
-    configuration: str
+    configuration: str = Field(description="Content hash")
     engine: str
-    engine_settings: dict[str, Any]
-    status: str = "running"
-    stages: list[dict[str, Any]] = Field(default_factory=list)
-    label: dict[str, Any] | None = None
-    quality: dict[str, Any] | None = None
-    reason: str | None = None
-    rule: str | None = None
-    owners: list[str] = Field(default_factory=list)
+    engine_settings: dict[str, Any] = Field(description="All of the engine's settings that define the label")
+    status: str = Field(default="running", description="running, accepted, rejected or failed")
+    stages: list[dict[str, Any]] = Field(
+        default_factory=list, description="Every stage with λ, targets, moments, energies: `mmtp_fw.dft.stages.Stage`"
+    )
+    label: dict[str, Any] | None = Field(default=None, description="See `mmtp_fw.dft.stages.Label`")
+    quality: dict[str, Any] | None = Field(default=None, description="What is asked of labels in bulk, of the label")
+    reason: str | None = Field(default=None, description="Why it was rejected, or accepted with reserve")
+    rule: str | None = Field(default=None, description="The rule that decided")
+    owners: list[str] = Field(default_factory=list, description="The processes that worked on it")
     finished: datetime | None = None
 
 
 class TrainingSetDocument(Document):
-    """An immutable list of labels; its id is the hash of the list.
+    """An immutable list of labels."""
 
-    Attributes
-    ----------
-    calculations : list of str
-        Keys of the calculations, sorted; those of the validation set are in `validation`, too.
-    validation : list of str
-    """
-
-    calculations: list[str]
+    calculations: list[str] = Field(description="Keys, sorted; those of the validation set are in `validation`, too")
     validation: list[str] = Field(default_factory=list)
 
 
 class PotentialDocument(Document):
-    """A version of the potential; its id is a whole number that counts up in the database.
-
-    Attributes
-    ----------
-    campaign : str or None
-    iteration : int or None
-    action : str or None
-        Key of the action that made it.
-    role : str
-        "version": molecular dynamics may run with it; "member": of the ensemble that measures uncertainty.
-    member_of : int or None
-        The version whose training set and ensemble it shares.
-    parent : int or None
-    level : int or None
-    species : list of str
-    n_parameters : int
-    text : str
-        The `.mmtp` file.
-    content_hash : str
-    training_set : str or None
-    weights, errors, validation_errors, fit : dict
-        How it was fitted and how well it fits.
-    active_set : str or None
-        Blob (sha256) of the active set.
-    """
+    """A version of the potential."""
 
     campaign: str | None = None
     iteration: int | None = None
-    action: str | None = None
-    role: str = "version"
-    member_of: int | None = None
+    action: str | None = Field(default=None, description="Key of the action that made it")
+    role: str = Field(
+        default="version",
+        description="version: molecular dynamics may run with it; member: of the ensemble that measures uncertainty",
+    )
+    member_of: int | None = Field(default=None, description="The version whose training set and ensemble it shares")
     parent: int | None = None
     level: int | None = None
     species: list[str] = Field(default_factory=list)
     n_parameters: int = 0
-    text: str
+    text: str = Field(description="The `.mmtp` file")
     content_hash: str
     training_set: str | None = None
     weights: dict[str, Any] = Field(default_factory=dict)
-    errors: dict[str, Any] = Field(default_factory=dict)
+    errors: dict[str, Any] = Field(default_factory=dict, description="On the training labels, by quantity")
     validation_errors: dict[str, Any] = Field(default_factory=dict)
-    fit: dict[str, Any] = Field(default_factory=dict)
+    fit: dict[str, Any] = Field(default_factory=dict, description="How it was fitted, and what the fit decided")
     active_set: str | None = None
 
 
 class MdRunDocument(Document):
-    """A trajectory; its id is the key of its action.
+    """A trajectory."""
 
-    Attributes
-    ----------
-    number : int
-        Short id for people.
-    campaign, iteration, potential
-    params : dict
-        Lattice parameter, temperature, seed …
-    state : str
-        How it ended.
-    steps : int
-    max_grade : float or None
-    message : str
-    wall_seconds : float
-    thermo : str or None
-        Blob (sha256) of the recorded columns.
-    candidates : str or None
-        Blob of the saved configurations.
-    n_candidates : int
-    trajectory : str or None
-        Blob of the sampled frames, the last step at the end; see `mmtp_fw.database.trajectories`.
-    continues : str or None
-        Key of the run whose last step it started from.
-    host : str
-    """
-
-    number: int
+    number: int = Field(description="Short id for people")
     campaign: str
     iteration: int
     potential: int
-    params: dict[str, Any]
-    state: str
+    params: dict[str, Any] = Field(description="Lattice parameter, temperature, seed …")
+    state: str = Field(description="How it ended")
     steps: int
     max_grade: float | None = None
     message: str = ""
     wall_seconds: float = 0.0
-    thermo: str | None = None
-    candidates: str | None = None
+    thermo: str | None = Field(default=None, description="The recorded columns")
+    candidates: str | None = Field(default=None, description="The saved configurations")
     n_candidates: int = 0
-    trajectory: str | None = None
-    continues: str | None = None
+    trajectory: str | None = Field(
+        default=None, description="The sampled frames, the last step at the end: `mmtp_fw.database.trajectories`"
+    )
+    continues: str | None = Field(default=None, description="Key of the run whose last step it started from")
     host: str = ""
 
 
 class PropertyDocument(Document):
-    """Averages at one lattice parameter; its id is the key of its action.
-
-    Attributes
-    ----------
-    campaign, iteration, source, potential, params, values
-    trajectory : str or None
-        Blob of some frames after equilibration; see `mmtp_fw.database.trajectories`.
-    """
+    """Averages at one lattice parameter."""
 
     campaign: str
     iteration: int
-    source: str
+    source: str = Field(description="mmtp or reference")
     potential: int | None = None
     params: dict[str, Any]
     values: dict[str, Any]
-    trajectory: str | None = None
-
-
-class ClaimDocument(Document):
-    """Who works on what; its id is the key of the action. See `mmtp_fw.database.claims`."""
-
-    owner: str
-    fence: int
-    lease_until: datetime
+    trajectory: str | None = Field(default=None, description="Some frames after equilibration")
 
 
 class ActionDocument(Document):
-    """A planned step of a campaign; its id is its key, which makes planning idempotent.
-
-    Attributes
-    ----------
-    campaign, kind, category, iteration, params, after, priority
-        See `mmtp_fw.loop.facts.Action`.
-    result : dict or None
-        The fact; None until the action is finished.
-    finished : datetime or None
-    errors : list of dict
-        Failed attempts.
-    not_here : dict or None
-        owner and reason of the last worker whose machine could not do it.
-    """
+    """A planned step of a campaign and, when it is done, its result: what the planner reads."""
 
     campaign: str
     kind: str
-    category: str
+    category: str = Field(description="Which workers do it")
     iteration: int
     params: dict[str, Any] = Field(default_factory=dict)
-    after: list[str] = Field(default_factory=list)
+    after: list[str] = Field(default_factory=list, description="Keys of the facts that made it due")
     priority: int = 0
-    result: dict[str, Any] | None = None
+    result: dict[str, Any] | None = Field(default=None, description="The fact; None until the action is finished")
     finished: datetime | None = None
-    errors: list[dict[str, Any]] = Field(default_factory=list)
-    not_here: dict[str, str] | None = None
+    errors: list[dict[str, Any]] = Field(default_factory=list, description="Failed attempts")
+    not_here: dict[str, str] | None = Field(
+        default=None, description="owner and reason of the last worker whose machine could not do it"
+    )
+
+
+class ClaimRecord(Record):
+    """Who works on what, until when; see `mmtp_fw.database.claims`."""
+
+    owner: str = Field(description="host:process; empty where nobody has taken it yet")
+    fence: int = Field(description="Grows with every owner")
+    lease_until: datetime = Field(description="By the server's clock")
+    taken: datetime | None = None
+    committed: datetime | None = Field(default=None, description="When the last result was written under it")
+    process: dict[str, Any] | None = Field(default=None, description="machine, pid and start of the owner")
+
+
+class FitCheckpointRecord(Record):
+    """Parameters of a fit that was ended before its end; gone when the fit is done."""
+
+    content: bytes = Field(description="The checkpoint file")
+
+
+class CounterRecord(Record):
+    """The last number that was given to a configuration, a potential or an MD run."""
+
+    value: int
+
+
+class MetaRecord(Record):
+    """What is known of the database itself, one field each."""
+
+    version: int | None = Field(default=None, description="schema: of the newest program that opened it")
+    digest: str | None = Field(default=None, description="indexes: of those that are there")
+    value: str | None = Field(default=None, description="instance: tells a database from one that was deleted")
+    species: dict[str, str] | None = Field(
+        default=None, description="datasets/…: digest of the dataset by species, for labels of some engine settings"
+    )
+
+
+class SuspicionRecord(Record):
+    """A state that must not last; mended when it does, forgotten after a day."""
+
+    since: datetime
+    seen: datetime

@@ -26,7 +26,8 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from mmtp_fw.database.home import home, make_private, write_private
-from mmtp_fw.database.mongod import find_mongod, runnable
+from mmtp_fw.database.mongod import find_mongod as find_mongod
+from mmtp_fw.database.mongod import runnable
 from mmtp_fw.errors import DatabaseError
 
 USER = "mmtp"

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
-from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw.database import atoms_codec, blobs, trajectories
+from mmtp_fw.database.collections import upserted
 from mmtp_fw.database.records import (
     CalculationDocument,
     ConfigurationDocument,
@@ -27,6 +27,7 @@ from mmtp_fw.database.records import (
     TrainingSetDocument,
 )
 from mmtp_fw.errors import DatabaseError
+from mmtp_fw.plain import plain
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -40,14 +41,7 @@ def keep_convergence(database: Database, campaign: str, convergence: Mapping[str
 
 def next_number(database: Database, counter: str, session: ClientSession | None = None) -> int:
     """Return the next number of a counter, from 1."""
-    document = database.db.counters.find_one_and_update(
-        {"_id": counter},
-        {"$inc": {"value": 1}},
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-        session=session,
-    )
-    return int(document["value"])
+    return int(upserted(database.counters, counter, {"$inc": {"value": 1}}, session)["value"])
 
 
 def add_configuration(
@@ -73,7 +67,7 @@ def add_configuration(
             atoms=atoms_codec.to_document(bare),
             formula=atoms.get_chemical_formula(),
             n_atoms=len(atoms),
-            origin=_plain(origin),
+            origin=plain(origin),
             hash_rule=atoms_codec.HASH_RULE,
         )
         _insert_once(database.configurations, document, session)
@@ -120,12 +114,7 @@ def agreed_datasets(database: Database, settings: str, datasets: Mapping[str, st
         Digest by species, as the asking machine has them: the first to ask decides for all.
     """
     missing = {species: {"$ifNull": [f"$species.{species}", digest]} for species, digest in datasets.items()}
-    document = database.db.meta.find_one_and_update(
-        {"_id": f"datasets/{settings}"},
-        [{"$set": {"species": missing}}],
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-    )
+    document = upserted(database.meta, f"datasets/{settings}", [{"$set": {"species": missing}}])
     return {species: document["species"][species] for species in datasets}
 
 
@@ -218,7 +207,7 @@ def save_potential(
     # Blobs are stored outside the transaction: by content, so that a second try finds the first one's.
     blob = blobs.put(database, active_set, "active set") if active_set is not None else None
     number = next_number(database, "potentials", session)
-    document = PotentialDocument(_id=number, text=text, content_hash=content_hash, active_set=blob, **_plain(fields))
+    document = PotentialDocument(_id=number, text=text, content_hash=content_hash, active_set=blob, **plain(fields))
     database.potentials.insert_one(document.to_mongo(), session=session)
     return number
 
@@ -258,7 +247,7 @@ def save_md_run(
         n_candidates=len(saved),
         trajectory=blobs.put(database, trajectory, "trajectory") if trajectory else None,
         host=socket.gethostname(),
-        **_plain(fields),
+        **plain(fields),
     )
     database.md_runs.insert_one(document.to_mongo(), session=session)
     return document.number
@@ -302,7 +291,7 @@ def save_property(
     """Store averages and some frames under their action's key, once; `fields` are those of `PropertyDocument`."""
     if database.properties.find_one({"_id": key}, {"_id": 1}, session=session) is None:
         blob = blobs.put(database, trajectories.pack(frames), "trajectory") if frames else None
-        document = PropertyDocument(_id=key, trajectory=blob, **_plain(fields))
+        document = PropertyDocument(_id=key, trajectory=blob, **plain(fields))
         _insert_once(database.properties, document, session)
 
 
@@ -316,14 +305,3 @@ def _insert_once(collection: Collection[Any], document: Document, session: Clien
         return
     with contextlib.suppress(DuplicateKeyError):
         collection.insert_one(document.to_mongo())
-
-
-def _plain(value: Any) -> Any:
-    """Return numpy values inside mappings and sequences as plain data."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return value

@@ -16,8 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from ase import Atoms
+
+from mmtp_fw.arrays import FloatArray
 
 # Names of the moment definitions that engines use as keys of `ScfResult.moments`.
 SMOOTHED = "sWS"
@@ -68,10 +69,10 @@ class ScfRequest:
 
     atoms: Atoms
     stage: str
-    start_moments: np.ndarray
+    start_moments: FloatArray
     directory: Path
     lambda_eV_per_muB2: float = 0.0
-    constraint: np.ndarray | None = None
+    constraint: FloatArray | None = None
     radii_A: Mapping[str, float] = field(default_factory=dict)
     restart: Mapping[str, Any] = field(default_factory=dict)
     should_stop: Callable[[], bool] | None = None
@@ -127,18 +128,18 @@ class ScfResult:
     """
 
     converged: bool
-    moments: dict[str, np.ndarray]
+    moments: dict[str, FloatArray]
     energy_eV: float | None
     energy_with_penalty_eV: float | None
     penalty_eV: float
-    forces: np.ndarray | None
-    stress: np.ndarray | None
+    forces: FloatArray | None
+    stress: FloatArray | None
     radii_A: dict[str, float]
     scf_steps: int
     restart: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     message: str = ""
-    magnetic_forces: np.ndarray | None = None
+    magnetic_forces: FloatArray | None = None
     magnetic_forces_definition: str = FINAL
     energy_noise_eV: float = 0.0
 

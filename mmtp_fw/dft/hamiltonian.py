@@ -27,6 +27,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
 from mmtp_fw.dft.hamiltonian_description import ENGINE
 from mmtp_fw.dft.hamiltonian_model import HamiltonianParameters, HamiltonianResult, ReferenceHamiltonian
@@ -149,7 +150,7 @@ class HamiltonianEngine:
         return self._result(atoms, radii, state, penalty, _steps(jump), "converged", converged=True)
 
     def _held(
-        self, atoms: Atoms, radii: dict[str, float], start: np.ndarray, field: np.ndarray, moments: np.ndarray
+        self, atoms: Atoms, radii: dict[str, float], start: FloatArray, field: FloatArray, moments: FloatArray
     ) -> ScfResult:
         """Return the answer under a hard constraint: the Hamiltonian at just these moments."""
         state = self.model.evaluate(atoms, moments)
@@ -178,7 +179,7 @@ class HamiltonianEngine:
         """
         self.model.types(atoms)
         state, _ = self.model.relaxed(atoms, atoms.get_initial_magnetic_moments())
-        labelled = atoms.copy()
+        labelled: Atoms = atoms.copy()
         labelled.set_array("magnetic_forces", state.magnetic_forces)
         labelled.calc = SinglePointCalculator(
             labelled, energy=state.energy, forces=state.forces, stress=state.stress, magmoms=state.moments
@@ -219,12 +220,12 @@ class HamiltonianEngine:
             message=message,
         )
 
-    def _smoothed_slopes(self, atoms: Atoms, radii: dict[str, float]) -> np.ndarray:
+    def _smoothed_slopes(self, atoms: Atoms, radii: dict[str, float]) -> FloatArray:
         """Return d m^sWS / d m of every atom."""
         slope = {z: SPHERES[z].smoothing * _sphere_weight(z, radius) for z, radius in radii.items()}
         return np.array([slope[symbol] for symbol in atoms.symbols])
 
-    def _sphere_moments(self, atoms: Atoms, radii: dict[str, float], moments: np.ndarray) -> np.ndarray:
+    def _sphere_moments(self, atoms: Atoms, radii: dict[str, float], moments: FloatArray) -> FloatArray:
         """Return m^WS: the own moment and the spill of the neighbours'."""
         pairs = self.model.pairs(atoms)
         shift = pairs.shifts @ np.asarray(atoms.cell)
@@ -246,7 +247,7 @@ def _sphere_weight(species: str, radius: float) -> float:
     return 1.0 + 0.25 * float(np.tanh(4.0 * (radius - SPHERES[species].natural_radius)))
 
 
-def _field_jump(start: np.ndarray, field: np.ndarray, penalty: Penalty | None) -> float:
+def _field_jump(start: FloatArray, field: FloatArray, penalty: Penalty | None) -> float:
     """Return the largest sudden change (eV/μB) of the constraining field on an atom."""
     new = np.zeros_like(start)
     if penalty is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.hamiltonian_model import HamiltonianParameters, Pairs, ReferenceHamiltonian
 
 _SKIN = 0.5
@@ -53,10 +54,10 @@ class HamiltonianCalculator(Calculator):
     def __init__(
         self, parameters: HamiltonianParameters | None = None, relax_moments: bool = True, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # ASE's
         self.model = ReferenceHamiltonian(parameters)
         self.relax_moments = relax_moments
-        self._moments: np.ndarray | None = None
+        self._moments: FloatArray | None = None
         self._pairs: Pairs | None = None
         self._listed: Atoms | None = None
 
@@ -67,17 +68,18 @@ class HamiltonianCalculator(Calculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Compute all results for `atoms`."""
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's
+        current = cast(Atoms, self.atoms)
         if "initial_magmoms" in system_changes or "numbers" in system_changes:
             self._moments = None
-        pairs = self._current_pairs(self.atoms)
-        given = self.atoms.get_initial_magnetic_moments()
+        pairs = self._current_pairs(current)
+        given = current.get_initial_magnetic_moments()
         if self.relax_moments:
             start = given if self._moments is None else self._moments
-            result, _ = self.model.relaxed(self.atoms, start, pairs)
+            result, _ = self.model.relaxed(current, start, pairs)
             self._moments = result.moments
         else:
-            result = self.model.evaluate(self.atoms, given, pairs)
+            result = self.model.evaluate(current, given, pairs)
         self.results = {
             "energy": result.energy,
             "free_energy": result.energy,

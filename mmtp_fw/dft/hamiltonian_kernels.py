@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mmtp_fw.potential.jit import jit_with
 
 # Rows of the table of pair parameters, each a (S, S) matrix over (central, neighbour) species.
 A, P, X, Q2, R0, W, KAPPA, J, KAPPA_J, R1 = range(10)
@@ -11,21 +12,21 @@ A, P, X, Q2, R0, W, KAPPA, J, KAPPA_J, R1 = range(10)
 A0, A1, B4, C6 = range(4)
 
 
-@numba.njit(cache=True)
+@jit_with(())
 def _cutoff(r: float, rc: float) -> tuple[float, float]:
     """Return (1 − (r/rc)²)³ and its derivative: twice continuously differentiable at rc."""
     u = 1.0 - (r / rc) ** 2
     return u * u * u, -6.0 * r / (rc * rc) * u * u
 
 
-@numba.njit(cache=True)
+@jit_with(())
 def _exponential(prefactor: float, decay: float, r: float, r0: float, cut: float, dcut: float) -> tuple[float, float]:
     """Return prefactor · exp(−decay (r/r0 − 1)) · cutoff, and its derivative."""
     value = prefactor * np.exp(-decay * (r / r0 - 1.0))
     return value * cut, value * (dcut - decay / r0 * cut)
 
 
-@numba.njit(cache=True)
+@jit_with(())
 def site_sums(types, first, second, vectors, pairs, rc, coupling):
     """Sum what does not depend on the moments, and the exchange matrix.
 
@@ -66,7 +67,7 @@ def site_sums(types, first, second, vectors, pairs, rc, coupling):
     return repulsion, rho, density
 
 
-@numba.njit(cache=True)
+@jit_with(())
 def site_forces(types, first, second, vectors, pairs, rc, d_rho, d_density, moments):
     """Sum forces and virial.
 
@@ -105,7 +106,7 @@ def site_forces(types, first, second, vectors, pairs, rc, d_rho, d_density, mome
     return forces, virial
 
 
-@numba.njit(cache=True)
+@jit_with(())
 def pair_vectors(positions, cell, first, second, shifts):
     """Return r_second − r_first + shift · cell, shape (p, 3)."""
     vectors = np.empty((len(first), 3))

@@ -23,6 +23,7 @@ import numpy as np
 from ase import Atoms
 from vesin import NeighborList
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.dft import hamiltonian_kernels as kernels
 from mmtp_fw.dft.hamiltonian_moments import Minimum, MomentLandscape
 from mmtp_fw.errors import InputError
@@ -131,11 +132,11 @@ class HamiltonianResult:
     """
 
     energy: float
-    energies: np.ndarray
-    forces: np.ndarray
-    stress: np.ndarray
-    magnetic_forces: np.ndarray
-    moments: np.ndarray
+    energies: FloatArray
+    forces: FloatArray
+    stress: FloatArray
+    magnetic_forces: FloatArray
+    moments: FloatArray
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ class Pairs:
         Cell vectors to add to the second atom.
     """
 
-    first: np.ndarray
-    second: np.ndarray
-    shifts: np.ndarray
+    first: IntArray
+    second: IntArray
+    shifts: FloatArray
 
 
 class ReferenceHamiltonian:
@@ -178,7 +179,7 @@ class ReferenceHamiltonian:
         terms = self.parameters.species.values()
         self._site_table = np.array([[t.a0, t.a1, t.b, t.c] for t in terms]).T
 
-    def types(self, atoms: Atoms) -> np.ndarray:
+    def types(self, atoms: Atoms) -> IntArray:
         """Return the index of every atom's species, shape (n,).
 
         Raises
@@ -208,7 +209,7 @@ class ReferenceHamiltonian:
         return self._sums(atoms, pairs).landscape
 
     def evaluate(
-        self, atoms: Atoms, moments: np.ndarray | list[float], pairs: Pairs | None = None
+        self, atoms: Atoms, moments: FloatArray | list[float], pairs: Pairs | None = None
     ) -> HamiltonianResult:
         """Return the energy and all first derivatives.
 
@@ -223,7 +224,7 @@ class ReferenceHamiltonian:
         return self._derivatives(self._sums(atoms, pairs), np.asarray(moments, dtype=float))
 
     def relaxed(
-        self, atoms: Atoms, start: np.ndarray | None = None, pairs: Pairs | None = None
+        self, atoms: Atoms, start: FloatArray | None = None, pairs: Pairs | None = None
     ) -> tuple[HamiltonianResult, Minimum]:
         """Return the state without constraint: moments at the local minimum of the start's basin.
 
@@ -241,7 +242,7 @@ class ReferenceHamiltonian:
         minimum = sums.landscape.minimise(start)
         return self._derivatives(sums, minimum.moments), minimum
 
-    def ferromagnetic(self, atoms: Atoms) -> np.ndarray:
+    def ferromagnetic(self, atoms: Atoms) -> FloatArray:
         """Return the species' typical moments, all up, shape (n,), in μB."""
         typical = np.array([terms.moment for terms in self.parameters.species.values()])
         return typical[self.types(atoms)]
@@ -260,7 +261,7 @@ class ReferenceHamiltonian:
         landscape = MomentLandscape(constant, a0 + a1 * (density - 1.0), b, c, coupling)
         return _Sums(abs(float(np.linalg.det(cell))), types, pairs, vectors, repulsion, rho, landscape)
 
-    def _derivatives(self, sums: _Sums, moments: np.ndarray) -> HamiltonianResult:
+    def _derivatives(self, sums: _Sums, moments: FloatArray) -> HamiltonianResult:
         root = np.sqrt(sums.rho)
         d_rho = np.divide(-0.5, root, out=np.zeros_like(root), where=root > 0)
         m2 = moments * moments
@@ -290,15 +291,15 @@ class _Sums:
     """What one pass over the pairs yields for given atoms."""
 
     volume: float
-    types: np.ndarray
+    types: IntArray
     pairs: Pairs
-    vectors: np.ndarray
-    repulsion: np.ndarray
-    rho: np.ndarray
+    vectors: FloatArray
+    repulsion: FloatArray
+    rho: FloatArray
     landscape: MomentLandscape
 
 
-def _pair_table(parameters: HamiltonianParameters) -> np.ndarray:
+def _pair_table(parameters: HamiltonianParameters) -> FloatArray:
     """Return the (10, S, S) table of the kernels; unlike pairs take geometric and arithmetic means.
 
     The Landau density counts all neighbours alike, whatever their species.

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
+
 
 @dataclass(frozen=True)
 class Minimum:
@@ -29,7 +31,7 @@ class Minimum:
     iterations : int
     """
 
-    moments: np.ndarray
+    moments: FloatArray
     energy: float
     converged: bool
     iterations: int
@@ -47,8 +49,8 @@ class Penalty:
     """
 
     strength: float
-    slopes: np.ndarray
-    constraint: np.ndarray
+    slopes: FloatArray
+    constraint: FloatArray
 
 
 @dataclass(frozen=True)
@@ -66,21 +68,21 @@ class MomentLandscape:
     """
 
     constant: float
-    a: np.ndarray
-    b: np.ndarray
-    c: np.ndarray
-    coupling: np.ndarray
+    a: FloatArray
+    b: FloatArray
+    c: FloatArray
+    coupling: FloatArray
 
-    def energy(self, moments: np.ndarray, penalty: Penalty | None = None) -> float:
-        """Return E(m), plus the penalty if there is one, in eV."""
+    def energy(self, moments: FloatArray, penalty: Penalty | None = None) -> float:
+        """Return E(m), m of shape (n,) in μB, plus the penalty if there is one, in eV."""
         m2 = moments * moments
-        value = self.constant + np.sum(m2 * (self.a + m2 * (self.b + m2 * self.c)))
-        value -= 0.5 * moments @ self.coupling @ moments
+        value: float = self.constant + np.sum(m2 * (self.a + m2 * (self.b + m2 * self.c)))
+        value -= float(0.5 * moments @ self.coupling @ moments)
         if penalty is not None:
             value += penalty.strength * np.sum((penalty.slopes * moments - penalty.constraint) ** 2)
         return float(value)
 
-    def gradient(self, moments: np.ndarray, penalty: Penalty | None = None) -> np.ndarray:
+    def gradient(self, moments: FloatArray, penalty: Penalty | None = None) -> FloatArray:
         """Return ∂E/∂m in eV/μB, shape (n,): minus the magnetic forces."""
         m2 = moments * moments
         value = moments * (2 * self.a + m2 * (4 * self.b + 6 * m2 * self.c)) - self.coupling @ moments
@@ -89,7 +91,7 @@ class MomentLandscape:
             value += 2 * penalty.strength * penalty.slopes * deviation
         return value
 
-    def hessian(self, moments: np.ndarray, penalty: Penalty | None = None) -> np.ndarray:
+    def hessian(self, moments: FloatArray, penalty: Penalty | None = None) -> FloatArray:
         """Return ∂²E/∂m∂m in eV/μB², shape (n, n)."""
         m2 = moments * moments
         diagonal = 2 * self.a + m2 * (12 * self.b + 30 * m2 * self.c)
@@ -102,7 +104,7 @@ class MomentLandscape:
 
     def minimise(
         self,
-        start: np.ndarray,
+        start: FloatArray,
         penalty: Penalty | None = None,
         tolerance: float = 1e-9,
         max_iterations: int = 200,
@@ -139,7 +141,7 @@ class MomentLandscape:
         return Minimum(moments, value, False, max_iterations)
 
 
-def _downhill_step(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+def _downhill_step(hessian: FloatArray, gradient: FloatArray) -> FloatArray:
     """Return Newton's step, or where the curvature is negative the step with its sign mended."""
     try:
         factor = np.linalg.cholesky(hessian)
@@ -148,4 +150,5 @@ def _downhill_step(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         from scipy.linalg import eigh  # rarely needed, and slow to import
 
         values, vectors = eigh(hessian)
-        return -vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 0.05))
+        step: FloatArray = -vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 0.05))
+        return step

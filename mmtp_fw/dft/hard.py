@@ -12,9 +12,7 @@ from mmtp_fw.dft.verdict import Verdict
 
 
 class HardPath:
-    """One configuration's way: cold, else on from where that ended, else from a soft calculation, else the soft ladder.
-
-    An engine that knows no soft constraint has no more than the first two.
+    """One configuration's way: cold, on from there, from a soft calculation, else the soft ladder, where there is one.
 
     Parameters
     ----------
@@ -35,7 +33,7 @@ class HardPath:
         if self._held(cold):
             return self._accept(cold, suspect=len(recorder.stages) > 1)
         if ConstraintKind.SOFT not in describe(recorder.engine.name).constraints:
-            why = f"the hard constraint does not hold, and the engine has no other: {cold.message}"
+            why = f"the hard constraint does not hold, and the engine has no other: {recorder.stages[-1].message}"
             return Verdict(recorder).rejected(Rule.NO_CONVERGED_STAGE, why)
         strength = self.settings.hard_from_lambda_eV_per_muB2
         soft = recorder.scf(StageName.RAMP, strength, recorder.target, {}, None)

@@ -16,7 +16,7 @@ _LOST_MUB, _MAGNETIC_MUB = 0.1, 0.5
 _NEGLIGIBLE = 0.02
 
 
-def slope_by_species(symbols: Sequence[str], x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+def slope_by_species(symbols: Sequence[str], x: FloatArray, y: FloatArray) -> dict[str, float]:
     """Return the slope of y against x for every species, through the origin.
 
     A moment and its smoothed counterpart change sign together, so the line has no intercept. A species
@@ -38,26 +38,26 @@ def slope_by_species(symbols: Sequence[str], x: np.ndarray, y: np.ndarray) -> di
     return {z: _slope(x[chosen], y[chosen], every) for z, chosen in of.items()}
 
 
-def _slope(x: np.ndarray, y: np.ndarray, otherwise: float) -> float:
+def _slope(x: FloatArray, y: FloatArray, otherwise: float) -> float:
     if np.max(np.abs(x), initial=0.0) < _NEGLIGIBLE:
         return otherwise
     slope = float(x @ y / (x @ x))
     return slope if slope > 0.05 else otherwise
 
 
-def per_atom(symbols: Sequence[str], values: dict[str, float]) -> np.ndarray:
+def per_atom(symbols: Sequence[str], values: dict[str, float]) -> FloatArray:
     """Return the species' values for every atom, shape (n,)."""
     return np.array([values[symbol] for symbol in symbols])
 
 
-def deviations(moments: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Return mean and largest absolute deviation of signed moments from their targets, in μB."""
+def deviations(moments: FloatArray, target: FloatArray) -> tuple[float, float]:
+    """Return mean and largest absolute deviation of signed moments (n,) from their targets, in μB."""
     difference = np.abs(moments - target)
     return float(np.mean(difference)), float(np.max(difference))
 
 
-def flipped(moments: np.ndarray, target: np.ndarray, threshold: float) -> list[int]:
-    """Return the atoms whose moment has the wrong sign, among those with |target| above `threshold` (μB)."""
+def flipped(moments: FloatArray, target: FloatArray, threshold: float) -> list[int]:
+    """Return the atoms whose moment (n,) has the wrong sign, among those with |target| above `threshold` (μB)."""
     wrong = (np.abs(target) > threshold) & (np.sign(moments) != np.sign(target))
     return np.flatnonzero(wrong).tolist()
 
@@ -65,14 +65,15 @@ def flipped(moments: np.ndarray, target: np.ndarray, threshold: float) -> list[i
 def lost_magnetization(start: FloatArray, reached: FloatArray | None) -> bool:
     """Return whether a calculation without constraint fell from magnetic start moments to the non-magnetic state (μB).
 
-    Slow mixing does that to a magnet; from larger moments it finds the magnetic state, if there is one.
+    Both have shape (n,). Slow mixing does that to a magnet; from larger moments it finds the magnetic state, if there
+    is one.
     """
     if reached is None or np.max(np.abs(start), initial=0.0) < _MAGNETIC_MUB:
         return False
     return bool(np.max(np.abs(reached)) < _LOST_MUB)
 
 
-def magnetic_forces(strength: float, smoothed: np.ndarray, constraint: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+def magnetic_forces(strength: float, smoothed: FloatArray, constraint: FloatArray, slopes: FloatArray) -> FloatArray:
     """Return T_i = −∂E_DFT/∂m_i from the penalty, in eV/μB.
 
     At the constrained minimum ∂E_DFT/∂m^sWS = −2λ (m^sWS − m^constr), whence in the potential's moment

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.settings import ProtocolSettings
 
 # What remains of a predicted deviation when the constraint is shifted by it: predictions are not exact.
@@ -26,17 +27,17 @@ class Response:
         d m^sWS / d m.
     """
 
-    force: np.ndarray
-    stiffness: np.ndarray
-    slopes: np.ndarray
+    force: FloatArray
+    stiffness: FloatArray
+    slopes: FloatArray
 
     @classmethod
     def measure(
         cls,
-        before: tuple[np.ndarray, np.ndarray],
-        now: tuple[np.ndarray, np.ndarray],
-        target: np.ndarray,
-        slopes: np.ndarray,
+        before: tuple[FloatArray, FloatArray],
+        now: tuple[FloatArray, FloatArray],
+        target: FloatArray,
+        slopes: FloatArray,
     ) -> Response:
         """Extrapolate the force linearly through two calculations to the target.
 
@@ -55,11 +56,11 @@ class Response:
         stiffness[measurable] = np.clip(-rose[measurable] / moved[measurable], 0.0, 5.0)
         return cls(now[1] - stiffness * (target - now[0]), stiffness, slopes)
 
-    def deviation(self, strength: float) -> np.ndarray:
+    def deviation(self, strength: float) -> FloatArray:
         """Return the expected deviation of the moments from target at λ (eV/μB²), in μB, shape (n,)."""
         return self.force / (2.0 * strength + self.stiffness) / self.slopes
 
-    def shift(self, strength: float) -> np.ndarray:
+    def shift(self, strength: float) -> FloatArray:
         """Return what to add to m^constr so that the target itself is the minimum at λ, shape (n,)."""
         return -self.force / (2.0 * strength)
 
@@ -69,14 +70,14 @@ class Step:
     """What to try next: λ (eV/μB²), m^constr (μB, shape (n,)), and the sudden change of field it means."""
 
     strength: float
-    constraint: np.ndarray
+    constraint: FloatArray
     jump: float
 
 
 def adaptive_step(
     response: Response,
-    state: tuple[np.ndarray, np.ndarray],
-    target: np.ndarray,
+    state: tuple[FloatArray, FloatArray],
+    target: FloatArray,
     last: float,
     dare: float,
     settings: ProtocolSettings,
@@ -105,7 +106,7 @@ def adaptive_step(
     low, high = settings.lambda_series[0], settings.lambda_max
     ceiling = min(high, max(last * settings.growth_limit, low))
 
-    def step(strength: float, constraint: np.ndarray) -> Step:
+    def step(strength: float, constraint: FloatArray) -> Step:
         change = 2.0 * strength * (state[0] - constraint) - state[1]
         return Step(float(strength), constraint, float(np.max(np.abs(change))))
 

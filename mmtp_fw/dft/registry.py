@@ -39,9 +39,6 @@ _OWN = {
     "elk": "mmtp_fw.dft.elk.description:ENGINE",
 }
 
-ConstraintKind = Literal["hard", "soft"]
-"""How targets are reached: exactly, or by a penalty."""
-
 
 @dataclass(frozen=True)
 class EngineCosts:
@@ -77,7 +74,7 @@ class EngineDescription:
         Takes the settings as keyword arguments and returns the `Engine`; imports it only then.
     costs : EngineCosts
     constraints : tuple of {"hard", "soft"}
-        The kinds of constraint that it offers, the best first.
+        How it can hold moments, the best first: exactly, or by a penalty (`mmtp_fw.dft.engine.ConstraintKind`).
     dynamics : callable, optional
         Takes the settings and returns an ASE calculator with relaxed moments, fast enough for molecular dynamics;
         None for an engine that can only be compared at rest.
@@ -99,7 +96,7 @@ class EngineDescription:
     settings: type[BaseModel]
     engine: Callable[..., Engine]
     costs: EngineCosts
-    constraints: tuple[ConstraintKind, ...] = ("soft",)
+    constraints: tuple[Literal["hard", "soft"], ...] = ("soft",)
     dynamics: Callable[[Mapping[str, Any]], Calculator] | None = None
     ladders: Mapping[str, Callable[[Mapping[str, Any]], list[dict[str, Any]]]] = field(default_factory=dict)
     programs: tuple[Program, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft import ramp
 from mmtp_fw.dft.check import SoftCheck
 from mmtp_fw.dft.engine import SMOOTHED, UNSMOOTHED, ConstraintKind
@@ -55,7 +56,7 @@ class SoftLadder:
             self._refine(accepted, slopes)
         return self._accept()
 
-    def _compute(self, name: StageName, strength: float | None, constraint: np.ndarray | None) -> Stage:
+    def _compute(self, name: StageName, strength: float | None, constraint: FloatArray | None) -> Stage:
         stage = self.recorder.scf(name, strength, constraint, self.radii, self.last)
         if stage.converged:
             self.before, self.last = self.last, stage
@@ -91,7 +92,7 @@ class SoftLadder:
             elif self._radii_match(stage):
                 return
 
-    def _provisional_slopes(self) -> np.ndarray:
+    def _provisional_slopes(self) -> FloatArray:
         """Return d m^sWS / d m^final from the last calculation, ones before there is any, shape (n,)."""
         slope = (self.last.slope if self.last is not None else None) or dict.fromkeys(self.symbols, 1.0)
         return per_atom(self.symbols, slope)
@@ -111,7 +112,7 @@ class SoftLadder:
             for species, ratio in self._sphere_ratios(stage).items()
         )
 
-    def _map(self) -> np.ndarray:
+    def _map(self) -> FloatArray:
         """Fit m^sWS against m^WS and return the slope of every atom's species, shape (n,)."""
         assert self.last is not None
         smoothed, spheres = (np.array(self.last.achieved[key]) for key in (SMOOTHED, UNSMOOTHED))
@@ -131,7 +132,7 @@ class SoftLadder:
         """Return λ of the last converged constrained calculation."""
         return self.last.lambda_eV_per_muB2 if self.last is not None else None
 
-    def _ramp_by_series(self, slopes: np.ndarray) -> Stage | None:
+    def _ramp_by_series(self, slopes: FloatArray) -> Stage | None:
         """Raise λ through the series; return the first calculation inside the limits."""
         constraint = slopes * self.target
         for goal in self.settings.lambda_series:
@@ -151,7 +152,7 @@ class SoftLadder:
                     strength = ramp.step_back(self._last_strength(), strength)
         return None
 
-    def _ramp_adaptively(self, slopes: np.ndarray) -> Stage | None:
+    def _ramp_adaptively(self, slopes: FloatArray) -> Stage | None:
         """Choose λ and the constraint's shift from the measured response, until inside the limits."""
         for _ in range(self.settings.ramp_runs):
             assert self.last is not None
@@ -172,7 +173,7 @@ class SoftLadder:
                 self.dare = 0.5 * step.jump
         return None
 
-    def _response(self, slopes: np.ndarray) -> ramp.Response:
+    def _response(self, slopes: FloatArray) -> ramp.Response:
         """Return the response measured by the last two converged calculations."""
         assert self.last is not None
         now = _smoothed_and_force(self.last)
@@ -185,14 +186,14 @@ class SoftLadder:
             before = (free, force)
         return ramp.Response.measure(before, now, slopes * self.target, slopes)
 
-    def _rescale_between(self, one: Stage, two: Stage) -> np.ndarray:
+    def _rescale_between(self, one: Stage, two: Stage) -> FloatArray:
         """Return d m^sWS(two) / d m^sWS(one) of every atom, from their slopes."""
         ratio = {z: (two.slope or {})[z] / (one.slope or {})[z] for z in two.slope or {}}
         return per_atom(self.symbols, ratio)
 
     # -- refine and accept -----------------------------------------------------------------------------
 
-    def _refine(self, accepted: Stage, slopes: np.ndarray) -> None:
+    def _refine(self, accepted: Stage, slopes: FloatArray) -> None:
         """Shift the constraint by what is left between final moments and targets; same λ."""
         best = accepted
         for _ in range(self.settings.refine_runs):
@@ -222,7 +223,7 @@ class SoftLadder:
         return self.verdict.given(SoftCheck(self.recorder).run(best, self.last, self.check))
 
 
-def _smoothed_and_force(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+def _smoothed_and_force(stage: Stage) -> tuple[FloatArray, FloatArray]:
     """Return m^sWS and 2λ (m^sWS − m^constr), which vanishes without constraint."""
     smoothed = np.array(stage.achieved[SMOOTHED])
     if stage.constrained is None or stage.lambda_eV_per_muB2 is None:

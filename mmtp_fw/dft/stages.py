@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.engine import ConstraintKind
 
 
@@ -130,7 +131,7 @@ class Stage(BaseModel):
             return values | {"kind": ConstraintKind.SOFT if soft else ConstraintKind.NONE}
         return values
 
-    def final_moments(self) -> np.ndarray:
+    def final_moments(self) -> FloatArray:
         """Return the moments of `which_definition`, shape (n,), in μB."""
         return np.array(self.achieved[self.which_definition])
 

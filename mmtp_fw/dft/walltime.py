@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 
-from mmtp_fw.errors import EngineError
-
-END_VARIABLES = ("MMTP_JOB_END", "SLURM_JOB_END_TIME")
-"""Environment variables with the end of the batch job in seconds since 1970; the first that is set counts."""
-
-
-def job_end() -> float | None:
-    """Return the end of the batch job in seconds since 1970, or None where nothing tells.
-
-    Raises
-    ------
-    EngineError
-        A variable holds something else.
-    """
-    for name in END_VARIABLES:
-        text = os.environ.get(name, "").strip()
-        if text:
-            try:
-                return float(text)
-            except ValueError as error:
-                raise EngineError(f"{name} is '{text}'", "seconds since 1970 are wanted: date +%s") from error
-    return None
+from mmtp_fw.queues import job_end
 
 
 def stop_test(should_stop: Callable[[], bool] | None, margin_s: float) -> Callable[[], bool]:

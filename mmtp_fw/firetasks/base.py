@@ -19,6 +19,7 @@ from pymongo.client_session import ClientSession
 from mmtp_fw import log
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import Claim, Database
+from mmtp_fw.database.collections import upserted
 from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import LeaseLostError
 from mmtp_fw.firetasks.journal import Journal
@@ -217,12 +218,7 @@ def _write_fact(database: Database, key: str, result: Mapping[str, Any], session
 
 def _journal(database: Database, key: str) -> Journal:
     """Return the journal of an action of this very database: one that is deleted takes its journals along."""
-    document = database.db.meta.find_one_and_update(
-        {"_id": "instance"},
-        {"$setOnInsert": {"value": uuid.uuid4().hex}},
-        upsert=True,
-        return_document=True,
-    )
+    document = upserted(database.meta, "instance", {"$setOnInsert": {"value": uuid.uuid4().hex}})
     return Journal(document["value"], key)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 from pathlib import Path
 from typing import Any
 
-from mmtp_fw import __version__
+from mmtp_fw import __version__, log
 from mmtp_fw.database.home import home
 from mmtp_fw.files import write_whole
+
+_LOG = log.logger(__name__)
 
 
 def journal_directory() -> Path:
@@ -36,9 +39,15 @@ class Journal:
         self.path = journal_directory() / f"{name}.pickle"
 
     def save(self, payload: Any) -> None:
-        """Write `payload` so that it is there completely or not at all (write, fsync, rename)."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(self.path, pickle.dumps((__version__, payload)), durable=True, private=True)
+        """Write `payload` so that it is there completely or not at all (write, fsync, rename).
+
+        Where nothing can be written (a read-only home, a full disk) the work goes on without the journal.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(self.path, pickle.dumps((__version__, payload)), durable=True, private=True)
+        except OSError as error:
+            _LOG.warning("no journal, set MMTP_HOME to a directory that can be written: %s", error)
 
     def load(self) -> Any | None:
         """Return what was saved; None if nothing was, or if another version or a broken disk wrote it."""
@@ -59,4 +68,5 @@ class Journal:
 
     def clear(self) -> None:
         """Forget the entry: its content is in the database."""
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # nothing was written where nothing can be removed
+            self.path.unlink(missing_ok=True)

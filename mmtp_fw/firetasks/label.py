@@ -113,7 +113,7 @@ class LabelWork:
 
 def _is_verdict(calculation: Mapping[str, Any]) -> bool:
     """Return whether a calculation was rejected for what the configuration is."""
-    return calculation["status"] == "rejected" and calculation["rule"] != "input"
+    return bool(calculation["status"] == "rejected" and calculation["rule"] != "input")
 
 
 def _check_datasets(database: Database, engine: Engine, atoms: Atoms) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential
+from mmtp_fw.quantities import QUANTITIES
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +33,9 @@ class Checkpoint:
     """
 
     problem: str
-    parameters: np.ndarray
+    parameters: FloatArray
     iteration: int
-    history: np.ndarray
+    history: FloatArray
 
     def write(self, path: Path) -> None:
         """Write the file; an older one stays whole until the new one is."""
@@ -59,7 +62,7 @@ def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Checkpoint(str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"])
-    except (ValueError, OSError, KeyError, EOFError) as error:
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a checkpoint of a fit", "remove it to start anew") from error
     if found.problem != problem:
         raise InputError(
@@ -85,16 +88,8 @@ def problem_digest(potential: Potential, samples: Sequence[Sample]) -> str:
     )
     digest.update(repr(form).encode())
     for sample in samples:
-        for array in (
-            sample.system.types,
-            sample.system.vectors,
-            sample.moments,
-            sample.weights,
-            sample.energy,
-            sample.forces,
-            sample.virial,
-            sample.magnetic_forces,
-        ):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array).tobytes())
+        weights = np.array([sample.weights.get(name, 0.0) for name in QUANTITIES])
+        targets = [sample.targets[name] for name in QUANTITIES if name in sample.targets]
+        for array in (sample.system.types, sample.system.vectors, sample.moments, weights, *targets):
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

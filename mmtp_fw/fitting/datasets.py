@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.collinear import collinear
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
@@ -57,6 +58,9 @@ def read_configurations(
         Naming file and line, or file and configuration.
     """
     path = Path(path)
+    if magnetic_derivatives not in get_args(DerivativeSign):
+        known = ", ".join(get_args(DerivativeSign))
+        raise InputError(f"unknown meaning of magnetic derivatives '{magnetic_derivatives}'", f"one of {known}")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -69,9 +73,10 @@ def read_configurations(
     if is_vasp_output(path):
         return read_vasp_output(path)
     try:
-        found = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
+        read_in = read(path, index=":", format="extxyz" if path.suffix in {".xyz", ".extxyz"} else None)
     except Exception as error:
         raise InputError(f"{path}: can't be read as configurations: {error}", "extended XYZ or MLIP cfg") from error
+    found = [read_in] if isinstance(read_in, Atoms) else read_in
     if not found:
         raise InputError(f"{path}: holds no configuration")
     for index, atoms in enumerate(found):
@@ -145,7 +150,7 @@ def _adopt_moments(atoms: Atoms, name: str) -> None:
 
 def _plain(atoms: Atoms) -> Atoms:
     """Return a copy whose info holds only what a comment line can carry."""
-    copy = atoms.copy()
+    copy: Atoms = atoms.copy()
     copy.info = {k: v for k, v in atoms.info.items() if isinstance(v, (str, int, float, bool))}
     if atoms.calc is not None:
         results = {k: v for k, v in atoms.calc.results.items() if k in {"energy", "forces", "stress", "magmoms"}}
@@ -179,7 +184,7 @@ class _CfgBlock:
     def _error(self, line: int, message: str, hint: str = "") -> InputError:
         return InputError(f"{self._path}, line {line + 1}: {message}", hint)
 
-    def _numbers(self, line: int, count: int | None = None) -> np.ndarray:
+    def _numbers(self, line: int, count: int | None = None) -> FloatArray:
         try:
             values = np.array([float(word) for word in self._lines[line].split()])
         except (ValueError, IndexError) as error:
@@ -222,8 +227,8 @@ class _CfgBlock:
     def _build(
         self,
         species: Sequence[str] | None,
-        cell: np.ndarray,
-        columns: dict[str, np.ndarray],
+        cell: FloatArray,
+        columns: dict[str, FloatArray],
         results: dict[str, Any],
         features: dict[str, str],
     ) -> Atoms:
@@ -260,7 +265,7 @@ class _CfgBlock:
             atoms.set_initial_magnetic_moments(results["magmoms"])
         return atoms
 
-    def _magnetism(self, atoms: Atoms, columns: dict[str, np.ndarray], results: dict[str, Any]) -> None:
+    def _magnetism(self, atoms: Atoms, columns: dict[str, FloatArray], results: dict[str, Any]) -> None:
         moments, forces = _vectors(columns, "magmom_"), _vectors(columns, "en_der_m")
         if moments is not None:
             results["magmoms"], axis = collinear(moments, f"{self._path}, line {self._start + 1}")
@@ -270,7 +275,7 @@ class _CfgBlock:
             raise self._error(self._start, "en_der_m without magmom: of which moments?")
 
 
-def _vectors(columns: dict[str, np.ndarray], prefix: str) -> np.ndarray | None:
+def _vectors(columns: dict[str, FloatArray], prefix: str) -> FloatArray | None:
     """Return the columns x, y, z of a prefix as vectors, zero where one is not there; None where none is."""
     found = [columns.get(f"{prefix}{axis}") for axis in "xyz"]
     there = [column for column in found if column is not None]

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import FitError
 from mmtp_fw.fitting.checkpoint import Checkpoint, problem_digest, read_checkpoint
 from mmtp_fw.fitting.linear import solve_linear
 from mmtp_fw.fitting.loss import Loss
 from mmtp_fw.fitting.metric import damped_inverse, gauss_newton_matrix
 from mmtp_fw.fitting.minimise import Point, bfgs
-from mmtp_fw.fitting.samples import Sample, make_samples, name_of
+from mmtp_fw.fitting.samples import Sample, called, make_samples, name_of
 from mmtp_fw.fitting.settings import FitResult, FitSettings, Progress
 from mmtp_fw.fitting.stability import check_stability
-from mmtp_fw.fitting.statistics import errors_by_quantity
-from mmtp_fw.fitting.validate import check_training_set
+from mmtp_fw.fitting.statistics import errors_of
+from mmtp_fw.fitting.validate import Report, check_training_set
 from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Potential
+from mmtp_fw.potential import Potential, Systems, TrainedRange
 
 Callback = Callable[[Progress], None]
 
@@ -37,6 +38,8 @@ def fit(
     validation: Sequence[Atoms] | None = None,
     settings: FitSettings | None = None,
     progress: Callback | None = None,
+    report: Report | None = None,
+    systems: Systems | None = None,
 ) -> FitResult:
     """Fit all parameters of a potential to labelled configurations.
 
@@ -58,6 +61,10 @@ def fit(
     settings : FitSettings, optional
     progress : callable, optional
         Called with `Progress` after each step.
+    report : Report, optional
+        Of `check_training_set` for these configurations and weights, where it was made already.
+    systems : Systems, optional
+        Where others look at the same configurations: every neighbour list is made once.
 
     Returns
     -------
@@ -72,46 +79,13 @@ def fit(
     KeyboardInterrupt
         After the checkpoint, where one is asked for, has been written.
     """
-    settings = FitSettings() if settings is None else settings
     weights = Weights() if weights is None else weights
-    began = time.perf_counter()
-    report = check_training_set(potential, configurations, weights)
-    if not settings.allow_findings:
-        report.raise_first()
-    samples = make_samples(potential, configurations, weights)
-    run = _Fit(potential, samples, settings, progress)
-    run.search()
-    suspects = find_suspects(run.best_losses(), settings.suspect_factor)
-    left_out: list[int] = []
-    if suspects and settings.leave_out_suspects:
-        left_out = suspects
-        kept = [sample for k, sample in enumerate(samples) if k not in set(left_out)]
-        found = run
-        run = _Fit(run.potential, kept, replace(settings, start="given", checkpoint=None), progress)
-        run.search()
-        run.iterations += found.iterations
-        run.decision = f"{found.decision}; then without {len(left_out)} suspect labels"
-    warnings = report.warnings + [f"{name_of(configurations[k], k)}: fits much worse than the rest" for k in suspects]
-    warnings += check_stability(run.potential, configurations).messages
-    state = "converged" if run.converged else "stopped at max_iterations"
-    training = [atoms for k, atoms in enumerate(configurations) if k not in set(left_out)]
-    return FitResult(
-        potential=run.potential,
-        loss=run.point.value,
-        converged=run.converged,
-        iterations=run.iterations,
-        history=run.history,
-        errors=errors_by_quantity(run.potential, training),
-        validation_errors=errors_by_quantity(run.potential, validation or []),
-        wall_seconds=time.perf_counter() - began,
-        message=f"{state} after {run.iterations} iterations, loss {run.point.value:.6g}; {run.decision}",
-        decision=run.decision,
-        loss_by_configuration=[float(value) for value in run.best_losses()],
-        suspects=suspects,
-        left_out=left_out,
-        warnings=warnings,
-        gradient_calls=run.calls,
-    )
+    systems = Systems(potential) if systems is None else systems.serving(potential)
+    work = _Work(settings or FitSettings(), configurations, systems, time.perf_counter())
+    work.check(potential, weights, report)
+    samples = make_samples(potential, configurations, weights, systems)
+    held_out = make_samples(potential, validation, systems=systems) if validation else []
+    return work.done(*work.search(potential, samples, progress), samples, held_out)
 
 
 def fit_ensemble(
@@ -125,6 +99,9 @@ def fit_ensemble(
 ) -> list[FitResult]:
     """Fit the same form from `count` different random starts: their spread is an uncertainty; see `fit`."""
     settings = FitSettings() if settings is None else settings
+    weights = Weights() if weights is None else weights
+    systems = Systems(potential)
+    report = check_training_set(potential, configurations, weights, systems)
     return [
         fit(
             potential,
@@ -133,12 +110,14 @@ def fit_ensemble(
             validation,
             replace(settings, start="random", starts=1, seed=settings.seed + 1000 * member, checkpoint=None),
             progress,
+            report,
+            systems,
         )
         for member in range(count)
     ]
 
 
-def random_start(potential: Potential, seed: int) -> np.ndarray:
+def random_start(potential: Potential, seed: int) -> FloatArray:
     """Return parameters (p,) to start from: random radial coefficients, of every parity, ξ and s zero."""
     parameters = np.zeros(potential.n_parameters)
     radial = potential.parameter_slices["radial"]
@@ -149,12 +128,76 @@ def random_start(potential: Potential, seed: int) -> np.ndarray:
     return parameters
 
 
-def find_suspects(losses: np.ndarray, factor: float) -> list[int]:
-    """Return indices of losses beyond `factor` times the median, the largest first."""
+def find_suspects(losses: FloatArray, factor: float) -> list[int]:
+    """Return indices of losses, shape (K,), beyond `factor` times the median, the largest first."""
     if len(losses) < 10:
         return []
     usual = np.median(losses)
     return [int(k) for k in np.argsort(-losses) if losses[k] > factor * max(usual, 1e-300)]
+
+
+@dataclass
+class _Work:
+    """What happens around a search: checks before, suspects and warnings after."""
+
+    settings: FitSettings
+    configurations: Sequence[Atoms]
+    systems: Systems
+    began: float
+    warnings: list[str] = field(default_factory=list)
+
+    def check(self, potential: Potential, weights: Weights, report: Report | None) -> None:
+        """Refuse what can't be fitted; `report` is the check, where it was made already."""
+        if report is None:
+            report = check_training_set(potential, self.configurations, weights, self.systems)
+        if not self.settings.allow_findings:
+            report.raise_first()
+        self.warnings += report.warnings
+
+    def search(
+        self, potential: Potential, samples: list[Sample], progress: Callback | None
+    ) -> tuple[_Fit, list[int], list[int]]:
+        """Search, and again without the suspects where that is asked for; return them, and those left out."""
+        run = _Fit(potential, samples, self.settings, progress)
+        run.search()
+        suspects = find_suspects(run.best_losses(), self.settings.suspect_factor)
+        if not suspects or not self.settings.leave_out_suspects:
+            return run, suspects, []
+        found, kept = run, [sample for k, sample in enumerate(samples) if k not in set(suspects)]
+        run = _Fit(found.potential, kept, replace(self.settings, start="given", checkpoint=None), progress)
+        run.search()
+        run.iterations += found.iterations
+        run.decision = f"{found.decision}; then without {len(suspects)} suspect labels"
+        return run, suspects, suspects
+
+    def done(
+        self, run: _Fit, suspects: list[int], left_out: list[int], samples: list[Sample], held_out: list[Sample]
+    ) -> FitResult:
+        """Return the result, with errors and warnings."""
+        fitted = run.potential
+        for k in suspects:
+            self.warnings.append(f"{called(k, name_of(self.configurations[k]))}: fits much worse than the rest")
+        training = [atoms for k, atoms in enumerate(self.configurations) if k not in set(left_out)]
+        fitted.trained = TrainedRange.of(fitted, training, self.systems.of)
+        self.warnings += check_stability(fitted, training, systems=self.systems).messages
+        state = "converged" if run.converged else "stopped at max_iterations"
+        return FitResult(
+            potential=fitted,
+            loss=run.point.value,
+            converged=run.converged,
+            iterations=run.iterations,
+            history=run.history,
+            errors=errors_of(fitted, [sample for k, sample in enumerate(samples) if k not in set(left_out)]),
+            validation_errors=errors_of(fitted, held_out),
+            wall_seconds=time.perf_counter() - self.began,
+            message=f"{state} after {run.iterations} iterations, loss {run.point.value:.6g}; {run.decision}",
+            decision=run.decision,
+            loss_by_configuration=[float(value) for value in run.best_losses()],
+            suspects=suspects,
+            left_out=left_out,
+            warnings=self.warnings,
+            gradient_calls=run.calls,
+        )
 
 
 class _Fit:
@@ -172,7 +215,7 @@ class _Fit:
         self.history: list[tuple[int, float]] = []
         self.converged, self.decision = False, ""
         self.point: Point
-        self._losses: np.ndarray | None = None
+        self._losses: FloatArray | None = None
 
     @property
     def potential(self) -> Potential:
@@ -181,8 +224,8 @@ class _Fit:
         best.parameters = self.point.x
         return best
 
-    def best_losses(self) -> np.ndarray:
-        """Each configuration's loss at the best point."""
+    def best_losses(self) -> FloatArray:
+        """Each configuration's loss at the best point, shape (K,)."""
         if self._losses is None:
             loss = Loss(self._form, self._samples)
             self._losses = loss.per_configuration(self.point.x)
@@ -245,7 +288,7 @@ class _Fit:
             text = f"cold start: {text}, {best.value:.4g} against {better.value:.4g} from the given parameters"
         self.point, self.decision = best, text
 
-    def _at(self, loss: Loss, x: np.ndarray) -> Point:
+    def _at(self, loss: Loss, x: FloatArray) -> Point:
         return Point(x, *loss.value_and_gradient(x))
 
     def _descend(self, loss: Loss, start: Point, stage: str, fraction: float) -> Point:
@@ -290,7 +333,7 @@ class _Fit:
             return False
         return values[-1 - window] - values[-1] < self._settings.tolerance * values[-1 - window]
 
-    def _metric(self, loss: Loss, point: Point) -> np.ndarray:
+    def _metric(self, loss: Loss, point: Point) -> FloatArray:
         if self._settings.method == "bfgs":
             return np.eye(len(point.x)) / max(1.0, float(np.linalg.norm(point.gradient)))
         matrix = gauss_newton_matrix(loss, point.x, self._rng, self._settings.probes_per_parameter)

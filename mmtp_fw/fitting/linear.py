@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.loss import Loss
 from mmtp_fw.potential import Potential
 
@@ -17,7 +18,7 @@ def linear_count(potential: Potential) -> int:
     return int(potential.parameter_slices["radial"].start)
 
 
-def solve_linear(loss: Loss, parameters: np.ndarray, ridge: float = 1e-10) -> np.ndarray:
+def solve_linear(loss: Loss, parameters: FloatArray, ridge: float = 1e-10) -> FloatArray:
     """Return the parameters with ξ and s at the minimum of the loss.
 
     Parameters
@@ -42,6 +43,8 @@ def solve_linear(loss: Loss, parameters: np.ndarray, ridge: float = 1e-10) -> np
         moved = base.copy()
         moved[j] = 1.0
         matrix[:, j] = loss.value_and_gradient(moved)[1][:count] - offset
+    if not np.all(np.isfinite(matrix)):
+        return parameters.copy()
     matrix = 0.5 * (matrix + matrix.T)
     diagonal = np.diag(matrix).copy()
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))

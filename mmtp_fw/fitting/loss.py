@@ -5,50 +5,33 @@ With residuals ΔE, Δf, V Δσ, ΔT the gradient of a configuration's loss is
     2 w_e ΔE ∂E/∂θ − 2 w_f Σ Δf·∂²E/∂r∂θ + 2 w_s Σ V Δσ ∂²E/∂ε∂θ − 2 w_t Σ ΔT ∂²E/∂m∂θ,
 
 that is ∂/∂θ of a E + D E with D the derivative along displacements −2 w_f Δf, a strain 2 w_s V Δσ and
-changes of moments −2 w_t ΔT: one evaluation and one directional pass, whatever the number of parameters.
+changes of moments −2 w_t ΔT: one evaluation and one directional pass, whatever the number of parameters. Which
+direction a quantity's residuals make stands in its row of `mmtp_fw.quantities`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 from ase import Atoms
-from ase.stress import voigt_6_to_full_3x3_stress
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.samples import Sample, make_samples
 from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Evaluation, Potential
 from mmtp_fw.potential.threads import each, thread_count
 from mmtp_fw.potential.threads import threads as use_threads
+from mmtp_fw.quantities import QUANTITIES, Direction
 
 T = TypeVar("T")
 _Chunk = list[Sample]
 
 
-@dataclass(frozen=True, eq=False)
-class Residuals:
-    """What a potential gives less what the label says; zero (or None) where the label lacks it."""
-
-    energy: float
-    forces: np.ndarray | None
-    virial: np.ndarray | None
-    magnetic_forces: np.ndarray | None
-
-
-def residuals_of(sample: Sample, evaluation: Evaluation) -> Residuals:
-    """Return the residuals of one sample (eV, eV/Å, eV, eV/μB)."""
-    virial = None
-    if sample.virial is not None:
-        virial = sample.system.volume * voigt_6_to_full_3x3_stress(evaluation.stress) - sample.virial
-    return Residuals(
-        0.0 if sample.energy is None else evaluation.energy - sample.energy,
-        None if sample.forces is None else evaluation.forces - sample.forces,
-        virial,
-        None if sample.magnetic_forces is None else evaluation.magnetic_forces - sample.magnetic_forces,
-    )
+def residuals_of(sample: Sample, evaluation: Evaluation) -> dict[str, FloatArray]:
+    """Return what a potential gives less what the label says, by quantity, of `Quantity.shape` (eV, eV/Å, eV/μB)."""
+    return {name: sample.residual(name, evaluation) for name in sample.targets}
 
 
 class Loss:
@@ -69,20 +52,20 @@ class Loss:
         self._threads = max(1, min(threads, len(self.samples)))
         self.calls = 0
 
-    def potential(self, parameters: np.ndarray) -> Potential:
-        """Return the potential with these parameters (independent of the loss)."""
+    def potential(self, parameters: FloatArray) -> Potential:
+        """Return the potential with these parameters, shape (p,) (independent of the loss)."""
         potential = self._potential.copy()
         potential.parameters = parameters
         return potential
 
-    def value_and_gradient(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+    def value_and_gradient(self, parameters: FloatArray) -> tuple[float, FloatArray]:
         """Return the loss and its gradient, shape (p,)."""
         potential = self.potential(parameters)
         self.calls += 1
         parts = self.over_chunks(lambda chunk: _value_and_gradient(potential, chunk))
         return sum(value for value, _ in parts), np.sum([gradient for _, gradient in parts], axis=0)
 
-    def per_configuration(self, parameters: np.ndarray) -> np.ndarray:
+    def per_configuration(self, parameters: FloatArray) -> FloatArray:
         """Return each configuration's share of the loss, shape (K,)."""
         potential = self.potential(parameters)
 
@@ -115,39 +98,43 @@ class Loss:
         return [chunk for chunk in chunks if chunk]
 
 
-def _value(sample: Sample, residuals: Residuals) -> float:
-    w_e, w_f, w_s, w_t = sample.weights
-    value = w_e * residuals.energy**2
-    for weight, residual in (
-        (w_f, residuals.forces),
-        (w_s, residuals.virial),
-        (w_t, residuals.magnetic_forces),
-    ):
-        if residual is not None:
-            value += weight * float(np.vdot(residual, residual))
-    return float(value)
+def _value(sample: Sample, residuals: Mapping[str, FloatArray]) -> float:
+    value = 0.0
+    for name, residual in residuals.items():
+        square = float(np.vdot(residual, residual)) if residual.ndim else float(residual) ** 2
+        value += sample.weights[name] * square
+    return value
 
 
-def _value_and_gradient(potential: Potential, chunk: _Chunk) -> tuple[float, np.ndarray]:
+def _value_and_gradient(potential: Potential, chunk: _Chunk) -> tuple[float, FloatArray]:
     loss, gradient = 0.0, np.zeros(potential.n_parameters)
     for sample in chunk:
         found = residuals_of(sample, potential.evaluate_system(sample.system, sample.moments))
-        w_e, w_f, w_s, w_t = sample.weights
         loss += _value(sample, found)
-        gradient += potential.directional_parameter_gradient(
-            sample.system,
-            sample.moments,
-            2.0 * w_e * found.energy,
-            None if found.forces is None else -2.0 * w_f * found.forces,
-            None if found.virial is None else 2.0 * w_s * found.virial,
-            None if found.magnetic_forces is None else -2.0 * w_t * found.magnetic_forces,
-        )[1]
+        direction = Direction()
+        for name, residual in found.items():
+            quantity = QUANTITIES[name]
+            slope = (quantity.sign * 2.0 * sample.weights[name]) * residual
+            direction = direction + quantity.along(slope, len(sample))
+        gradient += directional_gradient(potential, sample, direction)
     return loss, gradient
+
+
+def directional_gradient(potential: Potential, sample: Sample, direction: Direction) -> FloatArray:
+    """Return ∂/∂θ of a E + D E, shape (p,)."""
+    return potential.directional_parameter_gradient(
+        sample.system,
+        sample.moments,
+        direction.energy,
+        direction.displacements,
+        direction.strain,
+        direction.moment_changes,
+    )[1]
 
 
 def loss_and_gradient(
     potential: Potential, configurations: Sequence[Atoms], weights: Weights | None = None
-) -> tuple[float, np.ndarray]:
+) -> tuple[float, FloatArray]:
     """Return the loss of a training set and its gradient over the potential's parameters.
 
     Parameters

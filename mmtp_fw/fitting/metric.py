@@ -14,14 +14,16 @@ import math
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, lapack
 
-from mmtp_fw.fitting.loss import Loss
+from mmtp_fw.arrays import FloatArray
+from mmtp_fw.fitting.loss import Loss, directional_gradient
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential
+from mmtp_fw.quantities import QUANTITIES, Direction
 
 
 def gauss_newton_matrix(
-    loss: Loss, parameters: np.ndarray, rng: np.random.Generator, probes_per_parameter: float = 2.0
-) -> np.ndarray:
+    loss: Loss, parameters: FloatArray, rng: np.random.Generator, probes_per_parameter: float = 2.0
+) -> FloatArray:
     """Return an unbiased estimate of the Gauss-Newton matrix of a loss, shape (p, p).
 
     Parameters
@@ -40,43 +42,43 @@ def gauss_newton_matrix(
         id(s): int(seed) for s, seed in zip(loss.samples, rng.integers(2**63, size=len(loss.samples)), strict=True)
     }
 
-    def part(chunk: list[Sample]) -> np.ndarray:
+    def part(chunk: list[Sample]) -> FloatArray:
         rows = [row for s in chunk for row in _rows(potential, s, count, np.random.default_rng(seeds[id(s)]))]
         stacked = np.array(rows).reshape(-1, p)
-        return stacked.T @ stacked
+        return np.asarray(stacked.T @ stacked)
 
-    return np.sum(loss.over_chunks(part), axis=0)
+    return np.asarray(np.sum(loss.over_chunks(part), axis=0))
 
 
-def _rows(potential: Potential, sample: Sample, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+def _rows(potential: Potential, sample: Sample, count: int, rng: np.random.Generator) -> list[FloatArray]:
     """Return √2-weighted rows whose Gram matrix estimates the sample's Gauss-Newton matrix."""
-    w_e, w_f, w_s, w_t = (math.sqrt(2.0 * w) for w in sample.weights)
-    system, moments, n = sample.system, sample.moments, len(sample)
+    n = len(sample)
+    weights = {name: math.sqrt(2.0 * weight) for name, weight in sample.weights.items() if weight > 0}
     rows = []
-    if w_e > 0:
-        rows.append(w_e * potential.energy_parameter_gradient(system, moments=moments))
-    if w_f == w_s == w_t == 0:
+    if "energy" in weights:
+        rows.append(weights["energy"] * potential.energy_parameter_gradient(sample.system, moments=sample.moments))
+    # Signs are drawn for all quantities, of any weight: a row of the table is a place in the sequence.
+    probed = {name: math.prod(quantity.shape(n)) for name, quantity in QUANTITIES.items() if name != "energy"}
+    if not probed.keys() & weights.keys():
         return rows
     for _ in range(count):
-        signs = rng.choice([-1.0, 1.0], size=4 * n + 9) / math.sqrt(count)
-        rows.append(
-            potential.directional_parameter_gradient(
-                system,
-                moments,
-                0.0,
-                w_f * signs[: 3 * n].reshape(n, 3),
-                w_s * signs[3 * n : 3 * n + 9].reshape(3, 3),
-                w_t * signs[3 * n + 9 :],
-            )[1]
-        )
+        signs = rng.choice([-1.0, 1.0], size=sum(probed.values())) / math.sqrt(count)
+        direction, start = Direction(), 0
+        for name, size in probed.items():
+            if name in weights:
+                part = signs[start : start + size].reshape(QUANTITIES[name].shape(n))
+                # Drawn at random, signs need not be turned where a quantity is minus a derivative.
+                direction = direction + QUANTITIES[name].along(weights[name] * part, n)
+            start += size
+        rows.append(directional_gradient(potential, sample, direction))
     return rows
 
 
-def damped_inverse(matrix: np.ndarray, damping: float) -> np.ndarray:
-    """Return (G + damping·diag G)⁻¹, with directions that have no effect at all left finite.
+def damped_inverse(matrix: FloatArray, damping: float) -> FloatArray:
+    """Return (G + damping·diag G)⁻¹ of G, shape (p, p), with directions that have no effect at all left finite.
 
-    Gauge modes are null directions of G: damping keeps steps along them small, and the loss doesn't change
-    there.
+    G has shape (p, p). Gauge modes are null directions of G: damping keeps steps along them small, and the loss
+    doesn't change there.
     """
     diagonal = np.diag(matrix).copy()
     floor = 1e-12 * max(float(diagonal.max()), 1e-300)
@@ -88,4 +90,4 @@ def damped_inverse(matrix: np.ndarray, damping: float) -> np.ndarray:
     if info != 0:
         inverse = cho_solve((factor, lower), np.eye(len(matrix)))
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    return inverse * scale[:, None] * scale[None, :]
+    return np.asarray(inverse * scale[:, None] * scale[None, :])

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.blas import dsymv, dsyr, dsyr2
 
-Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
+from mmtp_fw.arrays import FloatArray
+
+Function = Callable[[FloatArray], tuple[float, FloatArray]]
 
 _ARMIJO, _WOLFE = 1e-4, 0.9
 _MAX_TRIALS = 25
@@ -18,13 +20,13 @@ _MAX_TRIALS = 25
 class Point:
     """A place on the way down: parameters (p,), value, gradient (p,)."""
 
-    x: np.ndarray
+    x: FloatArray
     value: float
-    gradient: np.ndarray
+    gradient: FloatArray
 
 
 def bfgs(
-    function: Function, start: Point, inverse_hessian: np.ndarray, max_iterations: int
+    function: Function, start: Point, inverse_hessian: FloatArray, max_iterations: int
 ) -> Iterator[tuple[Point, float]]:
     """Yield the points of a BFGS minimisation.
 
@@ -68,7 +70,7 @@ def bfgs(
         yield point, -0.5 * float(direction @ point.gradient)
 
 
-def _line_search(function: Function, point: Point, direction: np.ndarray, slope: float) -> Point | None:
+def _line_search(function: Function, point: Point, direction: FloatArray, slope: float) -> Point | None:
     """Return a point that fulfils the Wolfe conditions, or the lowest one found; None if none is lower."""
     low, high, step = 0.0, np.inf, 1.0
     low_value, low_slope = point.value, slope

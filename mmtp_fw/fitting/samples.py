@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.stress import voigt_6_to_full_3x3_stress
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Potential, System, moments_of
+from mmtp_fw.potential import Evaluation, Potential, System, Systems, moments_of
+from mmtp_fw.quantities import QUANTITIES
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,59 +24,57 @@ class Sample:
     system : System
     moments : ndarray, shape (n,)
         μB, of the label.
-    energy : float or None
-        eV.
-    forces : ndarray, shape (n, 3), or None
-        eV/Å.
-    virial : ndarray, shape (3, 3), or None
-        V·σ = ∂E/∂ε, eV.
-    magnetic_forces : ndarray, shape (n,), or None
-        eV/μB.
-    weights : tuple of four floats
-        Of ΔE², |Δf|², (VΔσ)², ΔT²: all scalings applied, 0 where the label lacks the quantity.
+    labels : dict of ndarray
+        By quantity that the label holds and that its potential and cell have, as labelled.
+    targets : dict of ndarray
+        By quantity, what residuals are differences to (`Quantity.extensive`).
+    weights : dict of float
+        By quantity, of its squared residuals: all scalings applied.
     """
 
     system: System
-    moments: np.ndarray
-    energy: float | None
-    forces: np.ndarray | None
-    virial: np.ndarray | None
-    magnetic_forces: np.ndarray | None
-    weights: tuple[float, float, float, float]
+    moments: FloatArray
+    labels: dict[str, FloatArray]
+    targets: dict[str, FloatArray]
+    weights: dict[str, float]
 
     def __len__(self) -> int:
         return len(self.system)
 
+    def residual(self, name: str, evaluation: Evaluation) -> FloatArray:
+        """Return what a potential gives of a quantity less what the label says, of the shape `Quantity.shape`."""
+        quantity = QUANTITIES[name]
+        predicted = np.asarray(quantity.predicted(evaluation), dtype=np.float64)
+        return np.asarray(quantity.extensive(predicted, self.system.volume) - self.targets[name])
 
-def name_of(atoms: Atoms, index: int) -> str:
-    """Return how messages call a configuration: number from 0, and name where it has one."""
+
+def name_of(atoms: Atoms) -> str:
+    """Return the name that a configuration carries; empty where it has none."""
     for key in ("name", "config_id", "identifier", "hash", "content_hash"):
         if atoms.info.get(key):
-            return f"configuration {index} ({atoms.info[key]})"
-    return f"configuration {index}"
+            return str(atoms.info[key])
+    return ""
 
 
-def labels_of(atoms: Atoms) -> dict[str, np.ndarray | float]:
-    """Return what a configuration's label holds of energy, forces, stress, magnetic_forces.
+def called(index: int, name: str) -> str:
+    """Return how messages call a configuration: number from 0, and name where it has one."""
+    return f"configuration {index} ({name})" if name else f"configuration {index}"
 
-    Values are those of the calculator's results, in eV, Å, μB; ``magnetic_forces`` are the array of that
-    name. Nothing is computed.
+
+def labels_of(atoms: Atoms) -> dict[str, FloatArray]:
+    """Return what a configuration's label holds, by the names of `QUANTITIES`; nothing is computed.
+
+    Values have one of `Quantity.label_shapes` and are in eV, Å, μB: those of the calculator's results;
+    ``magnetic_forces`` are the array of that name.
     """
     results = dict(getattr(atoms.calc, "results", {}) or {}) if atoms.calc is not None else {}
-    found: dict[str, np.ndarray | float] = {}
-    energy = results.get("energy", results.get("free_energy"))
-    if energy is not None:
-        found["energy"] = float(energy)
-    for key in ("forces", "stress"):
-        if results.get(key) is not None:
-            found[key] = np.array(results[key], dtype=np.float64)
-    magnetic = atoms.arrays.get("magnetic_forces", results.get("magnetic_forces"))
-    if magnetic is not None:
-        found["magnetic_forces"] = np.array(magnetic, dtype=np.float64)
-    return found
+    found = {name: quantity.label(results, atoms) for name, quantity in QUANTITIES.items()}
+    return {name: np.array(value, dtype=np.float64) for name, value in found.items() if value is not None}
 
 
-def make_sample(potential: Potential, atoms: Atoms, weights: Weights, index: int = 0) -> Sample:
+def make_sample(
+    potential: Potential, atoms: Atoms, weights: Weights, index: int = 0, systems: Systems | None = None
+) -> Sample:
     """Prepare a labelled configuration.
 
     Raises
@@ -83,58 +82,55 @@ def make_sample(potential: Potential, atoms: Atoms, weights: Weights, index: int
     InputError
         Naming the configuration: no label at all, shapes that don't fit, and what `System.from_atoms` raises.
     """
+    name, n = called(index, name_of(atoms)), len(atoms)
     try:
-        system, moments = potential.system(atoms), moments_of(atoms)
+        listed = potential.system if systems is None else systems.serving(potential).of
+        system, moments = listed(atoms), moments_of(atoms)
     except InputError as error:
-        raise InputError(f"{name_of(atoms, index)}: {error.message}", error.hint) from error
-    labels, n = labels_of(atoms), len(atoms)
+        raise InputError(f"{name}: {error.message}", error.hint) from error
+    labels = labels_of(atoms)
     if not labels:
-        raise InputError(
-            f"{name_of(atoms, index)}: has no energy, forces, stress or magnetic forces",
-            "attach a SinglePointCalculator",
-        )
-    for key, shape in (("forces", (n, 3)), ("magnetic_forces", (n,))):
-        if key in labels and np.shape(labels[key]) != shape:
-            raise InputError(f"{name_of(atoms, index)}: {key} of shape {np.shape(labels[key])}, expected {shape}")
-    virial = None
-    if "stress" in labels and system.volume > 0:
-        stress = np.asarray(labels["stress"])
-        if stress.shape not in ((6,), (3, 3)):
-            raise InputError(f"{name_of(atoms, index)}: stress of shape {stress.shape}, expected (6,)")
-        virial = system.volume * (voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress)
-    magnetic = labels.get("magnetic_forces") if potential.magnetic else None
-    own = _own_weight(atoms, weights, index)
-    present = (labels.get("energy"), labels.get("forces"), virial, magnetic)
-    terms = (
-        weights.energy / n**weights.energy_scaling,
-        weights.forces / n**weights.forces_scaling,
-        weights.stress / n**weights.stress_scaling,
-        weights.magnetic_forces / n**weights.magnetic_forces_scaling,
-    )
-    scaled = [0.0 if value is None else own * term for value, term in zip(present, terms, strict=True)]
+        known = [quantity.title.lower() for quantity in QUANTITIES.values()]
+        raise InputError(f"{name}: has no {', '.join(known[:-1])} or {known[-1]}", "attach a SinglePointCalculator")
+    for key, value in labels.items():
+        shapes = QUANTITIES[key].label_shapes(n)
+        if value.shape not in shapes:
+            raise InputError(f"{name}: {key} of shape {value.shape}, expected {shapes[0]}")
+    own = _own_weight(atoms, weights, name)
+    held = {
+        key: value for key, value in labels.items() if QUANTITIES[key].applies(potential.magnetic, system.volume > 0)
+    }
     return Sample(
-        system, moments, labels.get("energy"), labels.get("forces"), virial, magnetic,  # type: ignore[arg-type]
-        (scaled[0], scaled[1], scaled[2], scaled[3]),
-    )  # fmt: skip
+        system,
+        moments,
+        held,
+        {key: np.asarray(QUANTITIES[key].extensive(value, system.volume)) for key, value in held.items()},
+        {key: own * weights.of(key, n) for key in held},
+    )
 
 
-def make_samples(potential: Potential, configurations: Sequence[Atoms], weights: Weights | None = None) -> list[Sample]:
+def make_samples(
+    potential: Potential,
+    configurations: Sequence[Atoms],
+    weights: Weights | None = None,
+    systems: Systems | None = None,
+) -> list[Sample]:
     """Prepare a training set; see `make_sample`."""
     weights = Weights() if weights is None else weights
     if len(configurations) == 0:
         raise InputError("the training set is empty", "give at least one labelled configuration")
-    return [make_sample(potential, atoms, weights, index) for index, atoms in enumerate(configurations)]
+    return [make_sample(potential, atoms, weights, index, systems) for index, atoms in enumerate(configurations)]
 
 
-def _own_weight(atoms: Atoms, weights: Weights, index: int) -> float:
+def _own_weight(atoms: Atoms, weights: Weights, name: str) -> float:
     """Return q_k: the configuration's own weight, less where its label misses the target moments."""
     own = atoms.info.get("weight", 1.0)
     try:
         value = float(own)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name_of(atoms, index)}: weight {own!r} is no number") from error
+        raise InputError(f"{name}: weight {own!r} is no number") from error
     if not (np.isfinite(value) and value >= 0):
-        raise InputError(f"{name_of(atoms, index)}: weight {own!r} must be finite and not negative")
+        raise InputError(f"{name}: weight {own!r} must be finite and not negative")
     if weights.moment_deviation_muB > 0 and "label_mae_muB" in atoms.info:
         value /= 1.0 + (float(atoms.info["label_mae_muB"]) / weights.moment_deviation_muB) ** 2
     return value

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.stress import full_3x3_to_voigt_6_stress
-from ase.units import GPa
 
+from mmtp_fw.arrays import BoolArray, FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.samples import Sample, make_samples
-from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Evaluation, Potential
+from mmtp_fw.potential import Evaluation, Potential, Systems
+from mmtp_fw.quantities import QUANTITIES
 
-QUANTITIES = ("energy_per_atom_eV", "forces_eV_per_A", "stress_GPa", "magnetic_forces_eV_per_muB")
 Errors = dict[str, dict[str, float]]
 
 
@@ -23,8 +21,8 @@ Errors = dict[str, dict[str, float]]
 class Comparison:
     """Numbers of one quantity, potential against label: equal shapes, in the quantity's unit."""
 
-    predicted: np.ndarray
-    reference: np.ndarray
+    predicted: FloatArray
+    reference: FloatArray
 
     def errors(self) -> dict[str, float]:
         """Return mae, rmse, max, r2 (NaN where the reference doesn't vary) and count."""
@@ -40,37 +38,33 @@ class Comparison:
         }
 
 
+_Pair = tuple[FloatArray, FloatArray]
+
+
+def _pair(sample: Sample, name: str, evaluation: Evaluation, atoms: BoolArray | None = None) -> _Pair:
+    """Return predicted and labelled numbers of one quantity, of all atoms or of some, shape (n,)."""
+    quantity, n = QUANTITIES[name], len(sample)
+    both = np.asarray(quantity.predicted(evaluation), dtype=np.float64), sample.labels[name]
+    one, two = (quantity.compared(value if atoms is None else value[atoms], n) for value in both)
+    return one, two
+
+
+def errors_of(potential: Potential, samples: Sequence[Sample]) -> Errors:
+    """Return the errors of a potential on prepared configurations; see `errors_by_quantity`."""
+    return {name: comparison.errors() for name, comparison in compare(potential, samples).items()}
+
+
 def compare(potential: Potential, samples: Sequence[Sample]) -> dict[str, Comparison]:
-    """Return predicted and reference numbers of every quantity that the labels hold."""
-    columns: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {name: ([], []) for name in QUANTITIES}
+    """Return predicted and reference numbers of every quantity that the labels hold, by its key."""
+    found: dict[str, list[_Pair]] = {}
     for sample in samples:
         evaluation = potential.evaluate_system(sample.system, sample.moments)
-        for name, predicted, reference in _pairs(sample, evaluation):
-            columns[name][0].append(predicted)
-            columns[name][1].append(reference)
-    return {
-        name: Comparison(np.concatenate(predicted), np.concatenate(reference))
-        for name, (predicted, reference) in columns.items()
-        if predicted
-    }
+        for name in sample.labels:
+            found.setdefault(name, []).append(_pair(sample, name, evaluation))
+    return {QUANTITIES[name].key: _joined(found[name]) for name in QUANTITIES if name in found}
 
 
-def _pairs(sample: Sample, evaluation: Evaluation) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    found = []
-    n = len(sample)
-    if sample.energy is not None:
-        found.append((QUANTITIES[0], np.array([evaluation.energy / n]), np.array([sample.energy / n])))
-    if sample.forces is not None:
-        found.append((QUANTITIES[1], evaluation.forces.ravel(), sample.forces.ravel()))
-    if sample.virial is not None:
-        reference = full_3x3_to_voigt_6_stress(sample.virial / sample.system.volume)
-        found.append((QUANTITIES[2], evaluation.stress / GPa, reference / GPa))
-    if sample.magnetic_forces is not None:
-        found.append((QUANTITIES[3], evaluation.magnetic_forces, sample.magnetic_forces))
-    return found
-
-
-def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms]) -> Errors:
+def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms], systems: Systems | None = None) -> Errors:
     """Return the errors of a potential on labelled configurations.
 
     Parameters
@@ -78,12 +72,15 @@ def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms]) ->
     potential : Potential
     configurations : sequence of Atoms
         May be empty.
+    systems : Systems, optional
+        Where others look at the same configurations: every neighbour list is made once.
 
     Returns
     -------
     dict
         For each of "energy_per_atom_eV", "forces_eV_per_A" (components), "stress_GPa" (Voigt
-        components) and "magnetic_forces_eV_per_muB" that some label holds: mae, rmse, max, r2, count.
+        components) and "magnetic_forces_eV_per_muB" that some label holds (`Quantity.key`): mae, rmse, max, r2,
+        count.
 
     Raises
     ------
@@ -92,33 +89,34 @@ def errors_by_quantity(potential: Potential, configurations: Sequence[Atoms]) ->
     """
     if len(configurations) == 0:
         return {}
-    samples = make_samples(potential, configurations, Weights())
-    return {name: comparison.errors() for name, comparison in compare(potential, samples).items()}
+    return errors_of(potential, make_samples(potential, configurations, systems=systems))
 
 
-def errors_by_species(potential: Potential, configurations: Sequence[Atoms]) -> dict[str, Errors]:
-    """Return the errors of forces and magnetic forces for the atoms of each species."""
+def errors_by_species(
+    potential: Potential, configurations: Sequence[Atoms], systems: Systems | None = None
+) -> dict[str, Errors]:
+    """Return the errors of what each atom has, as forces and magnetic forces, for the atoms of each species.
+
+    See `errors_by_quantity`.
+    """
     if len(configurations) == 0:
         return {}
-    collected: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]] = {}
-    for sample in make_samples(potential, configurations, Weights()):
+    collected: dict[str, dict[str, list[_Pair]]] = {}
+    for sample in make_samples(potential, configurations, systems=systems):
         evaluation = potential.evaluate_system(sample.system, sample.moments)
         for index in np.unique(sample.system.types):
-            mask = sample.system.types == index
             mine = collected.setdefault(potential.species[index], {})
-            if sample.forces is not None:
-                mine.setdefault(QUANTITIES[1], []).append(
-                    (evaluation.forces[mask].ravel(), sample.forces[mask].ravel())
-                )
-            if sample.magnetic_forces is not None:
-                mine.setdefault(QUANTITIES[3], []).append(
-                    (evaluation.magnetic_forces[mask], sample.magnetic_forces[mask])
-                )
-    return {species: _joined(parts) for species, parts in collected.items()}
+            for name in sample.labels:
+                if QUANTITIES[name].per_atom:
+                    pair = _pair(sample, name, evaluation, sample.system.types == index)
+                    mine.setdefault(QUANTITIES[name].key, []).append(pair)
+    return {
+        species: {key: _joined(pairs).errors() for key, pairs in parts.items()} for species, parts in collected.items()
+    }
 
 
 def errors_by_volume(
-    potential: Potential, configurations: Sequence[Atoms], bins: int = 5
+    potential: Potential, configurations: Sequence[Atoms], bins: int = 5, systems: Systems | None = None
 ) -> dict[tuple[float, float], Errors]:
     """Return the errors in equal ranges of volume per atom; see `errors_by_quantity`.
 
@@ -129,6 +127,8 @@ def errors_by_volume(
         With cells.
     bins : int
         Number of ranges; empty ones are left out.
+    systems : Systems, optional
+        See `errors_by_quantity`.
 
     Returns
     -------
@@ -146,12 +146,9 @@ def errors_by_volume(
     for b in range(bins):
         members = [atoms for atoms, k in zip(configurations, where, strict=True) if k == b]
         if members:
-            found[float(edges[b]), float(edges[b + 1])] = errors_by_quantity(potential, members)
+            found[float(edges[b]), float(edges[b + 1])] = errors_by_quantity(potential, members, systems)
     return found
 
 
-def _joined(parts: Mapping[str, list[tuple[np.ndarray, np.ndarray]]]) -> Errors:
-    return {
-        name: Comparison(np.concatenate([one for one, _ in pairs]), np.concatenate([two for _, two in pairs])).errors()
-        for name, pairs in parts.items()
-    }
+def _joined(pairs: Sequence[_Pair]) -> Comparison:
+    return Comparison(np.concatenate([one for one, _ in pairs]), np.concatenate([two for _, two in pairs]))

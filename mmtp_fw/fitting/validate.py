@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase import Atoms
-from ase.units import GPa
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.fitting.samples import labels_of, name_of
+from mmtp_fw.fitting.samples import called, labels_of, name_of
 from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Potential, moments_of
+from mmtp_fw.potential import Potential, System, Systems, moments_of
+from mmtp_fw.quantities import QUANTITIES
 
-# Beyond these a number can hardly be what it says: per atom and compared with chemical bonds.
-_LARGEST_FORCE = 200.0  # eV/Å
-_LARGEST_STRESS = 500.0 * GPa
-_LARGEST_MAGNETIC_FORCE = 100.0  # eV/μB
 _RATIOS = {
     27.211386: "Ha instead of eV",
     13.605693: "Ry instead of eV",
@@ -38,20 +34,34 @@ class Finding:
     ----------
     index : int
         Of the configuration, from 0.
+    name : str
+        Of the configuration; empty where it has none.
     rule : str
         missing, shape, nan, species, moments, distance, duplicate, units.
-    message : str
-        Names the configuration.
+    text : str
+        What it is, as it follows the configuration's name; ``{other}`` stands for the one that it doubles.
     fatal : bool
         Whether a fit with it makes no sense.
     hint : str
+    other : int
+        Index of the first configuration with the same atoms and moments, where it doubles one; else −1.
+    other_name : str
     """
 
     index: int
+    name: str
     rule: str
-    message: str
+    text: str
     fatal: bool
     hint: str = ""
+    other: int = -1
+    other_name: str = ""
+
+    @property
+    def message(self) -> str:
+        """All in one line, with the names of the configurations."""
+        text = self.text.replace("{other}", called(self.other, self.other_name))
+        return f"{called(self.index, self.name)}: {text}"
 
 
 @dataclass
@@ -77,8 +87,39 @@ class Report:
             more = f"; {len(fatal) - 1} more like problems" if len(fatal) > 1 else ""
             raise InputError(fatal[0].message + more, fatal[0].hint)
 
+    def of_part(self, indices: Sequence[int]) -> Report:
+        """Return the findings of a part of the set, numbered as in it.
 
-def check_training_set(potential: Potential, configurations: Sequence[Atoms], weights: Weights | None = None) -> Report:
+        Parameters
+        ----------
+        indices : sequence of int
+            What it is made of, in ascending order.
+        """
+        place = {index: k for k, index in enumerate(indices)}
+        # The first of several doubles counts once; where it is not in the part, the next takes its place.
+        firsts: dict[int, Finding] = {}
+        found = []
+        for finding in self.findings:
+            if finding.index not in place:
+                continue
+            mine = replace(finding, index=place[finding.index])
+            if finding.other in place:
+                mine = replace(mine, other=place[finding.other])
+            elif finding.other >= 0 and not finding.fatal:
+                first = firsts.setdefault(finding.other, mine)
+                if first is mine:
+                    continue
+                mine = replace(mine, other=first.index, other_name=first.name)
+            found.append(mine)
+        return Report(found)
+
+
+def check_training_set(
+    potential: Potential,
+    configurations: Sequence[Atoms],
+    weights: Weights | None = None,
+    systems: Systems | None = None,
+) -> Report:
     """Look through a training set.
 
     Parameters
@@ -88,6 +129,8 @@ def check_training_set(potential: Potential, configurations: Sequence[Atoms], we
     configurations : sequence of Atoms
     weights : Weights, optional
         A quantity of zero weight may be missing.
+    systems : Systems, optional
+        Where others look at the same configurations: every neighbour list is made once.
 
     Returns
     -------
@@ -96,182 +139,145 @@ def check_training_set(potential: Potential, configurations: Sequence[Atoms], we
         magnetic basis, duplicates with contradicting labels, suspected units. Warnings: distances below
         r_min, exact duplicates, missing magnetic forces.
     """
-    weights = Weights() if weights is None else weights
+    listed = potential.system if systems is None else systems.serving(potential).of
+    check = _Check(potential, configurations, Weights() if weights is None else weights, listed)
     report = Report()
-    seen: dict[str, int] = {}
-    for index, atoms in enumerate(configurations):
-        before = len(report.fatal)
-        report.findings += _check_label(potential, atoms, index, weights)
-        if len(report.fatal) == before:
-            report.findings += _check_structure(potential, atoms, index)
-            report.findings += _check_duplicate(configurations, atoms, index, seen)
-            report.findings += _check_sizes(atoms, index)
+    for index in range(len(configurations)):
+        found = list(check.label(index))
+        if not any(finding.fatal for finding in found):
+            found += [*check.structure(index), *check.duplicate(index), *check.sizes(index)]
+        report.findings += found
     if not report.fatal:
-        report.findings += _check_energy_units(configurations)
+        report.findings += check.energy_units()
     return report
 
 
-def _check_label(potential: Potential, atoms: Atoms, index: int, weights: Weights) -> list[Finding]:
-    name, found = name_of(atoms, index), []
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(potential.species))
-    if unknown:
-        found.append(
-            Finding(
-                index,
-                "species",
-                f"{name}: {', '.join(unknown)} is not among the potential's species {', '.join(potential.species)}",
-                True,
-                "fit a potential with this species, or leave it out",
-            )
-        )
-    labels, n = labels_of(atoms), len(atoms)
-    needed = {"energy": weights.energy > 0, "forces": weights.forces > 0}
-    if np.all(atoms.pbc):
-        needed["stress"] = weights.stress > 0
-    for key, wanted in needed.items():
-        if wanted and key not in labels:
-            found.append(
-                Finding(
-                    index,
-                    "missing",
-                    f"{name}: has no {key}",
-                    True,
-                    f"label it, or set the weight of {key} to 0",
-                )
-            )
-    if potential.magnetic and weights.magnetic_forces > 0 and "magnetic_forces" not in labels:
-        found.append(
-            Finding(
-                index,
-                "missing",
-                f"{name}: has no magnetic forces; its moments are fitted through energies only",
-                False,
-            )
-        )
-    shapes = {"forces": [(n, 3)], "stress": [(6,), (3, 3)], "magnetic_forces": [(n,)]}
-    for key, value in labels.items():
-        if key in shapes and np.shape(value) not in shapes[key]:
-            found.append(Finding(index, "shape", f"{name}: {key} of shape {np.shape(value)} for {n} atoms", True))
-        elif not np.all(np.isfinite(value)):
-            found.append(Finding(index, "nan", f"{name}: {key} holds NaN or infinity", True, "repeat its label"))
-    if not (np.all(np.isfinite(atoms.positions)) and np.all(np.isfinite(np.array(atoms.cell)))):
-        found.append(Finding(index, "nan", f"{name}: a position or the cell is not finite", True))
-    return found
+class _Check:
+    """The rules of a training set's check."""
 
+    def __init__(
+        self,
+        potential: Potential,
+        configurations: Sequence[Atoms],
+        weights: Weights,
+        listed: Callable[[Atoms], System],
+    ) -> None:
+        self._potential, self._weights, self._listed = potential, weights, listed
+        self._configurations = configurations
+        self._labels = [labels_of(atoms) for atoms in configurations]
+        self._seen: dict[str, int] = {}
 
-def _check_structure(potential: Potential, atoms: Atoms, index: int) -> list[Finding]:
-    name, found = name_of(atoms, index), []
-    try:
-        system, moments = potential.system(atoms), moments_of(atoms)
-    except InputError as error:
-        return [Finding(index, "distance", f"{name}: {error.message}", True, error.hint)]
-    if not np.all(np.isfinite(moments)):
-        return [Finding(index, "nan", f"{name}: a moment is not finite", True)]
-    if potential.magnetic:
-        beyond = (moments > potential.max_moment) | (moments < potential.min_moment)
-        if beyond.any():
+    def _finding(self, index: int, rule: str, text: str, fatal: bool, hint: str = "", other: int = -1) -> Finding:
+        other_name = name_of(self._configurations[other]) if other >= 0 else ""
+        return Finding(index, name_of(self._configurations[index]), rule, text, fatal, hint, other, other_name)
+
+    def label(self, index: int) -> Iterator[Finding]:
+        """Look at species, and at what the label holds and lacks."""
+        atoms, labels = self._configurations[index], self._labels[index]
+        unknown = sorted(set(atoms.get_chemical_symbols()) - set(self._potential.species))
+        if unknown:
+            known = ", ".join(self._potential.species)
+            text = f"{', '.join(unknown)} is not among the potential's species {known}"
+            yield self._finding(index, "species", text, True, "fit a potential with this species, or leave it out")
+        yield from self._missing(index)
+        for key, value in labels.items():
+            if value.shape not in QUANTITIES[key].label_shapes(len(atoms)):
+                yield self._finding(index, "shape", f"{key} of shape {value.shape} for {len(atoms)} atoms", True)
+            elif not np.all(np.isfinite(value)):
+                yield self._finding(index, "nan", f"{key} holds NaN or infinity", True, "repeat its label")
+        if not (np.all(np.isfinite(atoms.positions)) and np.all(np.isfinite(np.array(atoms.cell)))):
+            yield self._finding(index, "nan", "a position or the cell is not finite", True)
+
+    def _missing(self, index: int) -> Iterator[Finding]:
+        periodic = bool(np.all(self._configurations[index].pbc))
+        for name, quantity in QUANTITIES.items():
+            wanted = self._weights.of(name, 1) > 0 and quantity.applies(self._potential.magnetic, periodic)
+            if not wanted or name in self._labels[index]:
+                continue
+            words = quantity.title.lower()
+            if quantity.missing == "fatal":
+                hint = f"label it, or set the weight of {words} to 0"
+                yield self._finding(index, "missing", f"has no {words}", True, hint)
+            elif quantity.missing == "warning":
+                yield self._finding(index, "missing", f"has no {words}; {quantity.without}", False)
+
+    def structure(self, index: int) -> Iterator[Finding]:
+        """Look at distances and moments."""
+        atoms, potential = self._configurations[index], self._potential
+        try:
+            system, moments = self._listed(atoms), moments_of(atoms)
+        except InputError as error:
+            yield self._finding(index, "distance", error.message, True, error.hint)
+            return
+        if not np.all(np.isfinite(moments)):
+            yield self._finding(index, "nan", "a moment is not finite", True)
+            return
+        if potential.magnetic and ((moments > potential.max_moment) | (moments < potential.min_moment)).any():
             worst = int(np.argmax(np.abs(moments)))
-            found.append(
-                Finding(
-                    index,
-                    "moments",
-                    f"{name}: the moment of atom {worst} is {moments[worst]:.3f} μB, beyond "
-                    f"the magnetic basis [{potential.min_moment:g}, {potential.max_moment:g}]",
-                    True,
-                    "choose a larger max_moment, or leave the configuration out",
-                )
+            text = (
+                f"the moment of atom {worst} is {moments[worst]:.3f} μB, beyond "
+                f"the magnetic basis [{potential.min_moment:g}, {potential.max_moment:g}]"
             )
-        if not moments.any():
-            found.append(Finding(index, "moments", f"{name}: all moments are zero", False))
-    if len(system.vectors):
-        shortest = float(np.sqrt((system.vectors**2).sum(axis=1).min()))
-        if shortest < potential.r_min:
-            found.append(
-                Finding(
-                    index,
-                    "distance",
-                    f"{name}: its shortest distance {shortest:.3f} Å is below r_min = "
-                    f"{potential.r_min:g} Å, where the radial basis is extrapolated",
-                    False,
-                )
+            hint = "choose a larger max_moment, or leave the configuration out"
+            yield self._finding(index, "moments", text, True, hint)
+        if potential.magnetic and not moments.any():
+            yield self._finding(index, "moments", "all moments are zero", False)
+        if system.closest < potential.r_min:
+            text = (
+                f"its shortest distance {system.closest:.3f} Å is below r_min = "
+                f"{potential.r_min:g} Å, where the radial basis is extrapolated"
             )
-    return found
+            yield self._finding(index, "distance", text, False)
+
+    def sizes(self, index: int) -> Iterator[Finding]:
+        """Look for numbers that can hardly be what they say."""
+        for key, value in self._labels[index].items():
+            quantity = QUANTITIES[key]
+            largest = float(np.max(np.abs(value), initial=0.0))
+            if largest > quantity.largest:
+                text = f"{key} of up to {largest:.4g} {quantity.label_unit} suggest another unit"
+                yield self._finding(index, "units", text, True, f"{key} must be in {quantity.label_unit}")
+
+    def duplicate(self, index: int) -> Iterator[Finding]:
+        """Look for the same atoms and moments among those before."""
+        atoms, digest = self._configurations[index], hashlib.blake2b(digest_size=16)
+        for array in (
+            atoms.numbers,
+            atoms.positions.round(8),
+            np.array(atoms.cell).round(8),
+            moments_of(atoms).round(8),
+        ):
+            digest.update(np.ascontiguousarray(array + 0.0).tobytes())
+        first = self._seen.setdefault(digest.hexdigest(), index)
+        if first == index:
+            return
+        mine, its = (self._labels[k].get("energy") for k in (index, first))
+        if mine is not None and its is not None and abs(mine - its) > 1e-3 * len(atoms):
+            text = f"the same atoms and moments as {{other}}, with an energy that differs by {mine - its:.4g} eV"
+            yield self._finding(index, "duplicate", text, True, "keep the label that is right", first)
+        else:
+            yield self._finding(index, "duplicate", "the same as {other}", False, "it counts twice", first)
+
+    def energy_units(self) -> Iterator[Finding]:
+        """Compare each energy with the others: a mixture of units stands out by a known ratio."""
+        rows = [k for k, labels in enumerate(self._labels) if "energy" in labels]
+        if len(rows) < 4:
+            return
+        per_atom = [float(self._labels[k]["energy"]) / len(self._configurations[k]) for k in rows]
+        middle = float(np.median(per_atom))
+        if abs(middle) < 1e-6:
+            return
+        for k, energy in zip(rows, per_atom, strict=True):
+            unit = _unit(energy, middle)
+            if unit:
+                text = f"{energy:.4f} eV per atom where the others have {middle:.4f} suggests {unit}"
+                yield self._finding(k, "units", text, True, "energies must be in eV")
 
 
-def _check_sizes(atoms: Atoms, index: int) -> list[Finding]:
-    limits = {
-        "forces": (_LARGEST_FORCE, "eV/Å"),
-        "stress": (_LARGEST_STRESS, "eV/Å³"),
-        "magnetic_forces": (_LARGEST_MAGNETIC_FORCE, "eV/μB"),
-    }
-    labels = labels_of(atoms)
-    found = []
-    for key, (limit, unit) in limits.items():
-        largest = float(np.max(np.abs(labels[key]), initial=0.0)) if key in labels else 0.0
-        if largest > limit:
-            found.append(
-                Finding(
-                    index,
-                    "units",
-                    f"{name_of(atoms, index)}: {key} of up to {largest:.4g} {unit} suggest another unit",
-                    True,
-                    f"{key} must be in {unit}",
-                )
-            )
-    return found
-
-
-def _check_duplicate(configurations: Sequence[Atoms], atoms: Atoms, index: int, seen: dict[str, int]) -> list[Finding]:
-    digest = hashlib.blake2b(digest_size=16)
-    for array in (
-        atoms.numbers,
-        atoms.positions.round(8),
-        np.array(atoms.cell).round(8),
-        moments_of(atoms).round(8),
-    ):
-        digest.update(np.ascontiguousarray(array + 0.0).tobytes())
-    first = seen.setdefault(digest.hexdigest(), index)
-    if first == index:
-        return []
-    name, other = name_of(atoms, index), name_of(configurations[first], first)
-    mine, its = labels_of(atoms).get("energy"), labels_of(configurations[first]).get("energy")
-    if mine is not None and its is not None and abs(mine - its) > 1e-3 * len(atoms):
-        return [
-            Finding(
-                index,
-                "duplicate",
-                f"{name}: the same atoms and moments as {other}, with an energy that differs by {mine - its:.4g} eV",
-                True,
-                "keep the label that is right",
-            )
-        ]
-    return [Finding(index, "duplicate", f"{name}: the same as {other}", False, "it counts twice")]
-
-
-def _check_energy_units(configurations: Sequence[Atoms]) -> list[Finding]:
-    """Compare each energy with a fit by composition: a mixture of units stands out by a known ratio."""
-    labels = [labels_of(atoms).get("energy") for atoms in configurations]
-    rows = [k for k, energy in enumerate(labels) if energy is not None]
-    if len(rows) < 4:
-        return []
-    per_atom = np.array([float(labels[k]) / len(configurations[k]) for k in rows])  # type: ignore[arg-type]
-    middle = float(np.median(per_atom))
-    if abs(middle) < 1e-6:
-        return []
-    found = []
-    for k, energy in zip(rows, per_atom, strict=True):
-        for ratio, text in _RATIOS.items():
-            odd = min(abs(energy * ratio / middle - 1.0), abs(energy / ratio / middle - 1.0))
-            if ratio > 5 and odd < 0.05 and abs(energy / middle - 1.0) > 0.5:
-                found.append(
-                    Finding(
-                        k,
-                        "units",
-                        f"{name_of(configurations[k], k)}: {energy:.4f} eV per atom where the others have "
-                        f"{middle:.4f} suggests {text}",
-                        True,
-                        "energies must be in eV",
-                    )
-                )
-                break
-    return found
+def _unit(energy: float, middle: float) -> str | None:
+    """Return in which unit an energy that is off seems to be."""
+    for ratio, text in _RATIOS.items():
+        odd = min(abs(energy * ratio / middle - 1.0), abs(energy / ratio / middle - 1.0))
+        if ratio > 5 and odd < 0.05 and abs(energy / middle - 1.0) > 0.5:
+            return text
+    return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mmtp_fw.campaign import Campaign
-from mmtp_fw.database import Database
-from mmtp_fw.errors import InputError
+from mmtp_fw.campaign import Campaign, stored_campaign
+from mmtp_fw.database import Database, queries
 from mmtp_fw.loop.facts import Fact, Facts
 
 
@@ -14,12 +13,9 @@ def campaign_settings(database: Database, campaign_id: str) -> Campaign:
     Raises
     ------
     InputError
-        The database knows no campaign of that name.
+        The database knows no campaign of that name, or its settings are not understood here.
     """
-    document = database.campaigns.find_one({"_id": campaign_id}, {"settings": 1})
-    if document is None:
-        raise InputError(f"no campaign '{campaign_id}' in this database", "`mmtp status` lists the campaigns")
-    return Campaign.model_validate(document["settings"])
+    return stored_campaign(queries.campaign(database, campaign_id, "settings")["settings"])
 
 
 def gather(database: Database, campaign_id: str) -> Facts:

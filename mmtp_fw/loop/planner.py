@@ -137,23 +137,35 @@ def _learn(
 
 def _explore(facts: Facts, iteration: int, potential: int, stalled: int) -> Position | tuple[tuple[str, ...], str]:
     """Run MD and select: a position where that isn't finished, else what was selected and by which action."""
-    stop = budget_stop(facts, iteration)
+    stop = budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
     if stop:
         return _final(facts, iteration, potential, stop)
-    if stalled >= facts.campaign.budget.max_stalled_iterations:
-        selected_before = any(fact.configurations for fact in _round(facts, iteration - 1, Kind.SELECT))
-        reason = StopReason.STALLED if selected_before else StopReason.MD_BROKEN
-        return _final(facts, iteration, potential, reason)
     trajectories = chains(facts, iteration, potential)
     open_runs = tuple(chain.due for chain in trajectories if chain.due is not None)
     if open_runs:
         return Position(iteration, Kind.MD, open_runs, potential)
-    runs = parts_of(trajectories)
-    completed = all(chain.completed for chain in trajectories)
+    selected = _select(facts, iteration, potential, parts_of(trajectories))
+    if isinstance(selected, Position):
+        return selected
+    if not selected[0] and all(chain.completed for chain in trajectories):
+        return _final(facts, iteration, potential, StopReason.CONVERGED)
+    return selected
+
+
+def _stalled(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
+    """Return why rounds without new labels end the learning, once there are too many of them in a row."""
+    if stalled < facts.campaign.budget.max_stalled_iterations:
+        return None
+    selected_before = any(fact.configurations for fact in _round(facts, iteration - 1, Kind.SELECT))
+    return StopReason.STALLED if selected_before else StopReason.MD_BROKEN
+
+
+def _select(
+    facts: Facts, iteration: int, potential: int, runs: Sequence[Fact]
+) -> Position | tuple[tuple[str, ...], str]:
+    """Select from finished runs: a position where that isn't done, else what was selected and by which action."""
     keys = tuple(run.key for run in runs)
     if not any(run.candidates for run in runs):
-        if completed:
-            return _final(facts, iteration, potential, StopReason.CONVERGED)
         return (), keys[0]
     select = _selection(facts, iteration, potential, keys)
     fact = facts.finished.get(select.key)
@@ -161,8 +173,6 @@ def _explore(facts: Facts, iteration: int, potential: int, stalled: int) -> Posi
         return Position(iteration, Kind.SELECT, (select,), potential)
     if fact.failed:
         return _final(facts, iteration, potential, StopReason.SELECTION_FAILED)
-    if not fact.configurations and completed:
-        return _final(facts, iteration, potential, StopReason.CONVERGED)
     return fact.configurations, fact.key
 
 

@@ -13,13 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pymongo import ReturnDocument
-
 from mmtp_fw.database import Database
+from mmtp_fw.database.collections import upserted
 
-SUSPICIONS = "suspicions"
-FORGET_SECONDS = 86400
-"""Suspicions that were not seen again are dropped after this time (s)."""
 MOST_RERUNS = 10
 """Launches after which a Firework that fizzles without noting a failure is left alone."""
 NOT_OURS = {"PAUSED", "DEFUSED", "ARCHIVED"}
@@ -87,13 +83,6 @@ def reconcile(
     ]
 
 
-def prepare(database: Database) -> None:
-    """Create the indexes that reconciling and the tasks' look-ups need."""
-    database.launchpad.fireworks.create_index([("spec.action", 1), ("state", 1)])
-    database.launchpad.workflows.create_index([("metadata.campaign", 1), ("state", 1)])
-    database.db[SUSPICIONS].create_index("seen", expireAfterSeconds=FORGET_SECONDS)
-
-
 class _Look:
     """One pass over a campaign."""
 
@@ -111,12 +100,7 @@ class _Look:
         name = "/".join([self.campaign, damage.name, key, *map(str, fingerprint)])
         fresh = {"$lt": [{"$subtract": ["$$NOW", "$seen"]}, int(self.grace * 10_000)]}
         since = {"$cond": [fresh, {"$ifNull": ["$since", "$$NOW"]}, "$$NOW"]}
-        document = self.database.db[SUSPICIONS].find_one_and_update(
-            {"_id": name},
-            [{"$set": {"since": since, "seen": "$$NOW"}}],
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
+        document = upserted(self.database.suspicions, name, [{"$set": {"since": since, "seen": "$$NOW"}}])
         age: float = (document["seen"] - document["since"]).total_seconds()
         return age >= self.grace
 
@@ -143,19 +127,11 @@ class _Look:
         found = self.launchpad.fireworks.find({"fw_id": {"$in": nodes}}, {"fw_id": 1, "state": 1, "_id": 0})
         actual = {str(firework["fw_id"]): firework["state"] for firework in found}
         for workflow in workflows:
-            cached = workflow["fw_states"]
-            wrong = {n: actual[n] for n in cached if n in actual and actual[n] != cached[n]}
-            node = workflow["nodes"][0]
-            # A workflow of one Firework, as all of ours are, has that Firework's state.
-            own = actual.get(str(node)) if len(cached) == 1 else None
-            if not wrong and own in (None, workflow["state"]):
-                continue
-            if self.lasts(Damage.STALE_STATES, str(node), sorted(wrong.items()), workflow["state"]):
-                rewrite: dict[str, Any] = {f"fw_states.{n}": state for n, state in wrong.items()}
-                if own:
-                    rewrite["state"] = own
-                self.launchpad.workflows.update_one({"_id": workflow["_id"]}, {"$set": rewrite})
-                yield Mended(Damage.STALE_STATES, str(node))
+            wrong = _wrong_states(workflow, actual)
+            node = str(workflow["nodes"][0])
+            if wrong and self.lasts(Damage.STALE_STATES, node, sorted(wrong.items()), workflow["state"]):
+                self.launchpad.workflows.update_one({"_id": workflow["_id"]}, {"$set": wrong})
+                yield Mended(Damage.STALE_STATES, node)
 
     def actions(self, resubmit: Callable[[str], None]) -> Iterator[Mended]:
         """Give every unfinished action a Firework that will run, and close those of finished ones."""
@@ -235,6 +211,17 @@ class _Look:
             return False  # unlocked first, by `locks`
         self.launchpad.rerun_fw(number)
         return True
+
+
+def _wrong_states(workflow: Mapping[str, Any], actual: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of a workflow that must be rewritten, with the states that its Fireworks have."""
+    cached = workflow["fw_states"]
+    wrong = {f"fw_states.{n}": actual[n] for n in cached if actual.get(n, cached[n]) != cached[n]}
+    # A workflow of one Firework, as all of ours are, has that Firework's state.
+    own = actual.get(str(workflow["nodes"][0])) if len(cached) == 1 else None
+    if own is not None and own != workflow["state"]:
+        wrong["state"] = own
+    return wrong
 
 
 def live_claims(database: Database) -> Iterator[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.lammps import Prism
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import EngineError
 from mmtp_fw.md.settings import MdSettings
 
@@ -32,7 +34,7 @@ class LammpsCell:
         Element of every atom type.
     """
 
-    def __init__(self, lmp: object, atoms: Atoms, plugin: str | None = None) -> None:
+    def __init__(self, lmp: Any, atoms: Atoms, plugin: str | None = None) -> None:
         self.lmp = lmp
         self.atoms = atoms.copy()
         self.prism = Prism(np.array(atoms.cell), pbc=atoms.pbc)
@@ -101,13 +103,13 @@ class LammpsCell:
         """Return the volume of the box (Å³) as it is now."""
         return float(self.lmp.get_thermo("vol"))
 
-    def gather(self, name: str) -> np.ndarray:
+    def gather(self, name: str) -> FloatArray:
         """Return a vector per atom (x, v or f) in LAMMPS' axes and units, shape (n, 3)."""
         return np.array(self.lmp.gather_atoms(name, 1, 3)).reshape(-1, 3)
 
     def snapshot(self) -> Atoms:
         """Return the atoms where they are now, in the cell as it is now, with velocities."""
-        atoms = self.atoms.copy()
+        atoms: Atoms = self.atoms.copy()
         low, high, xy, yz, xz, *_ = self.lmp.extract_box()
         lengths = np.array(high) - np.array(low)
         cell = np.diag(lengths)

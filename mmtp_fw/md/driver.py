@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmtp_fw import log
 from mmtp_fw.files import write_whole
 from mmtp_fw.md.dynamics import trajectory
 from mmtp_fw.md.models import Model, PotentialModel
@@ -25,6 +26,7 @@ def save(path: Path, data: Any) -> None:
 
 def main(directory: Path) -> None:
     """Run the task that lies in `directory`; save the result so far every few seconds."""
+    log.ensure()
     task = pickle.loads((directory / TASK).read_bytes())
     last = float("-inf")
 

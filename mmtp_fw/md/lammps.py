@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import EngineError
 from mmtp_fw.md.cell import LammpsCell
 from mmtp_fw.md.models import Model, ModelState
@@ -94,7 +95,7 @@ class LammpsRun:
         self.cell.lmp.set_fix_external_callback("ext", self._forces, None)
         self.cell.start(settings)
 
-    def _forces(self, _: Any, step: int, nlocal: int, tags: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
+    def _forces(self, _: Any, step: int, nlocal: int, tags: IntArray, x: FloatArray, f: FloatArray) -> None:
         """Answer LAMMPS, which swallows exceptions here: they are kept and raised by `advance`."""
         f[:] = 0.0
         if self.error is not None:
@@ -146,5 +147,6 @@ class LammpsRun:
         self.cell.close()
 
 
-def _tensor(voigt: np.ndarray) -> np.ndarray:
+def _tensor(voigt: FloatArray) -> FloatArray:
+    """Return the matrix, shape (3, 3), of ASE's six components."""
     return np.array(voigt)[[0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(3, 3)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.md.cell import LammpsCell
 from mmtp_fw.md.lammps import new_lammps
@@ -19,7 +20,7 @@ from mmtp_fw.potential.threads import thread_count
 from mmtp_fw.selection import ActiveSet
 
 # Columns of `compute pair`, as in plugin/pair_mmtp.h.
-MAX_GRADE, EVALUATIONS, AT_BOUNDS = 0, 1, 4
+MAX_GRADE, EVALUATIONS, UNCONVERGED, AT_BOUNDS = 0, 1, 3, 4
 SKIN_A = 0.6
 
 
@@ -58,6 +59,7 @@ class PairRun:
         self.grade: float | None = None
         self.state: ModelState | None = None
         self._counts: list[float] = []
+        self._missed = 0.0  # relaxations so far that found no minimum
         self._moments = model.moments.copy()
         self._magnetic = model.potential.magnetic
         path = plugin()
@@ -86,13 +88,15 @@ class PairRun:
         # LAMMPS' own skin of 2 Å would nearly triple the pairs that are looked at.
         self.cell.commands(f"neighbor {SKIN_A} bin", "compute pair all pair mmtp")
 
-    def _order(self) -> np.ndarray:
-        """Return the place in `atoms` of every atom of LAMMPS."""
+    def _order(self) -> IntArray:
+        """Return the place in `atoms` of every atom of LAMMPS, shape (n,)."""
         lmp = self.cell.lmp
-        return np.array(lmp.numpy.extract_atom("id")[: lmp.get_natoms()], dtype=int) - 1
+        return np.asarray(lmp.numpy.extract_atom("id")[: lmp.get_natoms()], dtype=np.int64) - 1
 
-    def _own_moments(self) -> np.ndarray:
-        return self.cell.lmp.numpy.extract_atom("d_mag")[: self.cell.lmp.get_natoms()]
+    def _own_moments(self) -> FloatArray:
+        """Return LAMMPS' own moments, shape (n,), to read and write (μB)."""
+        moments: FloatArray = self.cell.lmp.numpy.extract_atom("d_mag")[: self.cell.lmp.get_natoms()]
+        return moments
 
     @property
     def evaluations(self) -> float:
@@ -113,8 +117,10 @@ class PairRun:
         if self._grades:
             self.grade = columns[MAX_GRADE]
         n = len(self._moments)
-        bounds = columns[AT_BOUNDS] > 0
-        self.state = ModelState(0.0, np.zeros((n, 3)), np.zeros(6), self._moments.copy(), bounds)
+        missed, self._missed = columns[UNCONVERGED] - self._missed, columns[UNCONVERGED]
+        self.state = ModelState(
+            0.0, np.zeros((n, 3)), np.zeros(6), self._moments.copy(), columns[AT_BOUNDS] > 0, missed == 0
+        )
 
     def thermo(self) -> dict[str, float]:
         """Return temperature (K), energies (eV) and pressure (GPa) of the last step."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.md import driver
 from mmtp_fw.md.settings import MdResult, MdSettings, MdState
@@ -79,22 +80,26 @@ def run_md(
     }
     driver.save(directory / driver.TASK, task)
     started = time.monotonic()
-    with (directory / "md.log").open("wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=directory,
-            # An own session: Ctrl-C reaches us, and we ask the trajectory to end in order.
-            start_new_session=True,
-        )
-        code, why = _wait(child, directory, should_stop, settings.wall_seconds)
+    child = _start(directory)
+    code, why = _wait(child, directory, should_stop, settings.wall_seconds)
     result = _collect(directory, code, why)
     result.wall_seconds = time.monotonic() - started
     for name in (driver.TASK, driver.RESULT, driver.STOP):
         (directory / name).unlink(missing_ok=True)
     return result
+
+
+def _start(directory: Path) -> subprocess.Popen[bytes]:
+    with (directory / "md.log").open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-c", _CHILD, str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=directory,
+            # An own session: Ctrl-C reaches us, and we ask the trajectory to end in order.
+            start_new_session=True,
+        )
 
 
 def _check(potential: Potential, atoms: Atoms, settings: MdSettings) -> None:
@@ -114,7 +119,7 @@ def _check(potential: Potential, atoms: Atoms, settings: MdSettings) -> None:
         _check_moments(potential, atoms.get_initial_magnetic_moments(), settings)
 
 
-def _check_moments(potential: Potential, moments: np.ndarray, settings: MdSettings) -> None:
+def _check_moments(potential: Potential, moments: FloatArray, settings: MdSettings) -> None:
     if settings.relax_interval and not np.any(moments):
         raise InputError(
             "all initial magnetic moments are zero, where the energy is always stationary",

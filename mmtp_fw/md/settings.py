@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import numpy as np
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mmtp_fw.arrays import FloatArray
 
 
 class MdSettings(BaseModel):
@@ -83,6 +84,7 @@ class MdState(StrEnum):
     EXTRAPOLATED = "extrapolated"
     TOO_MANY_CANDIDATES = "too_many_candidates"
     MOMENTS_AT_BOUND = "moments_at_bound"
+    MOMENTS_NOT_RELAXED = "moments_not_relaxed"
     EXPLODED = "exploded"
     NOT_A_NUMBER = "nan"
     LOST_ATOMS = "lost_atoms"
@@ -102,7 +104,8 @@ class MdResult:
     max_grade : float
         Largest grade seen; 0 without an active set.
     candidates : list of Atoms
-        Configurations above γ_select with their moments; info has step and grade.
+        Configurations above γ_select, or beyond what the potential was trained in, with their moments; info has step
+        and grade, and outside, in words.
     thermo : dict of str to ndarray
         Columns step, temperature_K, potential_energy_eV, total_energy_eV, pressure_GPa,
         magnetization_muB_per_atom, grade.
@@ -115,15 +118,18 @@ class MdResult:
     wall_seconds : float
     message : str
         One line on how it ended.
+    outside : int
+        Looks at which moments, or at which sampled distances, were beyond those that the potential was trained in.
     """
 
     state: MdState = MdState.COMPLETED
     steps_done: int = 0
     max_grade: float = 0.0
     candidates: list[Atoms] = field(default_factory=list)
-    thermo: dict[str, np.ndarray] = field(default_factory=dict)
+    thermo: dict[str, FloatArray] = field(default_factory=dict)
     frames: list[Atoms] = field(default_factory=list)
     last: Atoms | None = None
     moment_evaluations: float = 1.0
     wall_seconds: float = 0.0
     message: str = ""
+    outside: int = 0

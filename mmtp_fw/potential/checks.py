@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential.potential import Potential
+    from mmtp_fw.potential.model import MagneticModel
 
 
-def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
+def checked_moments(moments: FloatArray, n: int) -> FloatArray:
     """Return moments as a contiguous array of shape (n,).
 
     Raises
@@ -33,8 +34,8 @@ def checked_moments(moments: np.ndarray, n: int) -> np.ndarray:
     return moments
 
 
-def extrapolations(potential: Potential, system: System, moments: np.ndarray) -> tuple[str, ...]:
-    """Return in words where an evaluation leaves the ranges of the potential."""
+def extrapolations(potential: MagneticModel, system: System, moments: FloatArray) -> tuple[str, ...]:
+    """Return in words where an evaluation at moments (n,) leaves the ranges of the potential's bases or labels."""
     from mmtp_fw.potential.lists import extremes
 
     found: list[str] = []
@@ -45,4 +46,6 @@ def extrapolations(potential: Potential, system: System, moments: np.ndarray) ->
         found.append(f"{int(outside.sum())} moments lie outside [{low:g}, {high:g}] μB")
     if system.closest < potential.r_min:
         found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {potential.r_min:g} Å")
+    if potential.trained is not None:
+        found += potential.trained.messages(potential.species, system, moments)
     return tuple(found)

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.system import System
 from mmtp_fw.potential.tables import Tables
@@ -64,22 +65,22 @@ class Form:
     """
 
     tables: Tables
-    c: np.ndarray
-    xi: np.ndarray
-    constants: np.ndarray
+    c: FloatArray
+    xi: FloatArray
+    constants: FloatArray
     ranges: tuple[float, float, float, float]
 
     @cached_property
-    def packed(self) -> tuple[np.ndarray, np.ndarray]:
-        """The arrays of the fast kernels; see `mmtp_fw.potential.program.pack`."""
+    def packed(self) -> tuple[IntArray, FloatArray]:
+        """The arrays of the fast kernels, each of shape (size,); see `mmtp_fw.potential.program.pack`."""
         from mmtp_fw.potential.program import pack
 
         return pack(self.tables, self.c, self.xi, self.constants, self.ranges)
 
 
 def evaluate(
-    form: Form, system: System, moments: np.ndarray, forces: bool = True
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    form: Form, system: System, moments: FloatArray, forces: bool = True
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return site energies (n,), forces (n, 3), virial Σ r ⊗ ∂E/∂r (Voigt, 6) and ∂E/∂m (n,).
 
     Without `forces` those and the virial are zeros.
@@ -105,8 +106,8 @@ def evaluate(
 
 
 def _evaluate_fast(
-    form: Form, system: System, moments: np.ndarray, flags: int, into: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    form: Form, system: System, moments: FloatArray, flags: int, into: tuple[FloatArray, FloatArray, FloatArray]
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Do as `evaluate` by the fast kernels, in threads over sites; `into` is zero where the results go."""
     from mmtp_fw.potential import run_lanes
     from mmtp_fw.potential.lanes import W
@@ -115,7 +116,7 @@ def _evaluate_fast(
     n = len(system)
     count = min(thread_count(), n // ATOMS_PER_THREAD) if n >= 2 * ATOMS_PER_THREAD else 1
 
-    def work(part: tuple[int, int]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def work(part: tuple[int, int]) -> tuple[int, FloatArray, FloatArray, FloatArray]:
         # Sites scatter forces to their neighbours: every thread has arrays of its own but for the site energies.
         f, dm = (into[1], into[2]) if part[0] == 0 else (np.zeros((n, 3)), np.zeros(n))
         out = np.zeros(OUT_SIZE)
@@ -139,9 +140,9 @@ def _evaluate_fast(
 
 
 def energy_gradient(
-    form: Form, system: System, moments: np.ndarray, per_site: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, the leading axis the sites, or of length 1."""
+    form: Form, system: System, moments: FloatArray, per_site: bool
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ∂E/∂ξ, ∂E/∂s and ∂E/∂c, shapes (rows, …) of those in `Form`, with n rows for sites, or one."""
     if fast_kernels():
         return _fast_rows(form, system, moments, per_site)
     from mmtp_fw.potential import kernels
@@ -162,12 +163,12 @@ def arranged_size(form: Form) -> int:
     from mmtp_fw.potential.lanes import W
 
     R = form.c.shape[3]
-    return form.c.size // R * (R + -R % W)
+    return int(form.c.size // R * (R + -R % W))
 
 
 def _fast_rows(
-    form: Form, system: System, moments: np.ndarray, per_site: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    form: Form, system: System, moments: FloatArray, per_site: bool
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     from mmtp_fw.potential import lanes_layout, run_lanes
     from mmtp_fw.potential.program import disarrange
 
@@ -184,8 +185,8 @@ def _fast_rows(
 
 
 def _fast_gradient(
-    form: Form, system: System, moments: np.ndarray, a: float, u: np.ndarray, strain: np.ndarray, h: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    form: Form, system: System, moments: FloatArray, a: float, u: FloatArray, strain: FloatArray, h: FloatArray
+) -> tuple[float, FloatArray, FloatArray, FloatArray]:
     from mmtp_fw.potential import lanes_layout, run_lanes
     from mmtp_fw.potential.program import disarrange
 
@@ -203,13 +204,17 @@ def _fast_gradient(
 def directional_gradient(
     form: Form,
     system: System,
-    moments: np.ndarray,
+    moments: FloatArray,
     a: float,
-    u: np.ndarray,
-    strain: np.ndarray,
-    h: np.ndarray,
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """Return S = a E + D E and its gradients over ξ, s and c; see `kernels_tangent`."""
+    u: FloatArray,
+    strain: FloatArray,
+    h: FloatArray,
+) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+    """Return S = a E + D E and its gradients over ξ, s and c, of their shapes; see `kernels_tangent`.
+
+    D is the derivative along displacements u, shape (n, 3), a strain, shape (3, 3), and changes h of the moments, both
+    of shape (n,).
+    """
     if fast_kernels():
         return _fast_gradient(form, system, moments, a, u, strain, h)
     return directional_gradient_plain(form, system, moments, a, u, strain, h)
@@ -218,13 +223,13 @@ def directional_gradient(
 def directional_gradient_plain(
     form: Form,
     system: System,
-    moments: np.ndarray,
+    moments: FloatArray,
     a: float,
-    u: np.ndarray,
-    strain: np.ndarray,
-    h: np.ndarray,
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """Do as `directional_gradient`, by the plain kernels."""
+    u: FloatArray,
+    strain: FloatArray,
+    h: FloatArray,
+) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+    """Do as `directional_gradient`, with the same shapes, by the plain kernels."""
     from mmtp_fw.potential import kernels_tangent
 
     d_xi, d_constants, d_c = np.zeros_like(form.xi), np.zeros_like(form.constants), np.zeros_like(form.c)

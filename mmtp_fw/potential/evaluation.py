@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from mmtp_fw.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Evaluation:
         Where it was evaluated, μB.
     warnings : tuple of str
         Why the numbers are extrapolated, where they are: moments outside the magnetic range or distances
-        below R_min.
+        below R_min, or beyond those of the labels (`TrainedRange`).
     """
 
     energy: float
-    energies: np.ndarray
-    forces: np.ndarray
-    stress: np.ndarray
-    magnetic_forces: np.ndarray
-    moments: np.ndarray
+    energies: FloatArray
+    forces: FloatArray
+    stress: FloatArray
+    magnetic_forces: FloatArray
+    moments: FloatArray
     warnings: tuple[str, ...] = ()

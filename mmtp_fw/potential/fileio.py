@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, Int32Array
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.tables import Tables
 
@@ -65,10 +66,10 @@ class PotentialFile:
     min_moment: float
     max_moment: float
     magnetic_size: int
-    radial_coefficients: np.ndarray
+    radial_coefficients: FloatArray
     tables: Tables
-    species_coefficients: np.ndarray
-    moment_coefficients: np.ndarray
+    species_coefficients: FloatArray
+    moment_coefficients: FloatArray
     name: str = "mmtp_fw"
 
 
@@ -185,7 +186,7 @@ class _Parser:
             raise self.fail(f"{self.names[key]} is not finite", self.where[key])
         return value
 
-    def _rows(self, key: str, n: int) -> np.ndarray:
+    def _rows(self, key: str, n: int) -> Int32Array:
         text, line = self._value(key), self.where[key]
         if not re.fullmatch(r"[\s{},0-9]*", text):
             raise self.fail(f"{key}: expected whole numbers in braces", line)
@@ -312,10 +313,10 @@ def _keys(names: tuple[str, str, str], values: list[str]) -> Iterator[str]:
         yield f"\t{name} = {value}"
 
 
-def _braces(values: np.ndarray) -> str:
+def _braces(values: FloatArray) -> str:
     # 17 digits: what is read back is what was written, to the last bit.
     return "{" + ", ".join(f"{value:.16e}" for value in values) + "}"
 
 
-def _brace_rows(rows: np.ndarray) -> str:
+def _brace_rows(rows: Int32Array) -> str:
     return "{" + ", ".join("{" + ", ".join(map(str, row)) + "}" for row in rows.tolist()) + "}"

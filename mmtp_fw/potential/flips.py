@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import engine
 from mmtp_fw.potential.system import System
@@ -27,15 +28,15 @@ BOLTZMANN = 8.617333262e-5
 class FlipResult:
     """Outcome of Metropolis trials: moments (n,) (μB) and energy (eV) after them, trials and acceptances."""
 
-    moments: np.ndarray
+    moments: FloatArray
     energy: float
     trials: int
     accepted: int
 
 
 def flip_energies(
-    potential: Potential, system: System, moments: np.ndarray, atoms: Sequence[int] | None = None
-) -> np.ndarray:
+    potential: Potential, system: System, moments: FloatArray, atoms: Sequence[int] | None = None
+) -> FloatArray:
     """Return the change of energy (eV) on reversing the moment of each of `atoms` alone.
 
     Parameters
@@ -56,7 +57,7 @@ def flip_energies(
 def metropolis_flips(
     potential: Potential,
     system: System,
-    moments: np.ndarray,
+    moments: FloatArray,
     temperature_K: float,
     trials: int,
     rng: np.random.Generator,
@@ -91,12 +92,12 @@ def metropolis_flips(
 def _flip(
     potential: Potential,
     system: System,
-    moments: np.ndarray,
-    chosen: np.ndarray,
-    uniforms: np.ndarray,
+    moments: FloatArray,
+    chosen: IntArray,
+    uniforms: FloatArray,
     kT: float,
     keep: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+) -> tuple[FloatArray, FloatArray, FloatArray, int]:
     if not potential.magnetic:
         raise InputError("the potential has no magnetic basis: there are no moments to flip")
     low, high = potential.min_moment, potential.max_moment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,31 @@ from numba import njit
 # Sums may be re-associated and contracted; NaN and infinities keep their meaning.
 FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 
+Compiled = Callable[..., Any]
 
-def jit(function: Callable[..., Any]) -> Any:
+
+def jit(function: Callable[..., Any]) -> Compiled:
     """Compile a function at its first call, without the interpreter lock.
 
     Without a place to cache in (read-only installation and home), or with a numba whose cache can't be told of other
     modules, it is compiled anew by every process.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": FLAGS, "error_model": "numpy"}
-    try:
-        return _renewed_with_its_package(njit(cache=True, **options)(function), function)
-    except (RuntimeError, AttributeError):
-        return njit(**options)(function)
+    return jit_with(FLAGS)(function)
+
+
+def jit_with(fastmath: Collection[str]) -> Callable[[Callable[..., Any]], Compiled]:
+    """Return `jit` with other flags of LLVM: none where every operation is to be rounded as it is written."""
+
+    def decorate(function: Callable[..., Any]) -> Compiled:
+        options: dict[str, Any] = {"nogil": True, "fastmath": set(fastmath), "error_model": "numpy"}
+        compiled: Compiled
+        try:
+            compiled = _renewed_with_its_package(njit(cache=True, **options)(function), function)
+        except (RuntimeError, AttributeError):
+            compiled = njit(**options)(function)
+        return compiled
+
+    return decorate
 
 
 def _renewed_with_its_package(compiled: Any, function: Callable[..., Any]) -> Any:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, Int32Array, IntArray
 from mmtp_fw.potential.jit import jit
 
 
 @jit
-def compress(n, i, j, vectors):
+def compress(
+    n: int, i: Int32Array, j: Int32Array, vectors: FloatArray
+) -> tuple[IntArray, Int32Array, FloatArray, int, float]:
     """Sort pairs by their first atom.
+
+    `vectors` has shape (pairs, 3).
 
     Returns where the pairs of every atom begin (n + 1), their second atoms, their vectors, and the index (in
     the order given) and the square of the shortest one.
@@ -39,8 +44,11 @@ def compress(n, i, j, vectors):
 
 
 @jit
-def drift(reference, positions, deformation):
-    """Return the largest |position − reference · deformation| (infinite for positions that are not finite)."""
+def drift(reference: FloatArray, positions: FloatArray, deformation: FloatArray) -> float:
+    """Return the largest |position − reference · deformation| (infinite for positions that are not finite).
+
+    Positions and references have the shape (n, 3), the deformation (3, 3).
+    """
     most = 0.0
     for i in range(len(positions)):
         square = 0.0
@@ -53,12 +61,17 @@ def drift(reference, positions, deformation):
             most = square
     if not most < 1e300:
         return np.inf
-    return np.sqrt(most)
+    return float(np.sqrt(most))
 
 
 @jit
-def refresh(first, neighbors, shifts, positions, cell, r_cut):
-    """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them."""
+def refresh(
+    first: IntArray, neighbors: Int32Array, shifts: FloatArray, positions: FloatArray, cell: FloatArray, r_cut: float
+) -> tuple[IntArray, Int32Array, FloatArray, int, float, int, int]:
+    """Return the pairs of a candidate list that are within the cut-off, how many, and the closest of them.
+
+    The list has shapes (n + 1,), (pairs,) and (pairs, 3), positions (n, 3), the cell (3, 3).
+    """
     n = len(first) - 1
     begin = np.empty(n + 1, dtype=np.int64)
     kept = np.empty(len(neighbors), dtype=np.int32)
@@ -89,8 +102,8 @@ def refresh(first, neighbors, shifts, positions, cell, r_cut):
 
 
 @jit
-def extremes(values):
-    """Return the least and the greatest of some numbers, (0, 0) without any; NaN is both where there is one."""
+def extremes(values: FloatArray) -> tuple[float, float]:
+    """Return the least and the greatest of numbers of shape (n,), (0, 0) without any; NaN is both if one is."""
     least = greatest = values[0] if len(values) else 0.0
     for value in values:
         if value < least:
@@ -100,3 +113,22 @@ def extremes(values):
             if value != value:
                 return value, value
     return least, greatest
+
+
+@jit
+def too_close(
+    types: Int32Array, first: IntArray, neighbors: Int32Array, vectors: FloatArray, nearest: FloatArray
+) -> tuple[int, int, float]:
+    """Return the atoms and the distance of the pair that undercuts its species' limit most; (−1, −1, ∞) without one.
+
+    The list has shapes (n,), (n + 1,), (pairs,) and (pairs, 3), the limits (species, species).
+    """
+    worst, found_i, found_j, distance = 1.0, -1, -1, np.inf
+    for i in range(len(first) - 1):
+        for p in range(first[i], first[i + 1]):
+            limit = nearest[types[i], types[neighbors[p]]]
+            square = vectors[p, 0] ** 2 + vectors[p, 1] ** 2 + vectors[p, 2] ** 2
+            if square < worst * limit * limit:
+                worst = square / (limit * limit)
+                found_i, found_j, distance = i, neighbors[p], np.sqrt(square)
+    return found_i, found_j, distance

@@ -10,26 +10,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import write_whole
 from mmtp_fw.potential import engine
-from mmtp_fw.potential import tables as alpha
 from mmtp_fw.potential.checks import checked_moments, extrapolations
 from mmtp_fw.potential.engine import Form
 from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.fileio import Dialect, PotentialFile, format_potential, parse_potential, read_potential
+from mmtp_fw.potential.parametric import Parametric
 from mmtp_fw.potential.skin import ListCache
-from mmtp_fw.potential.symmetry import expand_coefficients, fold_file, fold_gradients
+from mmtp_fw.potential.symmetry import fold_file
 from mmtp_fw.potential.system import System, moments_of
 from mmtp_fw.potential.tag import make_tag, parse_tag
 from mmtp_fw.potential.templates import random_file
+from mmtp_fw.potential.trained import TrainedRange
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.calculator import MmtpCalculator
     from mmtp_fw.potential.moments import RelaxedMoments
 
 
-class Potential:
+class Potential(Parametric):
     """A collinear magnetic Moment Tensor Potential (mMTP).
 
     The energy is E = Σ_i [s_{z_i} + Σ_α ξ_α B_α(n_i)] with radial functions
@@ -53,6 +55,11 @@ class Potential:
     symmetrized : bool
     tables : Tables
         The contraction tables (of one half, in a symmetrized potential).
+    trained : TrainedRange or None
+        Moments and distances that the labels covered, which a fit records; None where nobody has.
+
+    All but the last are fixed once it is made, and an evaluation leaves nothing behind: its numbers are the same, to
+    the last bit, whatever was asked before.
 
     Examples
     --------
@@ -62,9 +69,11 @@ class Potential:
     415
     """
 
-    def __init__(self, file: PotentialFile, species: Sequence[str] | None = None) -> None:
-        names, symmetrized = parse_tag(file.tag)
-        if symmetrized:
+    def __init__(
+        self, file: PotentialFile, species: Sequence[str] | None = None, symmetrized: bool | None = None
+    ) -> None:
+        names, folded = parse_tag(file.tag)
+        if folded:
             file = fold_file(file)
         if species is None:
             species = names or [str(i) for i in range(file.species_count)]
@@ -74,20 +83,24 @@ class Potential:
                 "give one name per species, each once",
             )
         self.species = list(species)
-        self.symmetrized = symmetrized
+        self.symmetrized = folded if symmetrized is None else symmetrized
+        self.trained = TrainedRange.from_tag(file.tag, file.species_count)
         self.scaling = file.scaling
         self.r_min, self.r_cut = file.r_min, file.r_cut
         self.min_moment, self.max_moment = file.min_moment, file.max_moment
         self.radial_size = file.radial_coefficients.shape[3]
         self.magnetic_size = file.magnetic_size
         self.tables = file.tables
+        self._tables = self.tables.doubled() if self.symmetrized else self.tables
         self._level: int | None = None
         self._xi = file.moment_coefficients.copy()
         self._constants = file.species_coefficients.copy()
         self._c = file.radial_coefficients.copy()
+        if self.symmetrized and not np.isclose(self.min_moment, -self.max_moment, rtol=1e-12):
+            raise InputError(
+                f"a symmetrized potential needs a symmetric magnetic range, not [{self.min_moment}, {self.max_moment}]"
+            )
         self._form: Form | None = None
-        self._lists = ListCache(self.r_cut)
-        self._renew()
 
     # Making and keeping -----------------------------------------------------------------------------------
 
@@ -151,17 +164,14 @@ class Potential:
             For values that make no potential.
         """
         file = random_file(level, species, r_min, r_cut, radial_size, max_moment, magnetic_size, seed)
-        potential = cls(file, species)
-        potential.symmetrized = magnetic_size > 0 if symmetrized is None else symmetrized
+        potential = cls(file, species, magnetic_size > 0 if symmetrized is None else symmetrized)
         potential._level = level
-        potential._renew()
         return potential
 
     def copy(self) -> Potential:
         """Return an independent copy."""
         other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.species = list(self.species)
+        other.__dict__.update(self.__dict__, species=list(self.species))
         other.parameters = self.parameters
         return other
 
@@ -182,9 +192,9 @@ class Potential:
         """
         form = self.form
         file = PotentialFile(
-            self.scaling, len(self.species), make_tag(self.species, self.symmetrized), self.r_min, self.r_cut,
-            self.min_moment, self.max_moment, self.magnetic_size, form.c / self.scaling, form.tables,
-            form.constants, form.xi,
+            self.scaling, len(self.species), make_tag(self.species, self.symmetrized, self.trained),
+            self.r_min, self.r_cut, self.min_moment, self.max_moment, self.magnetic_size,
+            form.c / self.scaling, form.tables, form.constants, form.xi,
         )  # fmt: skip
         return format_potential(file, dialect)
 
@@ -210,88 +220,21 @@ class Potential:
         kind, names = "symmetrized " if self.symmetrized else "", "-".join(self.species)
         return f"<{kind}Potential level {self.level} of {names}, {self.n_parameters} parameters>"
 
-    # Parameters -------------------------------------------------------------------------------------------
-
-    @property
-    def level(self) -> int | None:
-        """The level of the complete basis that has these tables' sizes; None for any other set."""
-        if self._level is None:
-            self._level = alpha.level_of(self.tables)
-        return self._level
-
-    @property
-    def magnetic(self) -> bool:
-        """Whether the energy depends on the moments."""
-        return self.magnetic_size > 0
-
-    @property
-    def radial_count(self) -> int:
-        """Number K of radial functions f_μ."""
-        return int(self._c.shape[2])
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters."""
-        return len(self._xi) + len(self._constants) + self._c.size
-
-    @property
-    def parameters(self) -> np.ndarray:
-        """All parameters as one vector: ξ, species constants, c[z_i, z_j, μ, ζ, β, γ] (a copy)."""
-        return np.concatenate([self._xi, self._constants, self._c.ravel()])
-
-    @parameters.setter
-    def parameters(self, values: np.ndarray) -> None:
-        values = np.asarray(values, dtype=np.float64)
-        if values.shape != (self.n_parameters,):
-            raise InputError(f"{values.shape} is not the shape ({self.n_parameters},) of the parameters")
-        n, m = len(self._xi), len(self._xi) + len(self._constants)
-        self._xi, self._constants = values[:n].copy(), values[n:m].copy()
-        self._c = values[m:].reshape(self._c.shape).copy()
-        self._form = None
-
-    @property
-    def parameter_slices(self) -> dict[str, slice]:
-        """Where ξ ("moments"), species constants ("species") and c ("radial") stand in `parameters`."""
-        n, m = len(self._xi), len(self._xi) + len(self._constants)
-        return {"moments": slice(0, n), "species": slice(n, m), "radial": slice(m, self.n_parameters)}
-
-    @property
-    def form(self) -> Form:
-        """What the kernels read: a symmetrized potential as a plain one with doubled tables."""
-        if self._form is None:
-            ranges = (self.r_min, self.r_cut, self.min_moment, self.max_moment)
-            c, xi = self.scaling * self._c, self._xi
-            if self.symmetrized:
-                c, xi = expand_coefficients(c), 0.5 * np.concatenate([xi, xi])
-            self._form = Form(self._tables, np.ascontiguousarray(c), xi, self._constants, ranges)
-        return self._form
-
-    def _renew(self) -> None:
-        """Check the symmetry's condition and choose the kernels' tables."""
-        if self.symmetrized and not np.isclose(self.min_moment, -self.max_moment, rtol=1e-12):
-            raise InputError(
-                f"a symmetrized potential needs a symmetric magnetic range, not [{self.min_moment}, {self.max_moment}]"
-            )
-        self._tables = self.tables.doubled() if self.symmetrized else self.tables
-        self._form = None
-
-    def _gather_gradient(self, d_xi: np.ndarray, d_constants: np.ndarray, d_c: np.ndarray) -> np.ndarray:
-        """Turn the kernels' gradients (leading axes alike) into gradients over `parameters`."""
-        if self.symmetrized:
-            d_xi, d_c = fold_gradients(d_xi, d_c)
-        return np.concatenate([d_xi, d_constants, self.scaling * d_c.reshape(*d_xi.shape[:-1], -1)], axis=-1)
-
     # Evaluating -------------------------------------------------------------------------------------------
 
-    def system(self, atoms: Atoms, follow: bool = False) -> System:
-        """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`.
+    def lists(self) -> ListCache:
+        """Return what keeps neighbour lists for configurations that follow each other; the caller holds it.
 
-        With `follow` the list is kept, and brought up to date where atoms have moved little since the last such
-        call: the order of neighbours, and with it the last bits of sums, then depends on those calls.
+        The order of neighbours in a kept list, and with it the last bits of sums, depends on the configurations
+        before.
         """
-        return System.from_atoms(atoms, self.species, self.r_cut, self._lists if follow else None)
+        return ListCache(self.r_cut)
 
-    def evaluate(self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None) -> Evaluation:
+    def system(self, atoms: Atoms, lists: ListCache | None = None) -> System:
+        """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`."""
+        return System.from_atoms(atoms, self.species, self.r_cut, lists)
+
+    def evaluate(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> Evaluation:
         """Evaluate energy, forces, stress and magnetic forces.
 
         Parameters
@@ -300,29 +243,34 @@ class Potential:
             n atoms.
         moments : ndarray, shape (n,), optional
             μB; by default those of `atoms` (see `moments_of`).
-        system : System, optional
-            The arrays of `atoms`, where they are there already.
+        lists : ListCache, optional
+            From `lists`, where `atoms` follows, along a trajectory say, what was evaluated with it before.
 
         Raises
         ------
         InputError
             Unknown species, NaN, coincident atoms, moments that are not collinear.
         """
-        system = self.system(atoms, follow=True) if system is None else system
-        return self.evaluate_system(system, moments_of(atoms) if moments is None else moments)
+        return self.evaluate_system(self.system(atoms, lists), moments_of(atoms) if moments is None else moments)
 
-    def evaluate_system(self, system: System, moments: np.ndarray) -> Evaluation:
-        """Evaluate a configuration given as arrays; see `evaluate`."""
+    def evaluate_system(self, system: System, moments: FloatArray) -> Evaluation:
+        """Evaluate a configuration given as arrays, at moments of shape (n,); see `evaluate`."""
         moments = checked_moments(moments, len(system))
         energies, forces, virial, dm = engine.evaluate(self.form, system, moments)
         stress = virial / system.volume if system.volume > 0 else np.zeros(6)
         return Evaluation(
-            float(energies.sum()), energies, forces, stress, -dm, moments, extrapolations(self, system, moments)
+            float(energies.sum()),
+            energies,
+            forces,
+            stress,
+            -dm,
+            moments,
+            extrapolations(self, system, moments),
         )
 
     def energy_parameter_gradient(
-        self, atoms: Atoms | System, per_site: bool = False, moments: np.ndarray | None = None
-    ) -> np.ndarray:
+        self, atoms: Atoms | System, per_site: bool = False, moments: FloatArray | None = None
+    ) -> FloatArray:
         """Return ∂E/∂θ, shape (p,), or ∂E_i/∂θ of every site, shape (n, p).
 
         With a System the moments, shape (n,), are needed.
@@ -339,12 +287,12 @@ class Potential:
     def directional_parameter_gradient(
         self,
         system: System,
-        moments: np.ndarray,
+        moments: FloatArray,
         energy: float = 0.0,
-        displacements: np.ndarray | None = None,
-        strain: np.ndarray | None = None,
-        moment_changes: np.ndarray | None = None,
-    ) -> tuple[float, np.ndarray]:
+        displacements: FloatArray | None = None,
+        strain: FloatArray | None = None,
+        moment_changes: FloatArray | None = None,
+    ) -> tuple[float, FloatArray]:
         """Return S = a E + D E and ∂S/∂θ, with D the derivative along given changes.
 
         Parameters
@@ -375,8 +323,8 @@ class Potential:
         )
         return value, self._gather_gradient(*gradients)
 
-    def relax_moments(self, atoms: Atoms, start: np.ndarray | None = None, tolerance: float = 1e-4) -> RelaxedMoments:
-        """Minimise the energy over the moments within their range; see `mmtp_fw.potential.moments`."""
+    def relax_moments(self, atoms: Atoms, start: FloatArray | None = None, tolerance: float = 1e-4) -> RelaxedMoments:
+        """Minimise the energy over the moments within their range, from `start`, shape (n,); see `moments`."""
         from mmtp_fw.potential.moments import relax_moments
 
         return relax_moments(self, atoms, start, tolerance)

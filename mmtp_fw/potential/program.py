@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.potential.lanes import W
 from mmtp_fw.potential.tables import Tables, components
 
@@ -41,17 +42,17 @@ class Program(NamedTuple):
     n_moments : int
     """
 
-    ranks: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    sums: np.ndarray
-    summed: np.ndarray
-    traces: np.ndarray
-    times: np.ndarray
-    weights: np.ndarray
-    scalars: np.ndarray
-    sources: np.ndarray
-    factors: np.ndarray
+    ranks: IntArray
+    low: IntArray
+    high: IntArray
+    sums: IntArray
+    summed: IntArray
+    traces: IntArray
+    times: IntArray
+    weights: FloatArray
+    scalars: IntArray
+    sources: IntArray
+    factors: IntArray
     n_moments: int
 
 
@@ -73,8 +74,8 @@ def compile_tables(tables: Tables, radial_count: int) -> Program:
     degree = tables.basic[:, 1:].sum(axis=1)
     ranks = np.full(radial_count, -1, dtype=np.int64)
     np.maximum.at(ranks, tables.basic[:, 0], degree)
-    high = np.array([count(r) for r in ranks], dtype=np.int64)
-    low = np.array([count(r - 2) for r in ranks], dtype=np.int64)
+    high = np.array([count(r) for r in ranks.tolist()], dtype=np.int64)
+    low = np.array([count(r - 2) for r in ranks.tolist()], dtype=np.int64)
     slots = np.concatenate([[0], np.cumsum(high)]).astype(np.int64)
     number = {c: k for k, c in enumerate(c for d in range(ranks.max() + 1) for c in components(d))}
     monomials = list(number)
@@ -85,7 +86,7 @@ def compile_tables(tables: Tables, radial_count: int) -> Program:
     index[:n_basic] = [slots[mu] + number[tuple(c)] for mu, *c in tables.basic.tolist()]
 
     traces, sources, factors = [], [], []
-    for mu, rank in enumerate(ranks):
+    for mu, rank in enumerate(ranks.tolist()):
         for k in range(int(low[mu]) - 1, -1, -1):
             a, b, c = monomials[k]
             parts = [number[a + 2, b, c], number[a, b + 2, c], number[a, b, c + 2]]
@@ -117,7 +118,7 @@ def compile_tables(tables: Tables, radial_count: int) -> Program:
     )  # fmt: skip
 
 
-def arrange(coefficients: np.ndarray) -> np.ndarray:
+def arrange(coefficients: FloatArray) -> FloatArray:
     """Return the radial coefficients (C, C, K, R, M, M) as (C, C, K, γ, β, R′), R padded to whole vectors."""
     moved = np.moveaxis(coefficients, (3, 4, 5), (5, 4, 3))
     padding = -moved.shape[-1] % W
@@ -135,8 +136,8 @@ class Packed(NamedTuple):
         Offsets' targets: ranges, coefficients, weights.
     """
 
-    integers: np.ndarray
-    doubles: np.ndarray
+    integers: IntArray
+    doubles: FloatArray
 
 
 # The sizes at the head of `Packed.integers`, by position, then offsets of its tables and of the doubles.
@@ -146,7 +147,7 @@ TABLES = ("ranks", "low", "high", "sums", "summed", "traces", "times", "scalars"
 NUMBERS = ("ranges", "c", "xi", "constants", "weights", "factors")
 
 
-def pack(tables: Tables, c: np.ndarray, xi: np.ndarray, constants: np.ndarray, ranges: tuple[float, ...]) -> Packed:
+def pack(tables: Tables, c: FloatArray, xi: FloatArray, constants: FloatArray, ranges: tuple[float, ...]) -> Packed:
     """Pack a potential for the kernels.
 
     Parameters
@@ -175,7 +176,7 @@ def pack(tables: Tables, c: np.ndarray, xi: np.ndarray, constants: np.ndarray, r
     return Packed(integers, np.concatenate(numbers).astype(np.float64))
 
 
-def disarrange(arranged: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def disarrange(arranged: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Undo `arrange` for rows (n, size) of arranged coefficients; returns (n, C, C, K, R, M, M)."""
     C, _, K, R, M, _ = shape
     rows = arranged.reshape(len(arranged), C, C, K, M, M, -1)[..., :R]

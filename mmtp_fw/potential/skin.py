@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, Int32Array, IntArray
 from mmtp_fw.errors import InputError
 
 SKIN_A = 0.6
 """Å; at 300 K a list then serves some twenty steps of molecular dynamics."""
 
-_UNIT = np.eye(3)
+_UNIT: FloatArray = np.eye(3)
 
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, float]
+Pairs = tuple[IntArray, Int32Array, FloatArray, float]
 """Where the pairs of every atom begin (n + 1), their second atoms, their vectors (Å), and the shortest distance."""
 
 
@@ -23,16 +24,18 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 class _Candidates:
     """Pairs within cut-off + skin of a reference configuration."""
 
-    positions: np.ndarray
-    cell: np.ndarray
+    positions: FloatArray
+    cell: FloatArray
     pbc: tuple[bool, ...]
-    first: np.ndarray
-    neighbors: np.ndarray
-    shifts: np.ndarray
+    first: IntArray
+    neighbors: Int32Array
+    shifts: FloatArray
 
 
 class ListCache:
     """Neighbour lists for one cut-off; the last configuration's candidates are kept for its successors.
+
+    Whoever evaluates along a trajectory holds one; see `Potential.lists`.
 
     A configuration that is alone costs one list. From the second on that differs little from the one before,
     candidates with a skin are kept and only their vectors are computed, until an atom or the cell has moved so far
@@ -51,12 +54,12 @@ class ListCache:
         self.skin = skin
         self.builds = 0
         self._candidates: _Candidates | None = None
-        self._last: tuple[np.ndarray, np.ndarray, tuple[bool, ...]] | None = None
+        self._last: tuple[FloatArray, FloatArray, tuple[bool, ...]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"r_cut": self.r_cut, "skin": self.skin, "builds": 0, "_candidates": None, "_last": None}
 
-    def pairs(self, positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...]) -> Pairs:
+    def pairs(self, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> Pairs:
         """Return all pairs within the cut-off, every image counted, sorted by their first atom.
 
         Parameters
@@ -90,8 +93,8 @@ class ListCache:
         return self._refreshed(kept, positions, cell)
 
     def _complete(
-        self, reference: np.ndarray, cell_then: np.ndarray, pbc_then: tuple[bool, ...],
-        positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...],
+        self, reference: FloatArray, cell_then: FloatArray, pbc_then: tuple[bool, ...],
+        positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...],
     ) -> bool:  # fmt: skip
         """Return whether every pair within the cut-off now was within cut-off + skin then.
 
@@ -101,11 +104,12 @@ class ListCache:
             return False
         from mmtp_fw.potential.lists import drift
 
-        stretch, deformation = 1.0, _UNIT
+        stretch = 1.0
+        deformation = _UNIT
         if cell.tobytes() != cell_then.tobytes():
             if not all(pbc) or abs(np.linalg.det(cell_then)) < 1e-9:
                 return False
-            deformation = np.linalg.solve(cell_then, cell)
+            deformation = np.asarray(np.linalg.solve(cell_then, cell), dtype=np.float64)
             least = np.linalg.svd(deformation, compute_uv=False)[-1]
             if not least > 0.5:
                 return False
@@ -113,7 +117,7 @@ class ListCache:
         moved = drift(reference, positions, deformation)
         return bool(stretch * (self.r_cut + 2.0 * moved) <= self.r_cut + self.skin)
 
-    def _refreshed(self, kept: _Candidates, positions: np.ndarray, cell: np.ndarray) -> Pairs:
+    def _refreshed(self, kept: _Candidates, positions: FloatArray, cell: FloatArray) -> Pairs:
         from mmtp_fw.potential.lists import refresh
 
         first, neighbors, vectors, count, square, i, j = refresh(
@@ -122,7 +126,7 @@ class ListCache:
         _refuse_coincident(square, i, j)
         return first, neighbors[:count], vectors[:count], sqrt(square)
 
-    def _fresh(self, positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...]) -> Pairs:
+    def _fresh(self, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> Pairs:
         from mmtp_fw.potential.lists import compress
 
         owner, (i, j, vectors) = _find(positions, cell, pbc, self.r_cut, "ijD")
@@ -133,7 +137,7 @@ class ListCache:
 
 
 def _find(
-    positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...], cutoff: float, quantities: str
+    positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...], cutoff: float, quantities: str
 ) -> tuple[Any, Any]:
     """Return the owner of the memory, to be kept as long as the arrays, and the arrays."""
     from vesin import NeighborList

@@ -11,24 +11,25 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, Int32Array
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.fileio import PotentialFile
 from mmtp_fw.potential.tables import Tables
 from mmtp_fw.potential.tag import SYMMETRIZED
 
 
-def parity(size: int) -> np.ndarray:
+def parity(size: int) -> FloatArray:
     """Return (−1)^(β+γ), shape (size, size)."""
     return (-1.0) ** np.add.outer(np.arange(size), np.arange(size))
 
 
-def expand_coefficients(c: np.ndarray) -> np.ndarray:
+def expand_coefficients(c: FloatArray) -> FloatArray:
     """Return coefficients (C, C, K, R, M, M) and, behind them along K, those for reversed moments."""
     return np.concatenate([c, c * parity(c.shape[-1])], axis=2)
 
 
-def fold_gradients(d_xi: np.ndarray, d_c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gather gradients over expanded coefficients (any leading axes) into those over the native ones."""
+def fold_gradients(d_xi: FloatArray, d_c: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Gather gradients over expanded coefficients (…, C, C, 2K, R, M, M) into those over the native ones."""
     n, axis = d_xi.shape[-1] // 2, d_c.ndim - 4
     one, two = np.split(d_c, 2, axis=axis)
     return 0.5 * (d_xi[..., :n] + d_xi[..., n:]), one + two * parity(d_c.shape[-1])
@@ -65,12 +66,12 @@ def half_tables(tables: Tables) -> Tables | None:
     n_scalars = len(tables.scalars) // 2
 
     # In the double, products of the first copy stand behind the elementary moments of both copies.
-    def back(index: np.ndarray) -> np.ndarray:
-        return np.where(index < n_basic, index, index - n_basic)
+    def back(index: Int32Array) -> Int32Array:
+        return np.where(index < n_basic, index, index - n_basic).astype(np.int32)
 
     times = tables.times[:n_times].copy()
     times[:, [0, 1, 3]] = back(times[:, [0, 1, 3]])
-    half = Tables(tables.basic[:n_basic], times, back(tables.scalars[:n_scalars]).astype(np.int32), n)
+    half = Tables(tables.basic[:n_basic], times, back(tables.scalars[:n_scalars]), n)
     try:
         double = half.doubled()
     except (IndexError, ValueError):

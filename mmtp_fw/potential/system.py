@@ -11,11 +11,12 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
+from mmtp_fw.arrays import FloatArray, Int32Array, IntArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential.skin import ListCache, Pairs
 
 
-def moments_of(atoms: Atoms) -> np.ndarray:
+def moments_of(atoms: Atoms) -> FloatArray:
     """Return the collinear moments of a configuration.
 
     Parameters
@@ -46,7 +47,7 @@ def moments_of(atoms: Atoms) -> np.ndarray:
     return moments
 
 
-def type_indices(atoms: Atoms, species: Sequence[str]) -> np.ndarray:
+def type_indices(atoms: Atoms, species: Sequence[str]) -> Int32Array:
     """Return the index into `species` of every atom, shape (n,), int32.
 
     Raises
@@ -54,7 +55,7 @@ def type_indices(atoms: Atoms, species: Sequence[str]) -> np.ndarray:
     InputError
         For an element that the potential does not know.
     """
-    found = _index_table(tuple(species))[atoms.numbers]
+    found: Int32Array = _index_table(tuple(species))[atoms.numbers]
     if len(found) and found.min() < 0:
         unknown = chemical_symbols[atoms.numbers[int(np.argmin(found))]]
         hint = (
@@ -67,7 +68,7 @@ def type_indices(atoms: Atoms, species: Sequence[str]) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _index_table(species: tuple[str, ...]) -> np.ndarray:
+def _index_table(species: tuple[str, ...]) -> Int32Array:
     """Return the index of every atomic number's element among the species, −1 where it is none of them."""
     table = np.full(len(chemical_symbols), -1, dtype=np.int32)
     for index, name in enumerate(species):
@@ -95,10 +96,10 @@ class System:
         Shortest distance, Å; infinite without neighbours.
     """
 
-    types: np.ndarray
-    first: np.ndarray
-    neighbors: np.ndarray
-    vectors: np.ndarray
+    types: Int32Array
+    first: IntArray
+    neighbors: Int32Array
+    vectors: FloatArray
     volume: float
     closest: float
 
@@ -122,8 +123,10 @@ class System:
         Raises
         ------
         InputError
-            Unknown species, positions or cell not finite, coincident atoms.
+            Unknown species, positions or cell not finite, coincident atoms, lists of another cut-off.
         """
+        if lists is not None and lists.r_cut != r_cut:
+            raise InputError(f"neighbour lists kept for a cut-off of {lists.r_cut:g} Å, not of {r_cut:g} Å")
         types = type_indices(atoms, species)
         positions, cell = atoms.positions, atoms.cell.array
         volume = abs(_determinant(cell))
@@ -143,12 +146,12 @@ class System:
         return cls(types, *_in_order(lists.pairs(positions, cell, pbc), volume))
 
 
-def _in_order(pairs: Pairs, volume: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+def _in_order(pairs: Pairs, volume: float) -> tuple[IntArray, Int32Array, FloatArray, float, float]:
     first, neighbors, vectors, closest = pairs
     return first, neighbors, vectors, volume, closest
 
 
-def _determinant(m: np.ndarray) -> float:
+def _determinant(m: FloatArray) -> float:
     """Return the determinant of a 3 × 3 matrix; numpy's takes ten times as long."""
     (a, b, c), (d, e, f), (g, h, i) = m.tolist()
     return float(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))

@@ -16,6 +16,7 @@ from functools import cache
 
 import numpy as np
 
+from mmtp_fw.arrays import Int32Array
 from mmtp_fw.errors import InputError
 
 LEVELS = range(2, 26, 2)
@@ -43,9 +44,9 @@ class Tables:
         Number of all moments, elementary and products.
     """
 
-    basic: np.ndarray
-    times: np.ndarray
-    scalars: np.ndarray
+    basic: Int32Array
+    times: Int32Array
+    scalars: Int32Array
     n_moments: int
 
     @property
@@ -152,7 +153,9 @@ class _Builder:
         scalars.sort(key=lambda item: item[0])
         products: dict[tuple[int, ...], int] = {(m,): m for _, m, _ in scalars}
         found = [(lev, moment) for lev, moment, _ in scalars]
-        frontier = [(lev, (m,), i, n) for i, (lev, m, n) in enumerate(scalars)]
+        frontier: list[tuple[int, tuple[int, ...], int, int]] = [
+            (lev, (m,), i, n) for i, (lev, m, n) in enumerate(scalars)
+        ]
         while frontier:
             longer = []
             for lev, factors, last, n in frontier:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 
 
@@ -29,7 +30,7 @@ class Average:
     samples: int
 
 
-def average(series: Sequence[float] | np.ndarray) -> Average:
+def average(series: Sequence[float] | FloatArray) -> Average:
     """Average one correlated series.
 
     Parameters
@@ -65,14 +66,14 @@ def average(series: Sequence[float] | np.ndarray) -> Average:
 
 
 def averages_of_trajectories(
-    trajectories: Sequence[Mapping[str, Sequence[float]]], columns: Sequence[str], equilibration_steps: int
+    trajectories: Sequence[Mapping[str, Sequence[float] | FloatArray]], columns: Sequence[str], equilibration_steps: int
 ) -> dict[str, Average]:
     """Average columns over independent trajectories.
 
     Parameters
     ----------
     trajectories : sequence of mapping
-        Columns by name, each with ``step``.
+        Columns by name, each of shape (samples,), with ``step``.
     columns : sequence of str
     equilibration_steps : int
         Steps left out at the start of each trajectory.

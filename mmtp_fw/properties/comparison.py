@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.integrate import trapezoid
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 
 
@@ -30,7 +31,7 @@ class Comparison:
     n: int
 
 
-def compare(predicted: np.ndarray, reference: np.ndarray) -> Comparison:
+def compare(predicted: FloatArray, reference: FloatArray) -> Comparison:
     """Compare numbers one by one.
 
     Parameters
@@ -57,7 +58,7 @@ def compare(predicted: np.ndarray, reference: np.ndarray) -> Comparison:
     )
 
 
-def spectral_overlap(grid: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+def spectral_overlap(grid: FloatArray, one: FloatArray, other: FloatArray) -> float:
     """Return the overlap ∫√(g h) / √(∫g ∫h) of two non-negative spectra on one grid: 1 for the same shape.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 from scipy.integrate import trapezoid
 
+from mmtp_fw.arrays import BoolArray, FloatArray, IntArray
 from mmtp_fw.errors import InputError
 
 
@@ -24,13 +25,13 @@ class PhononDos:
         Partial densities, for comparison with nuclear resonant scattering, which sees ⁵⁷Fe only.
     """
 
-    frequency_THz: np.ndarray
-    total: np.ndarray
-    species: dict[str, np.ndarray]
+    frequency_THz: FloatArray
+    total: FloatArray
+    species: dict[str, FloatArray]
 
 
 def vibrational_dos(
-    velocities: np.ndarray, numbers: np.ndarray, interval_fs: float, resolution_THz: float = 0.3
+    velocities: FloatArray, numbers: IntArray, interval_fs: float, resolution_THz: float = 0.3
 ) -> PhononDos:
     """Return the power spectrum of the mass-weighted velocities.
 
@@ -63,9 +64,9 @@ def vibrational_dos(
     window = np.hanning(steps)[:, None, None]
     spectrum = np.abs(np.fft.rfft((velocities - drift) * window, n=4 * steps, axis=0)) ** 2
     per_atom = spectrum.sum(axis=2) * masses
-    frequency = np.fft.rfftfreq(4 * steps, d=interval_fs * 1e-3)
+    frequency: FloatArray = np.asarray(np.fft.rfftfreq(4 * steps, d=interval_fs * 1e-3), dtype=np.float64)
 
-    def curve(chosen: np.ndarray) -> np.ndarray:
+    def curve(chosen: BoolArray) -> FloatArray:
         smooth = _smooth(per_atom[:, chosen].sum(axis=1), frequency, resolution_THz)
         area = trapezoid(smooth, frequency)
         return smooth / area if area > 0 else smooth
@@ -74,7 +75,7 @@ def vibrational_dos(
     return PhononDos(frequency, curve(np.ones(len(numbers), dtype=bool)), species)
 
 
-def _smooth(values: np.ndarray, frequency: np.ndarray, width: float) -> np.ndarray:
+def _smooth(values: FloatArray, frequency: FloatArray, width: float) -> FloatArray:
     step = frequency[1] - frequency[0]
     half = max(1, int(np.ceil(4 * width / step)))
     kernel = np.exp(-0.5 * (np.arange(-half, half + 1) * step / width) ** 2)

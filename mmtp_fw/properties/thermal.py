@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.md import MdState
 from mmtp_fw.properties.averages import averages_of_trajectories
 from mmtp_fw.properties.phonons import vibrational_dos
@@ -38,8 +39,8 @@ class SampledTrajectory:
 
     state: MdState
     steps: int
-    thermo: Mapping[str, np.ndarray]
-    velocities: np.ndarray
+    thermo: Mapping[str, FloatArray]
+    velocities: FloatArray
     message: str = ""
     frames: Sequence[Atoms] = ()
 
@@ -61,7 +62,7 @@ def thermal_averages(trajectories: Sequence[SampledTrajectory], equilibration_st
 
 def phonon_dos(
     trajectories: Sequence[SampledTrajectory],
-    numbers: np.ndarray,
+    numbers: IntArray,
     interval_fs: float,
     equilibration_steps: int,
 ) -> dict[str, Any] | None:

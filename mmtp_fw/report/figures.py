@@ -11,16 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mmtp_fw.dft.registry import engine_title
+from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, REFERENCE, SPECIES, panels
 
 Data = Mapping[str, Any]
 
-ERROR_PANELS = (
-    ("energy_per_atom_eV", "Energy (meV/atom)", 1000.0),
-    ("forces_eV_per_A", "Forces (meV/Å)", 1000.0),
-    ("stress_GPa", "Stress (GPa)", 1.0),
-    ("magnetic_forces_eV_per_muB", "Magnetic forces (meV/μB)", 1000.0),
-)
 SOURCES = (("reference", "reference", REFERENCE, "s", -1), ("mmtp", "mMTP", MMTP, "o", 1))
 
 
@@ -96,22 +91,23 @@ def errors(data: Data) -> Figure | None:
     potentials = [item for item in data["potentials"] if item["errors"] and item["role"] == "version"]
     if not potentials:
         return None
-    figure, axes = panels(2, 2, (8.4, 5.2))
-    for one, (quantity, title, factor) in zip(axes, ERROR_PANELS, strict=True):
+    rows = -(-len(QUANTITIES) // 2)
+    figure, axes = panels(rows, 2, (8.4, 2.6 * rows))
+    for one, quantity in zip(axes, QUANTITIES.values(), strict=False):
         for key, label, color, line in (
             ("errors", "training", MMTP, "o-"),
             ("validation_errors", "validation", REFERENCE, "s--"),
         ):
             points = [
-                (item["iteration"], item[key][quantity]["rmse"] * factor)
-                for item in potentials
-                if (item[key].get(quantity) or {}).get("rmse") is not None
+                (item["iteration"], value) for item in potentials if (value := quantity.shown(item[key])) is not None
             ]
             if points:
                 one.plot(*zip(*points, strict=True), line, color=color, label=label, ms=4.5)
-        one.set(title=title, xlabel="Iteration", ylabel="RMSE")
+        one.set(title=quantity.heading, xlabel="Iteration", ylabel="RMSE")
         one.set_ylim(bottom=0)
         one.margins(x=0.08)
+    for one in axes[len(QUANTITIES) :]:
+        one.set_visible(False)
     axes[0].legend(loc="upper right")
     _whole_numbers(*axes)
     return figure
@@ -132,7 +128,9 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     if not items:
         return None
     figure, (upper, lower) = panels(2, 1, (4.2, 4.2))
-    upper.get_gridspec().set_height_ratios([2.6, 1])
+    grid = upper.get_gridspec()
+    assert grid is not None, "panels makes one"
+    grid.set_height_ratios([2.6, 1])
     found: dict[str, dict[float, Data]] = {"mmtp": {}, "reference": {}}
     for item in items:
         found.setdefault(item["source"], {})[item["lattice_parameter_A"]] = item
@@ -155,8 +153,8 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     held_out = sorted({item["lattice_parameter_A"] for item in items if item["held_out"]})
     for axes in (upper, lower):
         for a in held_out:
-            name = "never trained on" if a == held_out[0] else None
-            axes.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=name)
+            first = "never trained on" if a == held_out[0] else None
+            axes.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=first)
     upper.set(title=title, ylabel=label)
     upper.legend(loc="best")
     shared = sorted(set(found["mmtp"]) & set(found["reference"]))
@@ -209,7 +207,7 @@ def _strengths(axes: Axes, labels: Sequence[Data]) -> None:
             verdicts[verdict].append(label["lambda_eV_per_muB2"])
     values = verdicts["accepted"] + verdicts["rejected"]
     if values:
-        edges = np.geomspace(min(values) * 0.9, max(values) * 1.1, min(8, len(set(values))) + 1)
+        edges = np.geomspace(min(values) * 0.9, max(values) * 1.1, min(8, len(set(values))) + 1).tolist()
         shown = {name: found for name, found in verdicts.items() if found}
         colors = [GOOD if name == "accepted" else BAD for name in shown]
         axes.hist(list(shown.values()), edges, stacked=True, color=colors, label=list(shown), rwidth=0.9)

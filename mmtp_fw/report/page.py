@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import mmtp_fw
 from mmtp_fw.dft.registry import engine_about
+from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.style import data_uri, styled
 
@@ -35,7 +36,8 @@ def render(data: Mapping[str, Any]) -> str:
     environment.filters["duration"] = _duration
     environment.filters["engine"] = engine_about
     template = environment.get_template("index.html.j2")
-    return template.render(**data, figures=draw(data), version=mmtp_fw.__version__)
+    quantities = list(QUANTITIES.values())
+    return template.render(**data, figures=draw(data), quantities=quantities, version=mmtp_fw.__version__)
 
 
 def draw(data: Mapping[str, Any]) -> dict[str, str]:
@@ -49,11 +51,12 @@ def draw(data: Mapping[str, Any]) -> dict[str, str]:
     return images
 
 
-def number(value: float | None, kind: str = "integer", unit: str = "") -> str:
-    """Return a number for a table or a tile; an en dash where there is none."""
+def number(value: float | None, kind: str | int = "integer", unit: str = "") -> str:
+    """Return a number for a table or a tile, of a kind or with so many decimals; an en dash where there is none."""
     if value is None:
         return "–"
-    return _NUMBERS[kind].format(value) + (f" {unit}" if unit else "")
+    text = f"{value:.{kind}f}" if isinstance(kind, int) else _NUMBERS[kind].format(value)
+    return f"{text} {unit}" if unit else text
 
 
 def _time(value: Any) -> str:

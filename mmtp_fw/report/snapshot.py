@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mmtp_fw.database import Database
-from mmtp_fw.errors import InputError
-from mmtp_fw.loop.facts import Fact, Facts
-from mmtp_fw.loop.gather import campaign_settings
+from mmtp_fw.database import Database, queries, views
+from mmtp_fw.database.views import LABEL_STATES
+from mmtp_fw.loop.facts import Kind
+from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.loop.stop import EXPLANATIONS
 
-LABEL_STATES = ("accepted", "rejected", "failed")
+_WAITING = {"kind": 1, "params": 1, "not_here": 1}
+"""What is shown of actions that aren't finished."""
 
 
 def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
@@ -40,24 +41,14 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
     InputError
         There is no such campaign.
     """
-    document = database.campaigns.find_one({"_id": campaign_id}, {"settings": 0})
-    if document is None:
-        raise InputError(f"no campaign '{campaign_id}' in this database", "`mmtp status` lists the campaigns")
-    campaign = campaign_settings(database, campaign_id)
-    wanted = {"kind": 1, "iteration": 1, "result": 1, "params": 1, "errors": 1, "not_here": 1}
-    actions = list(database.actions.find({"campaign": campaign_id}, wanted))
-    finished = {
-        action["_id"]: Fact.from_result(action["_id"], action["kind"], action["iteration"], action["result"])
-        for action in actions
-        if action.get("result") is not None
-    }
-    position = locate(Facts(campaign, finished, frozenset(action["_id"] for action in actions)))
-    facts = finished.values()
-    outcomes = Counter(fact.outcome for fact in facts if fact.kind == "label")
-    labels = {name: outcomes.get(name, 0) for name in LABEL_STATES}
-    unfinished = [action for action in actions if action["_id"] not in finished]
-    labels["open"] = sum(action["kind"] == "label" for action in unfinished)
-    failures = [(action["_id"], error) for action in actions for error in action.get("errors", ())]
+    document = queries.campaign(database, campaign_id, "created", "finished")
+    facts = gather(database, campaign_id)
+    position = locate(facts)
+    waiting = list(database.actions.find({"_id": {"$in": sorted(facts.planned - set(facts.finished))}}, _WAITING))
+    finished = facts.finished.values()
+    due = Counter(action["kind"] for action in waiting)
+    outcomes = Counter(fact.outcome for fact in facts.of_kind(Kind.LABEL))
+    failures = _failures(database, campaign_id)
     return {
         "campaign": campaign_id,
         "started": document["created"],
@@ -67,58 +58,42 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         "complete": position.finished,
         "stop": position.stop.value if position.stop else None,
         "explanation": EXPLANATIONS[position.stop] if position.stop else None,
-        "due": dict(Counter(action["kind"] for action in unfinished)),
-        "running": _running(database, {action["_id"]: action for action in unfinished}),
-        "labels": labels | {"budget": campaign.budget.max_labels},
-        "scf_runs": sum(fact.scf_runs for fact in facts),
-        "md_steps": sum(fact.md_steps for fact in facts),
-        "selected": {fact.iteration: len(fact.configurations) for fact in facts if fact.kind == "select"},
+        "due": dict(due),
+        "running": _running(database, campaign_id, waiting),
+        "labels": {name: outcomes.get(name, 0) for name in LABEL_STATES}
+        | {"open": due["label"], "budget": facts.campaign.budget.max_labels},
+        "scf_runs": sum(fact.scf_runs for fact in finished),
+        "md_steps": sum(fact.md_steps for fact in finished),
+        "selected": {fact.iteration: len(fact.configurations) for fact in facts.of_kind(Kind.SELECT)},
         "potential": _potential(database, position.potential),
         "failures": len(failures),
-        "newest_failure": _newest(failures),
+        "newest_failure": failures[-1] if failures else None,
         "not_here": [
             f"{action['_id']}: {action['not_here']['reason']} ({action['not_here']['owner']})"
-            for action in unfinished
+            for action in waiting
             if action.get("not_here")
         ],
     }
 
 
-def list_campaigns(database: Database) -> list[dict[str, Any]]:
-    """Return a line on every campaign, the newest first."""
-    lines = []
-    for document in database.campaigns.find({}, {"settings": 0}).sort("created", -1):
-        query = {"campaign": document["_id"]}
-        lines.append(
-            {
-                "campaign": document["_id"],
-                "created": document["created"],
-                "finished": document.get("finished"),
-                "stop": document.get("stop"),
-                "actions": database.actions.count_documents(query),
-                "open": database.actions.count_documents(query | {"finished": None}),
-            }
-        )
-    return lines
-
-
-def _running(database: Database, unfinished: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    query = {"_id": {"$in": list(unfinished)}, "$expr": {"$gt": ["$lease_until", "$$NOW"]}}
+def _running(database: Database, campaign_id: str, waiting: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    unfinished = {action["_id"]: action for action in waiting}
     now = datetime.now(UTC).replace(tzinfo=None)
     found = []
-    for claim in database.claims.find(query):
-        action = unfinished[claim["_id"]]
+    for claim in views.running(database, campaign_id):
+        action = unfinished.get(claim["key"])
         since = claim.get("taken")
-        found.append(
-            {
-                "action": claim["_id"],
-                "kind": action["kind"],
-                "subject": _subject(action),
-                "owner": claim["owner"],
-                "seconds": max(0.0, (now - since.replace(tzinfo=None)).total_seconds()) if since else None,
-            }
-        )
-    return sorted(found, key=lambda item: item["action"])
+        if action is not None:
+            found.append(
+                {
+                    "action": claim["key"],
+                    "kind": action["kind"],
+                    "subject": _subject(action),
+                    "owner": claim["owner"],
+                    "seconds": max(0.0, (now - since.replace(tzinfo=None)).total_seconds()) if since else None,
+                }
+            )
+    return found
 
 
 def _subject(action: Mapping[str, Any]) -> str:
@@ -139,9 +114,12 @@ def _potential(database: Database, version: int | None) -> dict[str, Any] | None
     return {"version": version, **{name: document.get(name) for name in fields}}
 
 
-def _newest(failures: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
-    newest = None
-    for key, error in failures:
-        lines = str(error.get("text", "")).strip().splitlines()
-        newest = f"{key}: {lines[-1] if lines else 'no message'}"
-    return newest
+def _failures(database: Database, campaign_id: str) -> list[str]:
+    """Return a line on every failed attempt."""
+    query = {"campaign": campaign_id, "errors.0": {"$exists": True}}
+    found = []
+    for action in database.actions.find(query, {"errors": 1}).sort("_id", 1):
+        for error in action["errors"]:
+            lines = str(error.get("text", "")).strip().splitlines()
+            found.append(f"{action['_id']}: {lines[-1] if lines else 'no message'}")
+    return found

@@ -6,11 +6,15 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 MMTP = "#1f5fa8"
 REFERENCE = "#c8571b"
@@ -20,7 +24,7 @@ QUIET = "#9aa3ad"
 INK = "#1d2430"
 SPECIES = ("#1f5fa8", "#c8571b", "#2f7d4f", "#7a4fa3", "#8a6d1c")
 
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 10,
@@ -62,5 +66,6 @@ def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, 
 def data_uri(figure: Figure) -> str:
     """Return a figure as an SVG image that fits into an ``src`` attribute."""
     stream = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
+    canvas = FigureCanvasSVG(figure)
+    canvas.print_svg(stream, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()

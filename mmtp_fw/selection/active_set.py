@@ -21,14 +21,16 @@ set is real rows.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray, Int32Array
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import Potential, System
+from mmtp_fw.potential import ListCache, Potential, System, Systems
 from mmtp_fw.selection.maxvol import DEFAULT_TOLERANCE, SquareSet, largest_coefficients, maxvol
 from mmtp_fw.selection.rows import Mode, rows_of
 
@@ -51,7 +53,7 @@ class GradeState:
         Of the potential at whose parameters the rows were taken.
     """
 
-    inverse: np.ndarray
+    inverse: FloatArray
     mode: Mode
     potential_hash: str
 
@@ -75,7 +77,7 @@ class ActiveSet:
         potential: Potential,
         mode: Mode,
         square: SquareSet,
-        scale: np.ndarray,
+        scale: FloatArray,
         floor: float,
         row_weights: tuple[float, float],
         size: int,
@@ -98,6 +100,7 @@ class ActiveSet:
         tolerance: float = DEFAULT_TOLERANCE,
         magnetic_force_weight: float = 0.0,
         force_weight: float = 0.0,
+        systems: Systems | None = None,
     ) -> ActiveSet:
         """Choose the active set of a training set.
 
@@ -117,6 +120,8 @@ class ActiveSet:
         magnetic_force_weight, force_weight : float
             Where positive, rows of magnetic forces (times this, μB) and of forces (times this, Å) take part
             as well, here and in `grade` and `select`.
+        systems : Systems, optional
+            Where others look at the same configurations: every neighbour list is made once.
 
         Returns
         -------
@@ -132,7 +137,8 @@ class ActiveSet:
         if not floor > 0:
             raise InputError(f"floor {floor} must be positive")
         weights = (float(magnetic_force_weight), float(force_weight))
-        blocks = [rows_of(potential, atoms, mode, None, *weights) for atoms in configurations]
+        listed = potential.system if systems is None else systems.serving(potential).of
+        blocks = [rows_of(potential, atoms, mode, None, *weights, listed(atoms)) for atoms in configurations]
         rows = np.vstack(blocks)
         if not np.all(np.isfinite(rows)):
             raise InputError("rows of the active set aren't finite", "check the potential's parameters")
@@ -176,7 +182,7 @@ class ActiveSet:
             self.potential.content_hash,
         )
 
-    def grades(self, atoms: Atoms, moments: np.ndarray | None = None) -> np.ndarray:
+    def grades(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> FloatArray:
         """Return the grade of every row of a configuration.
 
         Parameters
@@ -185,18 +191,22 @@ class ActiveSet:
             n atoms.
         moments : ndarray, shape (n,), optional
             μB; by default those of `atoms`.
+        lists : ListCache, optional
+            From `Potential.lists`, where `atoms` follows what was graded with it before.
 
         Returns
         -------
         ndarray
             Shape (n,) in site mode, (1,) in configuration mode, without rows of forces.
         """
-        system = self.potential.system(atoms, follow=True)
+        if not len(atoms):
+            return np.zeros(0)
+        system = self.potential.system(atoms, lists)
         if not self.sites_only:
             return self._square.grades(self._rows(atoms, moments, system))
         return self._site_grades(rows_of(self.potential, atoms, self.mode, moments, system=system), system.types)
 
-    def _site_grades(self, rows: np.ndarray, types: np.ndarray) -> np.ndarray:
+    def _site_grades(self, rows: FloatArray, types: Int32Array) -> FloatArray:
         """Return the grades of raw rows of sites: only the radial coefficients of its own species stand in a site's."""
         radial = self.potential.parameter_slices["radial"]
         size = (radial.stop - radial.start) // len(self.potential.species)
@@ -210,11 +220,11 @@ class ActiveSet:
             found[mine] = largest_coefficients(coefficients)
         return found
 
-    def grade(self, atoms: Atoms, moments: np.ndarray | None = None) -> float:
-        """Return the extrapolation grade of a configuration: the largest of its rows' (0 without atoms)."""
-        return float(np.max(self.grades(atoms, moments), initial=0.0))
+    def grade(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> float:
+        """Return the extrapolation grade of a configuration with moments (n,): its rows' largest (0 without atoms)."""
+        return float(np.max(self.grades(atoms, moments, lists), initial=0.0))
 
-    def grades_of_rows(self, rows: np.ndarray) -> np.ndarray:
+    def grades_of_rows(self, rows: FloatArray) -> FloatArray:
         """Return grades of raw rows b = ∂E_i/∂θ, shape (n, p) (see `GradeState`), shape (n,)."""
         return self._square.grades(np.atleast_2d(rows) / self._scale)
 
@@ -268,8 +278,9 @@ class ActiveSet:
         self._size += len(blocks)
         return self._square.absorb(np.vstack(blocks), labels, tolerance)
 
-    def _rows(self, atoms: Atoms, moments: np.ndarray | None = None, system: System | None = None) -> np.ndarray:
-        return rows_of(self.potential, atoms, self.mode, moments, *self._row_weights, system) / self._scale
+    def _rows(self, atoms: Atoms, moments: FloatArray | None = None, system: System | None = None) -> FloatArray:
+        rows = rows_of(self.potential, atoms, self.mode, moments, *self._row_weights, system)
+        return np.asarray(rows / self._scale)
 
     # Keeping ------------------------------------------------------------------------------------------------
 
@@ -302,7 +313,7 @@ class ActiveSet:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"not an active set: {error}") from error
         if int(content.get("format", -1)) != _FORMAT:
             raise InputError("an active set of an unknown format", "write it with this version")
@@ -322,7 +333,7 @@ class _Pool:
 
     def __init__(self, active: ActiveSet, candidates: Sequence[Atoms], threshold: float) -> None:
         self._threshold = threshold
-        self._rows: dict[int, np.ndarray] = {}
+        self._rows: dict[int, FloatArray] = {}
         self._grade: dict[int, float] = {}
         for index, atoms in enumerate(candidates):
             rows = active._rows(atoms)
@@ -338,7 +349,7 @@ class _Pool:
             return None
         return max(self._grade, key=lambda index: (self._grade[index], -index))
 
-    def take(self, index: int) -> np.ndarray:
+    def take(self, index: int) -> FloatArray:
         """Remove a candidate and return its rows."""
         del self._grade[index]
         return self._rows.pop(index)

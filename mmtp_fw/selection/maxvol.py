@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import InputError
+from mmtp_fw.potential.jit import jit_with
 
 DEFAULT_TOLERANCE = 1.01
 _BLOCK = 48
 _ROWS = 512  # rows that are brought up to date together; more leave the cache
 
 
-@numba.njit(nogil=True, cache=True)
-def _row_maxima(coefficients: np.ndarray, out: np.ndarray) -> None:
+@jit_with(())
+def _row_maxima(coefficients: FloatArray, out: FloatArray) -> None:
     """Write max_j |c_ij| of every row."""
     for i in range(coefficients.shape[0]):
         largest = 0.0
@@ -31,8 +32,8 @@ def _row_maxima(coefficients: np.ndarray, out: np.ndarray) -> None:
         out[i] = largest
 
 
-@numba.njit(nogil=True, cache=True)
-def _exchange_block(block: np.ndarray, threshold: float, limit: int, pairs: np.ndarray) -> int:
+@jit_with(())
+def _exchange_block(block: FloatArray, threshold: float, limit: int, pairs: IntArray) -> int:
     """Exchange rows of a block until no coefficient in it exceeds `threshold`.
 
     `block` (m, p) is changed to the coefficients of the rows that then stand outside; ``pairs[k]`` becomes
@@ -66,7 +67,7 @@ def _exchange_block(block: np.ndarray, threshold: float, limit: int, pairs: np.n
     return count
 
 
-def largest_coefficients(coefficients: np.ndarray) -> np.ndarray:
+def largest_coefficients(coefficients: FloatArray) -> FloatArray:
     """Return max_j |c_ij| of every row, shape (n,)."""
     out = np.empty(len(coefficients))
     _row_maxima(np.ascontiguousarray(coefficients), out)
@@ -88,13 +89,13 @@ class SquareSet:
         ln |det matrix|.
     """
 
-    matrix: np.ndarray
-    inverse: np.ndarray
-    labels: np.ndarray
+    matrix: FloatArray
+    inverse: FloatArray
+    labels: IntArray
     log_volume: float
 
     @classmethod
-    def from_matrix(cls, matrix: np.ndarray, labels: np.ndarray) -> SquareSet:
+    def from_matrix(cls, matrix: FloatArray, labels: IntArray) -> SquareSet:
         """Invert a matrix, shape (p, p).
 
         Raises
@@ -106,7 +107,12 @@ class SquareSet:
         sign, log_volume = np.linalg.slogdet(matrix)
         if sign == 0 or not np.isfinite(log_volume):
             raise InputError("the rows of the active set depend on one another", "start it with SquareSet.diagonal")
-        return cls(matrix, np.linalg.inv(matrix), np.array(labels, dtype=np.int64), float(log_volume))
+        return cls(
+            matrix,
+            np.asarray(np.linalg.inv(matrix), dtype=np.float64),
+            np.array(labels, dtype=np.int64),
+            float(log_volume),
+        )
 
     @classmethod
     def diagonal(cls, size: int, floor: float = 1.0) -> SquareSet:
@@ -122,18 +128,18 @@ class SquareSet:
         """Return an independent copy."""
         return SquareSet(self.matrix.copy(), self.inverse.copy(), self.labels.copy(), self.log_volume)
 
-    def coefficients(self, rows: np.ndarray) -> np.ndarray:
+    def coefficients(self, rows: FloatArray) -> FloatArray:
         """Return c with rows = c·matrix, shape (n, p)."""
         return rows @ self.inverse
 
-    def grades(self, rows: np.ndarray) -> np.ndarray:
+    def grades(self, rows: FloatArray) -> FloatArray:
         """Return max_j |c_ij| for rows of shape (n, p), shape (n,)."""
         return largest_coefficients(self.coefficients(rows))
 
     def absorb(
         self,
-        rows: np.ndarray,
-        labels: np.ndarray,
+        rows: FloatArray,
+        labels: IntArray,
         tolerance: float = DEFAULT_TOLERANCE,
         max_exchanges: int = 1_000_000,
     ) -> int:
@@ -169,8 +175,8 @@ class SquareSet:
 
 
 def _improve(
-    rows: np.ndarray, chosen: np.ndarray, coefficients: np.ndarray, tolerance: float, max_exchanges: int
-) -> tuple[np.ndarray, np.ndarray, int]:
+    rows: FloatArray, chosen: IntArray, coefficients: FloatArray, tolerance: float, max_exchanges: int
+) -> tuple[IntArray, FloatArray, int]:
     """Exchange between `chosen` (indices into rows, (p,)) and all rows; coefficients (n, p) change."""
     chosen = chosen.copy()
     threshold = max(1.0, tolerance)
@@ -189,8 +195,8 @@ def _improve(
 
 
 def _exchange(
-    candidates: np.ndarray, chosen: np.ndarray, coefficients: np.ndarray, threshold: float, limit: int
-) -> tuple[np.ndarray, int]:
+    candidates: IntArray, chosen: IntArray, coefficients: FloatArray, threshold: float, limit: int
+) -> tuple[IntArray, int]:
     """Exchange the candidate rows (indices), then bring all coefficients up to date by one product."""
     outside = candidates.copy()
     # A block that may be as large as the rows it drives out of one another stays numerically harmless.
@@ -214,7 +220,7 @@ def _exchange(
     return chosen, count
 
 
-def greedy_rows(rows: np.ndarray) -> np.ndarray:
+def greedy_rows(rows: FloatArray) -> IntArray:
     """Choose p of n rows one after another, each (nearly) the farthest from the span of those before.
 
     The start decides how large the volume becomes in the end. In blocks: the rows that stick out most are
@@ -266,14 +272,14 @@ def greedy_rows(rows: np.ndarray) -> np.ndarray:
     return np.array(chosen, dtype=np.int64)
 
 
-def _beyond(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:
+def _beyond(rows: FloatArray, basis: FloatArray) -> FloatArray:
     """Return what is left of rows beyond the span of an orthonormal basis (k, p); twice is enough."""
     rest = rows - (rows @ basis.T) @ basis
     return rest - (rest @ basis.T) @ basis
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def _remove(rest: np.ndarray, vector: np.ndarray, squares: np.ndarray) -> None:
+@jit_with(("reassoc", "contract"))
+def _remove(rest: FloatArray, vector: FloatArray, squares: FloatArray) -> None:
     """Take the component along a unit vector from every row, and write the squares of the lengths."""
     for i in range(rest.shape[0]):
         along = 0.0
@@ -287,7 +293,7 @@ def _remove(rest: np.ndarray, vector: np.ndarray, squares: np.ndarray) -> None:
         squares[i] = square
 
 
-def _orthogonalise(rest: np.ndarray, limit: int, smallest: float) -> tuple[list[int], np.ndarray]:
+def _orthogonalise(rest: FloatArray, limit: int, smallest: float) -> tuple[list[int], FloatArray]:
     """Return up to `limit` places in a pool, the farthest first, and their orthonormal basis (k, p).
 
     The rows of the pool are changed.
@@ -312,7 +318,7 @@ def _orthogonalise(rest: np.ndarray, limit: int, smallest: float) -> tuple[list[
     return places, basis[: len(places)]
 
 
-def maxvol(rows: np.ndarray, tolerance: float = DEFAULT_TOLERANCE, floor: float = 0.0) -> SquareSet:
+def maxvol(rows: FloatArray, tolerance: float = DEFAULT_TOLERANCE, floor: float = 0.0) -> SquareSet:
     """Return p of n rows of (locally) largest volume.
 
     Parameters

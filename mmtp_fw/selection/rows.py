@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from ase import Atoms
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential, System, moments_of
 
@@ -18,11 +19,11 @@ def rows_of(
     potential: Potential,
     atoms: Atoms,
     mode: Mode = "site",
-    moments: np.ndarray | None = None,
+    moments: FloatArray | None = None,
     magnetic_force_weight: float = 0.0,
     force_weight: float = 0.0,
     system: System | None = None,
-) -> np.ndarray:
+) -> FloatArray:
     """Return the rows of one configuration of n atoms at its moments.
 
     Parameters
@@ -53,28 +54,14 @@ def rows_of(
         raise InputError(f"unknown mode {mode!r}", f"choose one of {', '.join(MODES)}")
     moments = moments_of(atoms) if moments is None else np.asarray(moments, dtype=np.float64)
     system = potential.system(atoms) if system is None else system
-    n = len(system)
+    n, gradient = len(system), potential.directional_parameter_gradient
     parts = [potential.energy_parameter_gradient(system, per_site=mode == "site", moments=moments)]
     if mode == "configuration":
         parts = [np.atleast_2d(parts[0]) / max(1, n)]
     if magnetic_force_weight > 0:
-        directions = -magnetic_force_weight * np.eye(n)
-        parts.append(
-            np.array(
-                [
-                    potential.directional_parameter_gradient(system, moments, moment_changes=direction)[1]
-                    for direction in directions
-                ]
-            )
-        )
+        changes = -magnetic_force_weight * np.eye(n)
+        parts.append(np.array([gradient(system, moments, moment_changes=change)[1] for change in changes]))
     if force_weight > 0:
-        directions = -force_weight * np.eye(3 * n).reshape(3 * n, n, 3)
-        parts.append(
-            np.array(
-                [
-                    potential.directional_parameter_gradient(system, moments, displacements=direction)[1]
-                    for direction in directions
-                ]
-            )
-        )
+        changes = -force_weight * np.eye(3 * n).reshape(3 * n, n, 3)
+        parts.append(np.array([gradient(system, moments, displacements=change)[1] for change in changes]))
     return np.vstack(parts)

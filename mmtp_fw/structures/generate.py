@@ -88,7 +88,7 @@ def generate(
     >>> [str(atoms.symbols.formula.format("metal")) for atoms in made]
     ['Fe11Pd5', 'Fe11Pd5']
     """
-    if structures < 1 or not lattice_parameters_A or magnetic_orders == []:
+    if structures < 1 or not lattice_parameters_A or (magnetic_orders is not None and not magnetic_orders):
         raise InputError("structures, lattice_parameters_A and magnetic_orders must not be empty")
     made = []
     for index in range(structures):

@@ -76,13 +76,16 @@ def _antiferromagnetic(draw: Draw) -> FloatArray:
             "choose a supercell with an even number along one edge, or another magnetic order",
         )
     numbers = even[int(draw.rng.integers(len(even)))]
-    return _ferromagnetic(draw) * np.where(numbers % 2 == 0, 1.0, -1.0)
+    signs: FloatArray = np.where(numbers % 2 == 0, 1.0, -1.0)
+    return _ferromagnetic(draw) * signs
 
 
 def _disordered(draw: Draw) -> FloatArray:
-    moments, n = draw.typical + draw.scatter, len(draw.typical)
+    n = len(draw.typical)
+    moments: FloatArray = draw.typical + draw.scatter
     if draw.flipped_fraction is None:
-        return moments * draw.rng.choice([-1.0, 1.0], n)
+        moments *= draw.rng.choice([-1.0, 1.0], n)
+        return moments
     flips = draw.rng.permutation(n)[: draw.rng.integers(0, int(draw.flipped_fraction * n) + 1)]
     moments[flips] *= -1.0
     return moments

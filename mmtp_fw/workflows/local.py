@@ -123,6 +123,7 @@ class LocalRun:
                 self._bury(slot, now)
             if slot.process is None and now >= slot.not_before:
                 slot.process, slot.started = self._start(slot.number), now
+                self._log(logging.INFO, "worker %d started as process %d", slot.number, slot.process.pid)
 
     def _bury(self, slot: _Slot, now: float) -> None:
         assert slot.process is not None

@@ -15,7 +15,6 @@ from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
 from mmtp_fw.loop.gather import campaign_settings, gather
 from mmtp_fw.loop.planner import Position, locate, plan
-from mmtp_fw.loop.reconcile import prepare
 from mmtp_fw.workflows.build import build, build_advance
 
 _LOG = log.logger(__name__)
@@ -46,7 +45,6 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     from mmtp_fw.dft import get_engine  # numba, which workers that label nothing do without
 
     get_engine(campaign.dft.engine, **campaign.dft.settings)
-    prepare(database)
     document = CampaignDocument(_id=campaign.name, name=campaign.name, settings=campaign.document())
     with contextlib.suppress(DuplicateKeyError):
         database.campaigns.insert_one(document.to_mongo())

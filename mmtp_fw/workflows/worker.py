@@ -98,12 +98,8 @@ def run_worker(
     directory.mkdir(parents=True, exist_ok=True)
     worker = FWorker(name=name or f"{socket.gethostname()}-{os.getpid()}", category=list(categories))
     with log.about(worker=owner_name(), campaign=campaign_id or ""):
-        _LOG.info(
-            "worker starts on %s, for %s work, in %s",
-            repr(database).strip("<>"),
-            ", ".join(categories) or "all",
-            directory,
-        )
+        where, kinds = repr(database).strip("<>"), ", ".join(categories) or "all"
+        _LOG.info("worker starts on %s, for %s work, in %s", where, kinds, directory)
         launches, why = 0, ""
         try:
             for found in _looks(database, worker, stop, grace_seconds):
@@ -116,7 +112,7 @@ def run_worker(
                 else:
                     time.sleep(IDLE_SECONDS)
             else:
-                why = getattr(stop, "reason", "it was asked to")
+                why = getattr(stop, "reason", "") or "it was asked to"
         except BaseException as error:
             why = f"{type(error).__name__}: {error}"
             raise

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from mmtp_fw.database import history, queries
+from mmtp_fw.database import history, queries, views
 from mmtp_fw.database.claims import Claim
+from mmtp_fw.database.summary import summarize
 from tests.database.test_store import campaign as campaign
 
 ASKED = {
-    "campaigns": queries.campaigns,
-    "status": lambda db: queries.campaign_status(db, "c"),
-    "running everywhere": queries.running,
-    "running": lambda db: queries.running(db, "c"),
-    "labels": lambda db: queries.labels(db, "c"),
+    "campaigns": views.campaigns,
+    "running everywhere": views.running,
+    "running": lambda db: views.running(db, "c"),
+    "labels": lambda db: views.campaign_labels(db, "c"),
+    "versions": lambda db: views.potentials(db, "c"),
+    "runs": lambda db: views.md_runs(db, {"campaign": "c"}),
+    "summary": lambda db: summarize(db, "c"),
     "properties": lambda db: queries.properties(db, "c"),
     "newest": queries.find_configurations,
     "find by campaign": lambda db: queries.find_configurations(db, campaign="c"),

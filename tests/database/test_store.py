@@ -108,7 +108,9 @@ def test_blobs_are_kept_once_and_damage_is_found(database):
 @pytest.fixture
 def campaign(database):
     """A small finished campaign: one generated and one selected configuration, two potentials."""
-    database.campaigns.insert_one({"_id": "c", "name": "c", "created": 1, "settings": {}})
+    database.campaigns.insert_one(
+        {"_id": "c", "name": "c", "created": 1, "settings": {"system": {"held_out_lattice_parameters_A": []}}}
+    )
     keys = [store.add_configuration(database, make_atoms(0), {"campaign": "c", "generator": "fcc"})]
     fields = {
         "campaign": "c",
@@ -161,7 +163,7 @@ def test_what_is_not_there_is_said(database, campaign):
         lambda: history.potential(database, "99"),
         lambda: history.potential(database, "x"),
         lambda: history.md_run(database, 99),
-        lambda: queries.campaign_status(database, "nope"),
+        lambda: queries.campaign(database, "nope"),
     ):
         with pytest.raises(InputError):
             call()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from pydantic import ValidationError
 from small_campaign import small
@@ -12,8 +16,10 @@ from mmtp_fw.cli.histories import potential
 from mmtp_fw.database import history
 from mmtp_fw.firetasks import tasks
 from mmtp_fw.firetasks.base import INTERRUPTED, Context, run_action
-from mmtp_fw.firetasks.fit import FitWork, accepted_labels, usable
-from mmtp_fw.potential import Potential
+from mmtp_fw.firetasks.fit import FitWork, accepted_labels, split, usable
+from mmtp_fw.fitting import Weights, check_training_set, validate
+from mmtp_fw.fitting.samples import labels_of
+from mmtp_fw.potential import Potential, System
 from mmtp_fw.workflows.submit import stored_action, submit_campaign
 
 
@@ -73,7 +79,7 @@ def test_a_suspect_label_is_named_and_left_out_on_request(database, tmp_path, mo
     assert f"{bad['_id']} fits far worse than the rest and was left out" in shown
 
 
-def test_an_ended_fit_goes_on_elsewhere(database, tmp_path):
+def test_an_ended_fit_goes_on_elsewhere(database, tmp_path, monkeypatch):
     campaign = small("small", fit={"max_iterations": 40, "ensemble": 1})
     submit_campaign(database, campaign)
     run_action(database, database.actions.find_one({"kind": "pretrain"})["_id"], tasks.PretrainTask.work)
@@ -91,14 +97,121 @@ def test_an_ended_fit_goes_on_elsewhere(database, tmp_path):
     assert "continued from iteration" in fitted.fields["fit"]["decision"]
     # What the database holds may be damaged, or of another form: then the fit begins anew.
     database.fit_checkpoints.update_one({"_id": action.key}, {"$set": {"content": b"nothing"}})
-    (there / "fit.checkpoint").unlink()
+    assert list(there.iterdir()) == []
     fitted = FitWork().compute(Context(database, campaign, action, there, lambda: False))
     assert "continued" not in fitted.fields["fit"]["decision"]
+    monkeypatch.chdir(there)
     run_action(database, action.key, tasks.FitTask.work)
     assert database.fit_checkpoints.count_documents({}) == 0
+    assert list(there.iterdir()) == []
 
 
 @pytest.mark.parametrize("weights", [{"A": 1.0}, {"A": -1.0, "B": 1.0, "C": 1.0}, {"A": 0.0, "B": 0.0, "C": 0.0}])
 def test_quality_weights_that_mean_nothing_are_refused(weights):
     with pytest.raises(ValidationError, match="quality_weights"):
         small("small", fit={"quality_weights": weights})
+
+
+def labelled(database, tmp_path, **fit) -> tuple[Context, dict[str, Atoms]]:
+    """Pretrain and label a small campaign; return the context of its fit, and the labels."""
+    campaign = small("small", fit={"ensemble": 1, "max_iterations": 5} | fit, pretraining={"structures": 9})
+    submit_campaign(database, campaign)
+    run_action(database, database.actions.find_one({"kind": "pretrain"})["_id"], tasks.PretrainTask.work)
+    for action in list(database.actions.find({"kind": "label"})):
+        run_action(database, action["_id"], tasks.LabelTask.work)
+    action = stored_action(database, database.actions.find_one({"kind": "fit"})["_id"])
+    context = Context(database, campaign, action, tmp_path, lambda: False)
+    return context, accepted_labels(context)
+
+
+def test_validation_labels_are_not_trained_on(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    context, labels = labelled(database, tmp_path, validation_fraction=0.45)
+    training, validation = split(list(labels), 0.45)
+    assert training and validation, "the seed of the campaign gives both"
+    assert sorted([*training, *validation]) == list(labels)
+    fitted = FitWork().compute(context)
+    assert fitted.validation == validation and fitted.calculations == list(labels)
+    assert len(fitted.fields["fit"]["loss_by_configuration"]) == len(training)
+    found = fitted.fields["errors"], fitted.fields["validation_errors"]
+    assert [e["energy_per_atom_eV"]["count"] for e in found] == [len(training), len(validation)]
+    # What is fitted to doesn't depend on labels of validation at all.
+    for key in validation:
+        database.calculations.update_one({"_id": key}, {"$inc": {"label.energy_eV": 0.5}})
+    there = tmp_path / "there"
+    there.mkdir()
+    other = FitWork().compute(replace(context, directory=there))
+    assert other.fields["content_hash"] == fitted.fields["content_hash"]
+    assert other.fields["validation_errors"] != fitted.fields["validation_errors"]
+
+
+def test_a_label_never_changes_sides():
+    keys = [f"{k * 0x1357_9BDF % 2**32:08x}" for k in range(400)]
+    training, validation = split(keys, 0.25)
+    assert not set(training) & set(validation) and len(training) + len(validation) == 400
+    assert 70 < len(validation) < 130
+    for part in (keys[:100], keys[::3]):
+        fewer = split(part, 0.25)
+        assert fewer == ([k for k in part if k in set(training)], [k for k in part if k in set(validation)])
+    assert split(keys, 0.0) == (keys, [])
+    assert split(validation[:3], 0.25) == (validation[:3], []), "a fit needs something to train on"
+
+
+@pytest.mark.parametrize("settings", [{"start": "random"}, {"start": "given", "method": "bfgs"}])
+def test_members_of_an_ensemble_start_apart(database, tmp_path, monkeypatch, settings):
+    """From radial functions of the fit's own, and from those of the potential that it is given."""
+    monkeypatch.chdir(tmp_path)
+    context, _ = labelled(database, tmp_path, settings=settings)
+    found = []
+    for k in (1, 2, 1):
+        place = tmp_path / f"{len(found)}"
+        place.mkdir()
+        action = replace(
+            context.action, key=f"small/001/fit/member-{k}", params={"parent": None, "role": "member", "of": 1}
+        )
+        fitted = FitWork().compute(replace(context, action=action, directory=place))
+        assert fitted.active_set is None
+        found.append(Potential.loads(fitted.text))
+    assert found[0] == found[2], "the same action comes out the same"
+    radial = found[0].parameter_slices["radial"]
+    apart = np.abs(found[0].parameters[radial] - found[1].parameters[radial])
+    assert np.median(apart) > 0.01 * np.median(np.abs(found[0].parameters[radial]))
+
+
+def test_a_label_has_one_neighbour_list_and_one_check(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    context, labels = labelled(database, tmp_path, validation_fraction=0.3)
+    lists, checks = Counter(), Counter()
+    make, look = System.from_atoms.__func__, labels_of
+
+    def counted(cls, atoms, *args, **options):
+        lists[atoms.positions.tobytes()] += 1
+        return make(cls, atoms, *args, **options)
+
+    def looked(atoms):
+        checks[atoms.positions.tobytes()] += 1
+        return look(atoms)
+
+    monkeypatch.setattr(System, "from_atoms", classmethod(counted))
+    monkeypatch.setattr(validate, "labels_of", looked)
+    assert FitWork().compute(context).active_set is not None
+    for atoms in labels.values():
+        assert lists[atoms.positions.tobytes()] == 1
+        assert checks[atoms.positions.tobytes()] == 1
+
+
+def test_a_label_may_lack_what_has_no_weight(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    context, labels = labelled(database, tmp_path, stress_weight=0.0)
+    first = next(iter(labels))
+    labels[first].calc.results.pop("stress")
+    for atoms in labels.values():
+        atoms.info.pop("name", None)
+    report = check_training_set(load(context), list(labels.values()), Weights(stress=0))
+    assert usable(load(context), labels, report)[1] == {}
+    assert list(usable(load(context), labels)[1]) == [first]
+
+
+def load(context: Context) -> Potential:
+    form = context.campaign.potential
+    return Potential.from_level(form.level, context.campaign.system.species, r_min=form.r_min_A, r_cut=form.r_cut_A)

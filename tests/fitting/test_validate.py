@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.fitting import Weights, check_training_set, fit
+from mmtp_fw.fitting import Finding, FitSettings, Report, Weights, check_training_set, fit
+from mmtp_fw.potential import Potential
 
 
 def spoil_nan(atoms):
@@ -100,8 +101,8 @@ def test_what_has_no_weight_may_be_missing(potential, training):
 
 def test_missing_magnetic_forces_and_short_distances_are_warnings(potential, training):
     del training[1].arrays["magnetic_forces"]
-    potential.r_min = 3.0
-    report = check_training_set(potential, training)
+    narrow = Potential.from_level(6, ["Fe", "Pd"], r_min=3.0, r_cut=4.5, magnetic_size=2)
+    report = check_training_set(narrow, training)
     assert not report.fatal
     assert any("configuration 1: has no magnetic forces" in message for message in report.warnings)
     assert any("below r_min" in message for message in report.warnings)
@@ -110,3 +111,38 @@ def test_missing_magnetic_forces_and_short_distances_are_warnings(potential, tra
 def test_an_empty_set_is_refused(potential):
     with pytest.raises(InputError, match="empty"):
         fit(potential, [])
+
+
+def twin_of(atoms):
+    twin = atoms.copy()
+    twin.calc = type(atoms.calc)(twin, **atoms.calc.results)
+    return twin
+
+
+def test_findings_of_a_part_are_those_of_its_own_check(potential, training):
+    training[3].info["name"] = "odd"
+    del training[3].arrays["magnetic_forces"]
+    whole = [*training, twin_of(training[3]), twin_of(training[3]), twin_of(training[0])]
+    report = check_training_set(potential, whole)
+    assert len(report.warnings) == 6  # three without magnetic forces, three doubles
+    for part in ([0, 3, 12, 13, 14], [12, 13, 14], [3], [13], [1, 2], [0, 14], list(range(15))):
+        alone = check_training_set(potential, [whole[k] for k in part])
+        assert report.of_part(part).findings == alone.findings
+
+
+def test_a_contradiction_stays_fatal_in_a_part(potential, training):
+    twin = twin_of(training[2])
+    twin.calc.results["energy"] += 1.0
+    report = check_training_set(potential, [*training, twin])
+    assert [finding.message for finding in report.of_part([2, 12]).fatal] == [
+        "configuration 1: the same atoms and moments as configuration 0, with an energy that differs by 1 eV"
+    ]
+    assert report.of_part([12]).fatal, "one of two labels is wrong, whether or not both take part"
+
+
+def test_a_fit_takes_the_check_that_was_made(potential, training):
+    settings = FitSettings(max_iterations=1, threads=1)
+    odd = Finding(2, "", "moments", "looks odd", False)
+    assert fit(potential, training, settings=settings, report=Report([odd])).warnings[0] == "configuration 2: looks odd"
+    with pytest.raises(InputError, match="configuration 1: can't be"):
+        fit(potential, training, settings=settings, report=Report([Finding(1, "", "nan", "can't be", True)]))

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.dft import describe, engine_names
+from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.cost import estimate
 
 
@@ -10,6 +14,34 @@ def test_the_range_is_from_one_round_to_the_budget():
     assert cost.labels == (24, 104)
     for low, high in (cost.labels, cost.scf_runs, cost.md_steps, cost.md_runs, cost.core_hours):
         assert 0 < low < high
+
+
+@pytest.mark.parametrize(("structure", "atoms"), [("fcc", 32), ("L1_2", 32), ("bcc", 16), ("B2", 16), ("sc", 8)])
+def test_cells_have_as_many_atoms_as_their_lattice(structure, atoms):
+    campaign = Campaign.model_validate({"name": "c", "system": {"structure": structure, "supercell": [2, 2, 2]}})
+    assert estimate(campaign).atoms == atoms
+    assert len(starting_cell(campaign, 3.0, "ferromagnetic", 0)) == atoms
+
+
+def test_every_engine_has_its_own_costs():
+    def hours(engine: str) -> float:
+        static = {"mode": "static"}
+        campaign = Campaign.model_validate({"name": "c", "dft": {"engine": engine}, "properties": static})
+        return estimate(campaign).core_hours[0]
+
+    for name in engine_names():
+        runs = 24 * 5 + 5  # five per label, and one at every volume for the reference at rest
+        rest = hours("hamiltonian") - runs * describe("hamiltonian").costs.scf_seconds / 3600
+        assert hours(name) == pytest.approx(rest + runs * describe(name).costs.scf_seconds / 3600)
+
+
+def test_properties_at_rest_take_no_steps():
+    def cost(mode: str):
+        return estimate(Campaign.model_validate({"name": "c", "properties": {"mode": mode, "replicas": 2}}))
+
+    thermal, static = cost("thermal"), cost("static")
+    assert thermal.md_runs[0] - static.md_runs[0] == 2 * 5 * 2, "of the potential and of the engine"
+    assert thermal.md_steps[0] - static.md_steps[0] == 2 * 5 * 2 * 2000
 
 
 def test_the_budget_bounds_it():

@@ -122,23 +122,23 @@ def test_coincident_atoms_are_refused_by_a_kept_list_as_well():
         System.from_atoms(atoms, ["Fe"], 4.0, cache)
 
 
-def test_a_potential_keeps_lists_and_threads_may_share_it():
+def test_threads_may_share_kept_lists():
     potential = Potential.from_level(4, ["Fe"], r_min=1.5, r_cut=4.0, max_moment=3.0, seed=1)
+    lists = pickle.loads(pickle.dumps(potential.lists()))
     atoms = bulk("Fe", "bcc", 2.87, cubic=True) * (2, 2, 2)
     atoms.set_initial_magnetic_moments(np.full(len(atoms), 2.0))
-    expected, found = {}, {}
+    found = {}
 
     def moved(seed):
         other = atoms.copy()
         other.rattle(0.05 + 0.2 * (seed % 2), seed=seed)
         return other
 
-    for seed in range(24):
-        expected[seed] = pickle.loads(pickle.dumps(potential)).evaluate(moved(seed)).energy
+    expected = {seed: potential.evaluate(moved(seed)).energy for seed in range(24)}
 
     def work(offset):
         for seed in range(offset, 24, 3):
-            found[seed] = potential.evaluate(moved(seed)).energy
+            found[seed] = potential.evaluate(moved(seed), lists=lists).energy
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
     for thread in threads:
@@ -146,3 +146,9 @@ def test_a_potential_keeps_lists_and_threads_may_share_it():
     for thread in threads:
         thread.join()
     assert found == pytest.approx(expected, rel=1e-11)
+
+
+def test_lists_of_another_cut_off_are_refused():
+    potential = Potential.from_level(4, ["Fe"], r_min=1.5, r_cut=4.0, max_moment=3.0, seed=1)
+    with pytest.raises(InputError, match="cut-off of 5 Å, not of 4 Å"):
+        potential.system(bulk("Fe", cubic=True), ListCache(5.0))

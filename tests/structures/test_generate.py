@@ -86,7 +86,6 @@ def test_atoms_keep_their_distance_and_everything_varies():
 
 def test_magnetic_orders():
     atoms = crystal("fcc", 3.75, (2, 2, 2), FE_PD, np.random.default_rng(0))
-    atoms.info["supercell"] = (2, 2, 2)
     iron = atoms.symbols == "Fe"
 
     def moments(order: str, seed: int = 0) -> np.ndarray:
@@ -115,6 +114,7 @@ def test_magnetic_orders():
         {"lattice_parameters_A": [-3.7]},
         {"typical_moments_muB": {"Fe": 2.6}},
         {"magnetic_orders": ["spiral"]},
+        {"magnetic_orders": ()},
         {"displacement_A": 1.5},
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
@@ -28,8 +30,9 @@ def rlaunch(launchpad: Path, fworker: str, directory: Path) -> subprocess.Popen:
         "--sleep",
         "1",
     ]
-    log = (directory / "log").open("wb")
-    return subprocess.Popen(command, cwd=directory, stdout=log, stderr=subprocess.STDOUT)
+    environment = {**os.environ, "MMTP_LOG": "json:info"}
+    with (directory / "log").open("wb") as log:
+        return subprocess.Popen(command, cwd=directory, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
 def test_two_rlaunch_workers_of_different_categories(database, tmp_path):
@@ -55,6 +58,10 @@ def test_two_rlaunch_workers_of_different_categories(database, tmp_path):
     for launch in database.launchpad.launches.find():
         firework = database.launchpad.fireworks.find_one({"fw_id": launch["fw_id"]})
         by_worker.setdefault(launch["fworker"]["name"], set()).add(firework["spec"]["_category"])
+    records = [json.loads(line) for line in (tmp_path / "dft" / "log").read_text().splitlines() if line[:1] == "{"]
+    done = {record["action"] for record in records if record["message"] == "done"}
+    assert done == {action["_id"] for action in database.actions.find({"category": "dft"})}
+    assert len({record["worker"] for record in records}) == 1
     assert by_worker == {"university_cpu": {"md", "fit", "light"}, "national_center_dft": {"dft"}}
 
 

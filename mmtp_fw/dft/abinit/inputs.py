@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 from ase.units import Bohr, Hartree
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.abinit.settings import AbinitSettings
 from mmtp_fw.dft.engine import ConstraintKind
 from mmtp_fw.dft.kpoints import k_grid
@@ -19,7 +20,7 @@ def input_text(
     settings: AbinitSettings,
     valence: Mapping[str, float],
     radii_bohr: Mapping[str, float],
-    moments: np.ndarray,
+    moments: FloatArray,
     kind: ConstraintKind = ConstraintKind.NONE,
     lambda_eV_per_muB2: float | None = None,
     density: str | None = None,
@@ -91,5 +92,5 @@ def input_text(
     return "\n".join(lines) + "\n"
 
 
-def _rows(values: Sequence[Sequence[float]] | np.ndarray) -> str:
+def _rows(values: Sequence[Sequence[float]] | FloatArray) -> str:
     return "\n".join("  " + " ".join(f"{float(x):.14f}" for x in row) for row in values)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase.units import Bohr, Hartree
 
+from mmtp_fw.arrays import FloatArray
+
 _FLOAT = r"[-+]?\d+\.\d+(?:[EeDd][-+]?\d+)?"
 # Electronic steps at the end of which the energy's changes are taken for its noise.
 _LAST_STEPS = 3
@@ -53,10 +55,10 @@ class AbinitOutput:
     density_mixed: bool
     penalty_eV: float | None
     lvp_eV: float | None
-    moments: np.ndarray | None
-    torques: np.ndarray | None
-    forces: np.ndarray | None
-    stress: np.ndarray | None
+    moments: FloatArray | None
+    torques: FloatArray | None
+    forces: FloatArray | None
+    stress: FloatArray | None
     error: str
     completed: bool
 
@@ -108,7 +110,7 @@ def _last(label: str, text: str) -> float | None:
     return float(found[-1].replace("D", "E")) * Hartree if found else None
 
 
-def _column(output: str, title: str, columns: tuple[int, ...], wanted: int) -> np.ndarray | None:
+def _column(output: str, title: str, columns: tuple[int, ...], wanted: int) -> FloatArray | None:
     """Return a column of the last table of that title, one number for every atom from the first to the last.
 
     `columns` are the possible numbers of columns beside the atom's number, which `wanted` counts from 0.
@@ -126,7 +128,7 @@ def _column(output: str, title: str, columns: tuple[int, ...], wanted: int) -> n
     return np.array([row[1 + wanted] for row in rows], dtype=float)
 
 
-def _torques(output: str) -> np.ndarray | None:
+def _torques(output: str) -> FloatArray | None:
     """Return the gradient by the moments (eV/μB) from its table, or with all digits from the variables at the end.
 
     None where there is none, and where the two differ by more than the table's last digit.
@@ -144,7 +146,7 @@ def _torques(output: str) -> np.ndarray | None:
     return precise[2::3] * Hartree
 
 
-def _forces(output: str) -> np.ndarray | None:
+def _forces(output: str) -> FloatArray | None:
     found = re.findall(r"cartesian_forces: # hartree/bohr\n((?:- \[.*\]\n)+)", output)
     if not found:
         return None
@@ -152,7 +154,7 @@ def _forces(output: str) -> np.ndarray | None:
     return np.array(rows, dtype=float) * Hartree / Bohr
 
 
-def _stress(output: str) -> np.ndarray | None:
+def _stress(output: str) -> FloatArray | None:
     """Return the last stress in hartree/bohr³; a table in GPa with the same names may follow it."""
     header = "Cartesian components of stress tensor (hartree/bohr^3)"
     start = output.rfind(header)

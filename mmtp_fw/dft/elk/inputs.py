@@ -23,7 +23,7 @@ def species_of(atoms: Atoms) -> list[str]:
 
 
 def species_order(atoms: Atoms) -> IntArray:
-    """Return the indices of the atoms grouped by species, the order of Elk's files."""
+    """Return the indices of the atoms grouped by species, shape (n,): the order of Elk's files."""
     symbols = np.array(atoms.symbols)
     return np.concatenate([np.flatnonzero(symbols == species) for species in species_of(atoms)])
 

@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 from custodian.custodian import Custodian, CustodianError
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.collinear import TURNED_muB, across
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled
@@ -162,7 +163,7 @@ class VaspEngine(ProgramEngine[VaspSettings, PotcarFile]):
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "subprocess returned a non-zero return code")
-                custodian.run()
+                custodian.run()  # type: ignore[no-untyped-call]  # custodian's
         except CustodianError as error:
             logging.getLogger(__name__).info("custodian gave up in %s: %s", run.directory, error)
 
@@ -240,7 +241,7 @@ def _corrections(run: VaspRun) -> list[list[Any]]:
     return [[c.handler, c.symptom, list(c.changes)] for c in run.corrections]
 
 
-def _unsorted(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _unsorted(values: FloatArray, order: IntArray) -> FloatArray:
     """Return values in the order of the atoms from those in the order of POSCAR."""
     result = np.empty_like(values)
     result[order] = values

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from pymatgen.core import Lattice, Structure
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
+from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.dft.kpoints import k_grid
 from mmtp_fw.dft.vasp.potcars import PotcarFile
 from mmtp_fw.dft.vasp.settings import VaspSettings
@@ -39,13 +41,13 @@ class MagneticInput:
         RWIGS by species.
     """
 
-    start: np.ndarray
-    constraint: np.ndarray | None
+    start: FloatArray
+    constraint: FloatArray | None
     lambda_eV_per_muB2: float
     radii_A: Mapping[str, float]
 
 
-def species_order(atoms: Atoms) -> np.ndarray:
+def species_order(atoms: Atoms) -> IntArray:
     """Return the atoms' indices sorted by species, as POSCAR and POTCAR have them; shape (n,).
 
     Examples
@@ -135,7 +137,7 @@ def _constraint_tags(atoms: Atoms, settings: VaspSettings, magnetic: MagneticInp
     }
 
 
-def _start(magnetic: MagneticInput) -> np.ndarray:
+def _start(magnetic: MagneticInput) -> FloatArray:
     """Return starting moments that have the signs of the constraint."""
     start = np.asarray(magnetic.start, dtype=float)
     if magnetic.constraint is None:

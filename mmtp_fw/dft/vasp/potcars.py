@@ -8,6 +8,7 @@ import hashlib
 import lzma
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from mmtp_fw.dft.vasp.settings import VaspSettings
 from mmtp_fw.errors import EngineError, InputError
 
 DIRECTORY_VARIABLE = "PMG_VASP_PSP_DIR"
-_OPENERS = {"": Path.open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
 _REMEDY = "pmg config -p FOLDER_FROM_VASP TARGET; export PMG_VASP_PSP_DIR=TARGET (docs/vasp.md)"
 
 
@@ -121,11 +126,11 @@ def _path(symbol: str, functional: str) -> Path:
     from pymatgen.io.vasp.inputs import PotcarSingle
 
     renamed = SETTINGS.get("PMG_VASP_PSP_SUB_DIRS") or {}
-    folder = potcar_directory() / renamed.get(functional, PotcarSingle.functional_dir[functional])
+    folder: Path = potcar_directory() / renamed.get(functional, PotcarSingle.functional_dir[functional])
     if not folder.is_dir():
         raise EngineError(f"no POTCARs of {functional}: {folder} is no directory", _REMEDY)
     for name in (f"POTCAR.{symbol}", f"{symbol}/POTCAR"):
-        for ending in _OPENERS:
+        for ending in ("", *_UNPACK):
             if (folder / f"{name}{ending}").is_file():
                 return folder / f"{name}{ending}"
     raise EngineError(
@@ -134,7 +139,5 @@ def _path(symbol: str, functional: str) -> Path:
 
 
 def _content(path: Path) -> bytes:
-    opener = _OPENERS.get(path.suffix, Path.open)
-    with opener(path, "rb") as file:
-        content: bytes = file.read()
-    return content
+    raw = path.read_bytes()
+    return _UNPACK[path.suffix](raw) if path.suffix in _UNPACK else raw

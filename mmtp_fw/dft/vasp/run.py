@@ -16,6 +16,7 @@ import numpy as np
 from custodian.custodian import Job
 from pymatgen.io.vasp.inputs import Incar
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.processes import end_with_parent
 from mmtp_fw.dft.vasp.inputs import write_incar
 from mmtp_fw.dft.vasp.outputs import IncompleteOutputError, VaspOutput, read_output
@@ -91,7 +92,7 @@ class VaspRun:
     directory: Path
     command: Sequence[str]
     n: int
-    constraint: np.ndarray | None
+    constraint: FloatArray | None
     penalised: bool
     sources: Mapping[str, Path] = field(default_factory=dict)
     should_stop: Callable[[], bool] = lambda: False

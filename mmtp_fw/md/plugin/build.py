@@ -6,6 +6,7 @@ saying so, and a plugin built for the other one crashes.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -15,8 +16,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtp_fw import log
 from mmtp_fw.errors import EngineError
 from mmtp_fw.files import replacing
+
+_LOG = log.logger(__name__)
 
 SOURCES = ("plugin.cpp", "pair_mmtp.cpp", "fix_mmtp_mc.cpp")
 NAME = "mmtpplugin.so"
@@ -72,7 +76,7 @@ def cache_directory() -> Path:
 
 
 def plugin(target: Lammps | None = None, directory: Path | None = None) -> Path:
-    """Return the path of the plugin, built unless it is there.
+    """Return the path of the plugin, built unless it is there; for this process alone where it can't be kept.
 
     Parameters
     ----------
@@ -87,10 +91,26 @@ def plugin(target: Lammps | None = None, directory: Path | None = None) -> Path:
         No compiler, no LAMMPS headers, or the compiler failed.
     """
     target = target or Lammps.of_this_environment()
-    place = (directory or cache_directory()) / _digest(target)
-    if not (place / NAME).exists():
+    digest = _digest(target)
+    place = (directory or cache_directory()) / digest
+    if (place / NAME).exists():
+        return place / NAME
+    try:
         _build(target, _compiler(), place)
+    except OSError as error:
+        if directory is not None:
+            raise
+        _LOG.warning("the LAMMPS plugin is built anew by every process, set MMTP_CACHE to a directory: %s", error)
+        place = Path(_own_directory().name) / digest
+        if not (place / NAME).exists():
+            _build(target, _compiler(), place)
     return place / NAME
+
+
+@functools.cache
+def _own_directory() -> tempfile.TemporaryDirectory[str]:
+    """Return a directory that ends with this process."""
+    return tempfile.TemporaryDirectory(prefix="mmtp-plugin-")
 
 
 def _compiler() -> str:

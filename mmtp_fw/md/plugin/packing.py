@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import write_whole
 from mmtp_fw.potential import Potential, cabi, cabi_rows
@@ -16,7 +17,7 @@ from mmtp_fw.potential.lanes import W
 from mmtp_fw.selection import ActiveSet
 
 MAGIC = b"MMTPPACK"
-VERSION = 4
+VERSION = 5
 
 
 def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | None = None) -> bytes:
@@ -34,9 +35,10 @@ def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | Non
     -------
     bytes
         ``MMTPPACK``; twenty 64-bit integers (`_numbers`); four doubles: cut-off (Å), least and greatest moment (μB),
-        whether it is magnetic; the array that `mmtp_fw.potential.cabi.pack` describes, without scratch; with an active
-        set the targets and weights of `mmtp_fw.potential.cabi_rows.folding` and the matrix that turns rows into
-        coefficients of the active rows; the elements of the types, a space between.
+        whether it is magnetic; of every type the least and greatest moment, and of every two types the shortest
+        distance, that are no extrapolation; the array that `mmtp_fw.potential.cabi.pack` describes, without scratch;
+        with an active set the targets and weights of `mmtp_fw.potential.cabi_rows.folding` and the matrix that turns
+        rows into coefficients of the active rows; the elements of the types, a space between.
 
     Raises
     ------
@@ -63,7 +65,22 @@ def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | Non
     numbers = _numbers(potential, len(types), len(fixed), matrix.shape, len(names))
     head = MAGIC + struct.pack("<20q", *numbers)
     head += struct.pack("<4d", potential.r_cut, low, high, float(potential.magnetic))
-    return head + fixed.astype("<f8").tobytes() + grades + names
+    ranges = _ranges(potential, type_map)
+    return head + ranges.astype("<f8").tobytes() + fixed.astype("<f8").tobytes() + grades + names
+
+
+def _ranges(potential: Potential, type_map: Sequence[int]) -> FloatArray:
+    """Return what the atoms of N types may do before it is extrapolation, shape (2 N + N²,): see `pack`."""
+    n, trained = len(type_map), potential.trained
+    moments = np.tile([-np.inf, np.inf], (n, 1))
+    distances = np.zeros((n, n))
+    known = np.flatnonzero(np.array(type_map) >= 0)
+    kinds = np.array(type_map)[known]
+    distances[np.ix_(known, known)] = potential.r_min
+    if trained is not None:
+        moments[known] = trained.limits[kinds]
+        distances[np.ix_(known, known)] = np.maximum(potential.r_min, trained.nearest[np.ix_(kinds, kinds)])
+    return np.concatenate([moments.ravel(), distances.ravel()])
 
 
 def _numbers(potential: Potential, n_types: int, n_fixed: int, matrix: tuple[int, ...], n_names: int) -> list[int]:
@@ -82,7 +99,8 @@ def _numbers(potential: Potential, n_types: int, n_fixed: int, matrix: tuple[int
     return numbers + [0] * (20 - len(numbers))
 
 
-def _grade_matrix(potential: Potential, active_set: ActiveSet) -> np.ndarray:
+def _grade_matrix(potential: Potential, active_set: ActiveSet) -> FloatArray:
+    """Return the inverse of the square matrix of an active set, shape (rows, rows)."""
     state = active_set.state
     if state.mode != "site":
         raise InputError("the active set grades configurations", "the pair style grades sites: mode 'site'")
@@ -126,8 +144,10 @@ def packed_file(path: Path, types: Sequence[str], directory: Path, active: Path 
 def cabi_digest() -> bytes:
     """Return a digest of the code that decides the layout of packed potentials."""
     folder = Path(cabi.__file__).parent
-    names = ("cabi", "cabi_rows", "kernels_lanes", "kernels_lanes_rows", "lanes", "lanes_basis", "lanes_layout")
-    names += ("lanes_pairs", "lanes_products", "program", "symmetry", "tables")
+    names = (
+        *("cabi", "cabi_rows", "kernels_lanes", "kernels_lanes_rows", "lanes", "lanes_basis", "lanes_layout"),
+        *("lanes_pairs", "lanes_products", "program", "symmetry", "tables"),
+    )
     return hashlib.blake2b(b"".join((folder / f"{name}.py").read_bytes() for name in names), digest_size=16).digest()
 
 

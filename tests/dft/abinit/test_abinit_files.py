@@ -237,4 +237,4 @@ def test_what_says_nothing_about_the_configuration_is_no_verdict(dataset, script
 def test_how_it_is_started_does_not_change_the_label():
     one = AbinitEngine(mpi_processes=1).settings_document()
     assert one == AbinitEngine(mpi_processes=8, command="/opt/abinit").settings_document()
-    assert one != AbinitEngine(ecut_Ha=30).settings_document()
+    assert one != AbinitEngine(ecut_Ha=26).settings_document()

@@ -1,0 +1,73 @@
+"""The numbers that sum a campaign up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmtp_fw.database import queries, views
+
+if TYPE_CHECKING:
+    from mmtp_fw.database.database import Database
+
+COMPARED = {
+    "magnetization_muB_per_atom": "magnetization_mae_muB_per_atom",
+    "pressure_GPa": "pressure_mae_GPa",
+}
+"""Averages that are compared with the reference, and what their mean absolute errors are called."""
+
+
+def summarize(database: Database, campaign: str) -> dict[str, Any]:
+    """Return the summary of a campaign from its finished actions.
+
+    Returns
+    -------
+    dict
+        magnetization_mae_muB_per_atom and pressure_mae_GPa (None where nothing can be compared), the same for
+        held-out volumes only, labels_accepted, labels_rejected, labels_failed, scf_runs, md_steps,
+        wall_seconds (from the first planned action to the last finished one).
+
+    Raises
+    ------
+    InputError
+        No such campaign.
+    """
+    settings = queries.campaign(database, campaign, "settings.system")["settings"]
+    held_out = set(settings["system"]["held_out_lattice_parameters_A"])
+    wanted = views.ACTION | {f"result.{name}": 1 for name in COMPARED}
+    actions = list(database.actions.find({"campaign": campaign}, wanted))
+    results = [(action, action["result"]) for action in actions if action.get("result") is not None]
+    labels = views.verdicts(actions)
+    averages = [(action["params"], result) for action, result in results if action["kind"] == "property"]
+    started = min((action["created"] for action in actions), default=None)
+    ended = max((action["finished"] for action, _ in results if action.get("finished")), default=None)
+    return {
+        **_errors(averages, None, ""),
+        **_errors(averages, held_out, "held_out_"),
+        "labels_accepted": labels["accepted"],
+        "labels_rejected": labels["rejected"],
+        "labels_failed": labels["failed"],
+        "scf_runs": sum(result.get("scf_runs", 0) for _, result in results),
+        "md_steps": sum(result.get("md_steps", 0) for _, result in results),
+        "wall_seconds": (ended - started).total_seconds() if started and ended else 0.0,
+    }
+
+
+def _errors(
+    averages: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]], volumes: set[float] | None, prefix: str
+) -> dict[str, float | None]:
+    """Return mean absolute errors of the potential against the reference at the volumes both have."""
+    found: dict[str, dict[float, Mapping[str, Any]]] = {"mmtp": {}, "reference": {}}
+    for params, result in averages:
+        if result["outcome"] == "done":
+            found[params["source"]][params["lattice_parameter_A"]] = result
+    shared = sorted(set(found["mmtp"]) & set(found["reference"]))
+    if volumes is not None:
+        shared = [a for a in shared if a in volumes]
+    errors: dict[str, float | None] = {}
+    for quantity, name in COMPARED.items():
+        differences = [abs(found["mmtp"][a][quantity] - found["reference"][a][quantity]) for a in shared]
+        errors[prefix + name] = float(np.mean(differences)) if differences else None
+    return errors

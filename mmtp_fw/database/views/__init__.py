@@ -1,0 +1,51 @@
+"""The rows that people read: of labels, rounds, campaigns, potentials and MD runs, each made here only.
+
+Every row is plain data from a projection: the server picks what is shown out of a calculation's stages, which are a
+hundred times larger. `find`, `show`, `status`, the report and the exports take their rows from here.
+"""
+
+from __future__ import annotations
+
+from mmtp_fw.database.views.campaigns import (
+    ACTION,
+    CampaignRow,
+    RoundRow,
+    campaigns,
+    counts,
+    rounds,
+    running,
+    verdicts,
+)
+from mmtp_fw.database.views.labels import (
+    CONFIGURATION,
+    LABEL_STATES,
+    CampaignLabelRow,
+    LabelRow,
+    calculations,
+    campaign_labels,
+    label_row,
+    labels_of,
+)
+from mmtp_fw.database.views.versions import PotentialRow, md_runs, potentials
+
+__all__ = [
+    "ACTION",
+    "CONFIGURATION",
+    "LABEL_STATES",
+    "CampaignLabelRow",
+    "CampaignRow",
+    "LabelRow",
+    "PotentialRow",
+    "RoundRow",
+    "calculations",
+    "campaign_labels",
+    "campaigns",
+    "counts",
+    "label_row",
+    "labels_of",
+    "md_runs",
+    "potentials",
+    "rounds",
+    "running",
+    "verdicts",
+]

@@ -1,0 +1,117 @@
+"""What the reader of a campaign file says, word for word where the words carry numbers or places."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmtp_fw.campaign import load_campaign, parse_campaign
+from mmtp_fw.errors import InputError
+
+
+def refused(text: str, source: str = "c.yaml") -> InputError:
+    with pytest.raises(InputError) as caught:
+        parse_campaign(text, source)
+    return caught.value
+
+
+def test_yaml_values_become_plain_values():
+    text = """
+name: plain
+potential: {symmetrized: false}
+md: {steps: 100, timestep_fs: 1.5}
+dft:
+  settings: {encut: 520, sigma: 0.1, lwave: true, nested: {list: [1, a, no]}, nothing: null}
+"""
+    campaign = parse_campaign(text)
+    assert type(campaign.name) is str and campaign.name == "plain"
+    assert campaign.potential.symmetrized is False
+    assert (campaign.md.steps, campaign.md.timestep_fs) == (100, 1.5)
+    found = campaign.dft.settings
+    assert found == {"encut": 520, "sigma": 0.1, "lwave": True, "nested": {"list": [1, "a", "no"]}, "nothing": None}
+    assert {key: type(value) for key, value in found.items()} == {
+        "encut": int,
+        "sigma": float,
+        "lwave": bool,
+        "nested": dict,
+        "nothing": type(None),
+    }
+    assert [type(value) for value in found["nested"]["list"]] == [int, str, str]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("name: a\nmd: {steps: 0}\n", 2),
+        ("name: a\n\n\nmd:\n\n  steps: 0\n", 6),
+        ("name: a\nsystem:\n  supercell:\n    - 1\n    - 0\n    - 1\n", 5),
+        ("name: a\nsystem:\n  supercell:\n    - 0\n    - 1\n    - 1\n", 4),
+        ("name: a\nsystem:\n  composition:\n    Fe: 0.68\n    Pd: x\n", 5),
+        ("md:\n  steps: 3\n", 1),
+        ("# nothing\nseed: 1\nsystem:\n  species: [Fe]\n", 3),
+        ("name: a\nseed: 1\ndft:\n  engine: vasp\n  protocol:\n    aim: 2\n", 6),
+    ],
+)
+def test_the_line_is_that_of_the_deepest_part(text, line):
+    assert f"c.yaml, line {line}: " in refused(text).message
+
+
+def test_the_line_of_broken_yaml():
+    assert refused("name: a\nmd:\n  steps: 1: 2\n").message.startswith("c.yaml, line 3: no valid YAML: ")
+    assert refused("name: a: b\n").message.startswith("c.yaml, line 1: no valid YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: a\nmd: {steps: -2}\n", "md.steps: input should be greater than or equal to 1, not -2"),
+        ("name: a\ndft: {engine: wasp}\n", "wasp"),
+        ("seed: 1\n", "name: is missing"),
+        ("name: a\nmd: {stepps: 1}\n", "md.stepps: unknown key"),
+        ("name: a\npotential: {level: 7}\n", "potential: level must be even, not 7"),
+        ("name: a\nmd: {steps: [1]}\n", "md.steps: input should be a valid integer"),
+        ("name: a\nmd: 3\n", "md: input should be a valid dictionary or instance of MdSection, not 3"),
+    ],
+)
+def test_what_was_given_is_repeated(text, told):
+    error = refused(text)
+    assert error.message.endswith(told) or told in error.message
+    assert not error.message.endswith(("}", "]")), "sections and lists are not printed"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("name: a\nmd: {timestep: 1}\n", "did you mean 'timestep_fs'?"),
+        ("name: a\nbudget: {iterations: 1}\n", "did you mean 'max_iterations'?"),
+        ("name: a\nsystem: {held: [3.6]}\n", "did you mean 'held_out_lattice_parameters_A'?"),
+        ("name: a\nsystem: {out: [3.6]}\n", "did you mean 'held_out_lattice_parameters_A'?"),
+        ("name: a\ndft: {protocol: {lamda_series: [3]}}\n", "did you mean 'lambda_series'?"),
+        ("name: a\nworkers: {zzz: 1}\n", "known keys here: local, lease_seconds"),
+        ("name: a\nmd: {timestep: 1}\nbudget: {iterations: 1}\n", "'timestep_fs'?; did you mean 'max_iterations'?"),
+        ("name: a\nworkers: {zzz: 1, qqq: 2}\n", "known keys here: local, lease_seconds"),
+        ("name: a\nmd: {steps: 0}\n", ""),
+    ],
+)
+def test_hints_name_what_was_meant(text, hint):
+    found = refused(text).hint
+    assert found.endswith(hint) and bool(found) == bool(hint)
+    assert found.count("known keys here") <= 1, "each hint once"
+
+
+def test_the_text_has_a_name_of_its_own():
+    with pytest.raises(InputError, match=r"^campaign, line 2: nonsense: unknown key"):
+        parse_campaign("name: a\nnonsense: 1\n")
+
+
+def test_files_name_themselves(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("name: fine\n", encoding="utf-8")
+    assert load_campaign(str(path)).name == "fine"
+    path.write_text("name: no good\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.yaml, line 1: name: "):
+        load_campaign(path)
+    with pytest.raises(InputError, match="Is a directory"):
+        load_campaign(tmp_path)
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(InputError, match=r"a\.yaml: .*codec can't decode"):
+        load_campaign(path)
