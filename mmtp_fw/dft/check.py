@@ -139,6 +139,8 @@ class SoftCheck(_Checks):
             return self._contradicted(own)
         for one in doubtful[:1]:
             finer = self._with_middle(one)
+            if not finer.agrees and finer.residual > 0 and own is not None:
+                finer = self._with_middle(finer)  # its own second point believes the label: look once more
             # Lower than the work says, and right by its own second point: it was the other calculation that was higher.
             if not finer.agrees and (finer.residual > 0 or own is None):
                 return self._contradicted(finer, "the label is in another state than the calculation it came from")
@@ -182,13 +184,13 @@ class SoftCheck(_Checks):
         return None
 
     def _with_middle(self, judged: Judged) -> Judged:
-        """Return the judgement with the middle of the way computed; as it was where that does not converge."""
-        first, label = judged.stages[0], self.label
+        """Return the judgement with the middle of the last part computed; as it was where that does not converge."""
+        *way, label = judged.stages
         strength = label.lambda_eV_per_muB2 or 0.0
-        moved = 0.5 * (np.array(first.achieved[SMOOTHED]) + np.array(label.achieved[SMOOTHED]))
-        force = 0.5 * (self._smoothed_force(first) + self._smoothed_force(label))
+        moved = 0.5 * (np.array(way[-1].achieved[SMOOTHED]) + np.array(label.achieved[SMOOTHED]))
+        force = 0.5 * (self._smoothed_force(way[-1]) + self._smoothed_force(label))
         middle = self._scf(strength, moved - force / (2.0 * strength))
-        return self.judge(first, middle, label) if middle.converged else judged
+        return self.judge(*way, middle, label) if middle.converged else judged
 
     def _scf(self, strength: float, constraint: FloatArray) -> Stage:
         radii = dict(self.label.radii_A or {})

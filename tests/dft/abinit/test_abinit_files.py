@@ -15,7 +15,7 @@ from mmtp_fw.dft.abinit import AbinitEngine, AbinitSettings
 from mmtp_fw.dft.abinit.inputs import input_text
 from mmtp_fw.dft.abinit.outputs import parse_output
 from mmtp_fw.dft.abinit.settings import find_dataset
-from mmtp_fw.dft.engine import ConstraintKind, ScfRequest
+from mmtp_fw.dft.engine import ConstraintKind, ScfRequest, ScfResult
 from mmtp_fw.dft.kpoints import k_grid
 from mmtp_fw.errors import EngineError, InputError
 
@@ -237,4 +237,26 @@ def test_what_says_nothing_about_the_configuration_is_no_verdict(dataset, script
 def test_how_it_is_started_does_not_change_the_label():
     one = AbinitEngine(mpi_processes=1).settings_document()
     assert one == AbinitEngine(mpi_processes=8, command="/opt/abinit").settings_document()
-    assert one != AbinitEngine(ecut_Ha=26).settings_document()
+    assert one != AbinitEngine(ecut_Ha=30).settings_document()
+
+
+def test_a_free_state_that_lost_its_moments_is_looked_for_from_larger_ones(dataset):
+    asked = []
+
+    class Falls(AbinitEngine):
+        """Falls to the non-magnetic state from moments below 3 μB."""
+
+        def scf(self, request: ScfRequest) -> ScfResult:
+            asked.append(float(request.start_moments[0]))
+            moment, energy = (2.3, -10.5) if asked[-1] > 3.0 else (0.001, -10.0)
+            moments = dict.fromkeys(("PAW", "WS", "sWS"), np.array([moment]))
+            return ScfResult(True, moments, energy, energy, 0.0, np.zeros((1, 3)), np.zeros(6), {}, 20)
+
+    iron = bulk("Fe")
+    iron.set_initial_magnetic_moments([2.2])
+    labelled = Falls(command="true").unconstrained(iron)
+    assert asked == [2.2, pytest.approx(3.3)]
+    assert labelled.get_magnetic_moments()[0] == 2.3 and labelled.get_potential_energy() == -10.5
+    iron.set_initial_magnetic_moments([0.0])
+    Falls(command="true").unconstrained(iron)
+    assert asked[2:] == [0.0], "who asks for the non-magnetic state gets it"
