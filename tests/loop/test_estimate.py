@@ -39,11 +39,12 @@ def test_every_number_by_hand():
     # and the first one: 5 rounds.
     assert cost.atoms == 4 * 2 * 3 * 1
     assert cost.labels == (10, 25)
-    assert cost.scf_runs == (50, 125)
+    # Five calculations of a label, one of a check: the first ten labels, the 11th and the 21st are checked.
+    assert cost.scf_runs == (60, 137)
     assert cost.md_runs == (24 + 18, 5 * 24 + 18)
     assert cost.md_steps == (2400 + 900, 5 * 2400 + 900)
-    fewest = 50 * 0.3 + (2400 + 450) * 24 * 4e-4 + 9 * 50 * 24 * 2e-4 + 10 * 1.0 * 4
-    most = 125 * 0.3 + (12000 + 450) * 24 * 4e-4 + 9 * 50 * 24 * 2e-4 + 25 * 1.0 * 4
+    fewest = 60 * 0.3 + (2400 + 450) * 24 * 4e-4 + 9 * 50 * 24 * 2e-4 + 10 * 1.0 * 4
+    most = 137 * 0.3 + (12000 + 450) * 24 * 4e-4 + 9 * 50 * 24 * 2e-4 + 25 * 1.0 * 4
     assert cost.core_hours == (pytest.approx(fewest / 3600), pytest.approx(most / 3600))
 
 
@@ -51,16 +52,19 @@ def test_no_reference_and_no_held_out_volume():
     cost = estimate(campaign(properties={"reference": False}, system={"held_out_lattice_parameters_A": []}))
     assert cost.md_runs == (24 + 6, 5 * 24 + 6)
     assert cost.md_steps == (2400 + 300, 12000 + 300)
-    fewest = 50 * 0.3 + (2400 + 300) * 24 * 4e-4 + 10 * 4
+    fewest = 60 * 0.3 + (2400 + 300) * 24 * 4e-4 + 10 * 4
     assert cost.core_hours[0] == pytest.approx(fewest / 3600)
 
 
-@pytest.mark.parametrize(("engine", "seconds"), [("abinit", 1200.0), ("vasp", 3600.0)])
+# A hard constraint takes 1.2 calculations of a label and three of a check.
+@pytest.mark.parametrize(
+    ("engine", "seconds", "runs"), [("abinit", 1200.0, (12 + 30, 30 + 36)), ("vasp", 3600.0, (60, 137))]
+)
 @pytest.mark.parametrize("reference", [True, False])
-def test_a_programs_reference_is_one_calculation_at_rest_per_volume(engine, seconds, reference):
+def test_a_programs_reference_is_one_calculation_at_rest_per_volume(engine, seconds, runs, reference):
     cost = estimate(campaign(dft={"engine": engine}, properties={"mode": "static", "reference": reference}))
-    assert cost.md_runs == (24, 5 * 24) and cost.md_steps == (2400, 12000) and cost.scf_runs == (50, 125)
-    for k, (scf, steps, labels) in enumerate(((50, 2400, 10), (125, 12000, 25))):
+    assert cost.md_runs == (24, 5 * 24) and cost.md_steps == (2400, 12000) and cost.scf_runs == runs
+    for k, (scf, steps, labels) in enumerate(((runs[0], 2400, 10), (runs[1], 12000, 25))):
         expected = (scf + 3 * reference) * seconds + steps * 24 * 4e-4 + labels * 4
         assert cost.core_hours[k] * 3600 == pytest.approx(expected)
 
@@ -83,8 +87,8 @@ def test_rounds_end_with_the_budget(budget, labels, rounds):
 
 
 def test_calculations_end_with_their_budget():
-    cost = estimate(campaign(budget=SECTIONS["budget"] | {"max_scf_runs": 60}))
-    assert cost.scf_runs == (50, 60)
+    cost = estimate(campaign(budget=SECTIONS["budget"] | {"max_scf_runs": 65}))
+    assert cost.scf_runs == (60, 65)
     assert isinstance(cost, Cost)
 
 
