@@ -1,7 +1,7 @@
 """Compare the adaptive ramp with the fixed λ series, on the reference Hamiltonian or on ABINIT.
 
 Random cells of Fe11Pd5 with random targets (ferromagnetic with scaled moments, antiferromagnetic,
-disordered); prints accepted fraction, calculations per accepted label (of the ladder, and of the work check beside them)
+disordered); prints accepted fraction, calculations per accepted label (of the ladder and of the work check)
 and the accuracy that was reached.
 On ABINIT: bcc Fe, two atoms, the settings of fireworks_specs/campaigns/abinit_iron.yaml, both ways refined.
 

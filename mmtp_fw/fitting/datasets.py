@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from ase import Atoms
@@ -58,6 +58,9 @@ def read_configurations(
         Naming file and line, or file and configuration.
     """
     path = Path(path)
+    if magnetic_derivatives not in get_args(DerivativeSign):
+        known = ", ".join(get_args(DerivativeSign))
+        raise InputError(f"unknown meaning of magnetic derivatives '{magnetic_derivatives}'", f"one of {known}")
     try:
         with path.open("rb") as file:
             head = file.read(4096)

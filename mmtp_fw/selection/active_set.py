@@ -199,6 +199,8 @@ class ActiveSet:
         ndarray
             Shape (n,) in site mode, (1,) in configuration mode, without rows of forces.
         """
+        if not len(atoms):
+            return np.zeros(0)
         system = self.potential.system(atoms, lists)
         if not self.sites_only:
             return self._square.grades(self._rows(atoms, moments, system))

@@ -27,6 +27,7 @@ from quadratic import (
 )
 
 from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, Stage, StageName, quality
+from mmtp_fw.dft.stages import Check
 from mmtp_fw.errors import EngineError
 
 # Verdicts ---------------------------------------------------------------------------------------------------------
@@ -136,6 +137,11 @@ def test_ways_keep_to_their_spheres_and_begin_near():
     assert [way[0].name for way in ways] == [StageName.RAMP], "more than 0.4 μB from the free state: it can't tell"
 
 
+def test_what_is_inside_the_limits_need_not_be_useful_as_well():
+    chosen = series(8, useful_mae_limit_muB=1e-6, useful_max_limit_muB=1e-6, **STEP)
+    assert labelled(Quadratic(FREE), cell(TARGET), chosen).rule == Rule.CRITERIA_MET
+
+
 def test_a_penalty_that_is_not_that_of_the_moments():
     def other(request, result):
         return replace(result, penalty_eV=result.penalty_eV * 1.5) if request.lambda_eV_per_muB2 == 8 else result
@@ -150,6 +156,12 @@ def test_a_penalty_that_is_not_that_of_the_moments():
     assert quality.penalty_mismatch(rounded) == 0.0, "printed numbers are rounded"
     free = of(outcome, StageName.EQUILIBRIUM)[0]
     assert quality.penalty_mismatch(free) == 0.0
+
+
+def test_a_check_that_found_nothing_says_nothing():
+    empty = Check(verdict="unchecked")
+    assert (empty.residual_eV_per_atom, empty.error_eV_per_atom, empty.other_start_eV_per_atom) == (None, None, None)
+    assert (empty.points, empty.scf_runs, empty.note) == ([], 0, "")
 
 
 def test_grades():
@@ -224,6 +236,10 @@ def test_every_field_of_a_label():
     back = label.to_atoms()
     np.testing.assert_array_equal(back.get_forces(), label.forces)
     np.testing.assert_array_equal(back.get_stress(), label.stress)
+    np.testing.assert_array_equal(back.arrays["magnetic_forces"], label.magnetic_forces)
+    np.testing.assert_array_equal(back.get_magnetic_moments(), label.moments)
+    np.testing.assert_array_equal(back.get_initial_magnetic_moments(), TARGET)
+    assert list(back.symbols) == SYMBOLS and back.get_potential_energy() == label.energy_eV and back.pbc.all()
     assert back.info == {
         "label_grade": label.grade.value,
         "label_constraint": "soft",

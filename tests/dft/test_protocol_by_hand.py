@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,7 +26,8 @@ from quadratic import (
     strengths,
 )
 
-from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, Stage, StageName
+from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, StageName
+from mmtp_fw.dft.moments import LARGER_START
 
 # The plain series -------------------------------------------------------------------------------------------------
 
@@ -128,100 +128,6 @@ def test_so_many_steps_back_and_no_more(allowed):
     assert outcome.label.lambda_eV_per_muB2 == 1
     assert [stage.converged for stage in of(outcome, StageName.RAMP)] == [True] + [False] * (allowed + 1)
     assert outcome.scf_runs - len(of(outcome, StageName.CHECK)) == 1 + 2 + allowed
-
-
-# The adaptive ramp ------------------------------------------------------------------------------------------------
-
-
-def test_a_linear_response_is_met_with_two_calculations():
-    """The first step measures stiffness and force, the second puts the minimum onto the target."""
-    far = TARGET + np.array([0.0, 0.6, -0.5, 0.0])
-    engine = Quadratic(FREE)
-    outcome = labelled(engine, cell(far), ProtocolSettings(refine_runs=0))
-    first, second = of(outcome, StageName.RAMP)
-    assert first.lambda_eV_per_muB2 == 1.0
-    np.testing.assert_allclose(first.constrained, S * far, atol=1e-9)
-    np.testing.assert_allclose(second.final_moments(), far, atol=1e-8)
-    assert second.mae_muB < 1e-8
-    force = -K / S * (far - FREE)  # at the target, in m^sWS
-    np.testing.assert_allclose(second.constrained, S * far - force / (2 * second.lambda_eV_per_muB2), atol=1e-8)
-    # The smallest λ of the table at which 0.4 of the expected deviation is within 0.7 of the limits.
-    for strength in np.geomspace(1, 50, 40):
-        expected = 0.4 * np.abs(force / (2 * strength + K / S**2) / S)
-        if expected.mean() <= 0.7 * 0.05 and expected.max() <= 0.7 * 0.15:
-            break
-    assert second.lambda_eV_per_muB2 == pytest.approx(strength)
-    assert 2 < strength < 10
-
-
-@pytest.mark.parametrize("growth", [1.5, 3.0])
-def test_lambda_grows_no_faster_than_it_may(growth):
-    """Far targets want a large λ at once: each step multiplies it by the limit and no more."""
-
-    def stubborn(request, result):
-        # Moments answer to a shift of the constraint by a twentieth only, so that the ramp has to go on.
-        if request.constraint is None:
-            return result
-        moments = {name: values * [1.0, 1.25, 1.0, 1.0] for name, values in result.moments.items()}
-        return replace(result, moments=moments)
-
-    chosen = ProtocolSettings(
-        growth_limit=growth, refine_runs=0, ramp_runs=6, mae_limit_muB=0.002, max_limit_muB=0.004, aim=0.05,
-        integration_tolerance_eV_per_atom=99.0,
-    )  # fmt: skip
-    outcome = labelled(Quadratic(FREE, change=stubborn), cell(TARGET + np.array([0.5, 0.5, -0.5, 0.0])), chosen)
-    found = strengths(outcome)
-    assert len(found) >= 3 and found[0] == 1.0
-    ratios = [two / one for one, two in pairwise(found)]
-    assert max(ratios) == pytest.approx(growth), "as fast as allowed"
-    assert found[1] == pytest.approx(growth)
-    assert all(ratio <= growth * (1 + 1e-9) for ratio in ratios)
-
-
-def test_the_ramp_has_a_length():
-    def never(request, result):
-        if request.constraint is None:
-            return result
-        moments = {name: values + 0.2 for name, values in result.moments.items()}
-        return replace(result, moments=moments)
-
-    for runs in (1, 3):
-        chosen = ProtocolSettings(ramp_runs=runs, integration_tolerance_eV_per_atom=99.0)
-        outcome = labelled(Quadratic(FREE, change=never), cell(TARGET), chosen)
-        assert len(strengths(outcome)) == runs
-
-
-def test_a_failed_jump_is_halved():
-    failed = []
-
-    def fails(request, number):
-        if request.stage == "ramp" and not failed:
-            failed.append(request)
-            return True
-        return False
-
-    engine = Quadratic(FREE, fails=fails)
-    outcome = labelled(engine, cell(TARGET), ProtocolSettings())
-    one, two = of(outcome, StageName.RAMP)[:2]
-
-    def jump(stage: Stage) -> float:
-        # From the unconstrained state, whose field is zero.
-        return float(np.max(np.abs(2 * stage.lambda_eV_per_muB2 * (S * FREE - np.array(stage.constrained)))))
-
-    assert not one.converged and two.converged
-    assert jump(two) <= 0.5 * jump(one) * (1 + 1e-6)
-    assert jump(two) == pytest.approx(0.5 * jump(one)), "no smaller than it must be"
-    assert outcome.rule == Rule.CRITERIA_MET
-
-
-@pytest.mark.parametrize("allowed", [0, 2])
-def test_a_ramp_that_always_fails_ends(allowed):
-    engine = Quadratic(FREE, fails=lambda request, number: request.stage == "ramp")
-    outcome = labelled(engine, cell(TARGET), ProtocolSettings(step_backs=allowed))
-    assert len(strengths(outcome)) == 1 + allowed
-    assert (outcome.status, outcome.rule) == (OutcomeStatus.REJECTED, Rule.NO_CONVERGED_STAGE)
-    assert "no constrained calculation converged" in outcome.reason
-    assert outcome.stages[-1].message.startswith("rejected, no_converged_stage")
 
 
 # Refinement -------------------------------------------------------------------------------------------------------
@@ -367,3 +273,35 @@ def test_an_unconstrained_state_that_fails_is_replaced_by_weak_constraints():
     assert [stage.name.value for stage in outcome.stages] == ["equilibrium", "radii", "radii", "accept"]
     assert (outcome.rule, outcome.scf_runs) == (Rule.NO_CONVERGED_STAGE, 3)
     assert "neither equilibrium nor radii" in outcome.reason
+
+
+def test_a_magnet_that_lost_its_moments_is_begun_again_from_larger_ones():
+    def lost(request, result):
+        if request.constraint is not None or np.all(np.abs(request.start_moments) > np.abs(TARGET)):
+            return result
+        return replace(result, moments={name: 0.0 * values for name, values in result.moments.items()})
+
+    engine = Quadratic(FREE, change=lost)
+    outcome = labelled(engine, cell(TARGET))
+    one, two = of(outcome, StageName.EQUILIBRIUM)
+    np.testing.assert_allclose(engine.requests[1].start_moments, LARGER_START * TARGET, atol=1e-9)
+    assert LARGER_START > 1 and engine.requests[1].restart == {}
+    assert engine.requests[2].restart == one.restart, "of equal energies the first"
+    np.testing.assert_array_equal(two.final_moments(), FREE)
+
+
+@pytest.mark.parametrize(("definition", "factor"), [("PAW", np.ones(4)), ("sWS", S)])
+def test_forces_that_an_engine_gives_itself_are_taken(definition, factor):
+    own = np.array([0.1, -0.2, 0.3, -0.4])
+
+    def told(request, result):
+        given = own if request.constraint is not None else None
+        return replace(result, magnetic_forces=given, magnetic_forces_definition=definition)
+
+    chosen = series(4, mae_limit_muB=9.0, max_limit_muB=9.0, integration_tolerance_eV_per_atom=9.0)
+    outcome = labelled(Quadratic(FREE, change=told), cell(TARGET), chosen)
+    np.testing.assert_allclose(of(outcome, StageName.RAMP)[0].magnetic_forces, own * factor)
+    wrong = labelled(
+        Quadratic(FREE, change=lambda r, x: replace(told(r, x), magnetic_forces_definition="WS")), cell(TARGET), chosen
+    )
+    assert wrong.rule == Rule.ENGINE_FAILED and "no magnetic forces of its final moments" in wrong.reason

@@ -133,3 +133,8 @@ def test_the_energy_is_the_one_that_forces_belong_to(tmp_path):
         ' free_energy=-8.3 pbc="T T T"\nFe 0 0 0 0.1 0.2 0.3 2.2\n'
     )
     assert read_configurations(path)[0].calc.results["energy"] == -8.3
+
+
+def test_an_unknown_meaning_of_derivatives_is_refused(tmp_path):
+    with pytest.raises(InputError, match="'gradient'"):
+        read_configurations(tmp_path / "a.cfg", magnetic_derivatives="gradient")

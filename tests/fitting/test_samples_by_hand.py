@@ -17,7 +17,7 @@ from mmtp_fw.fitting import (
     errors_by_species,
     errors_by_volume,
 )
-from mmtp_fw.fitting.samples import labels_of, make_sample, make_samples, name_of
+from mmtp_fw.fitting.samples import labels_of, make_sample, make_samples
 from mmtp_fw.fitting.statistics import Comparison
 from mmtp_fw.potential import Potential
 from tests.fitting.conftest import labelled
@@ -96,10 +96,22 @@ def test_one_weight_is_enough(name):
 # Samples ----------------------------------------------------------------------------------------------------------
 
 
+NAMES = ("energy", "forces", "stress", "magnetic_forces")
+
+
+def weights_of(sample) -> tuple[float, ...]:
+    """Return the weights of a sample's terms; 0 for what its label lacks."""
+    return tuple(sample.weights.get(name, 0.0) for name in NAMES)
+
+
 @pytest.mark.parametrize("key", ["name", "config_id", "identifier", "hash", "content_hash"])
-def test_configurations_are_called_by_number_and_name(key):
-    assert name_of(Atoms("Fe", info={key: "x7"}), 3) == "configuration 3 (x7)"
-    assert name_of(Atoms("Fe", info={key: "", "other": "y"}), 0) == "configuration 0"
+def test_configurations_are_called_by_number_and_name(small, key):
+    bare = Atoms("Fe", cell=[4] * 3, pbc=True, info={key: "x7"})
+    with pytest.raises(InputError, match=r"^configuration 3 \(x7\): has no energy"):
+        make_sample(small, bare, Weights(), 3)
+    bare.info = {key: "", "other": "y"}
+    with pytest.raises(InputError, match=r"^configuration 0: has no energy"):
+        make_sample(small, bare, Weights())
 
 
 def test_what_a_label_holds():
@@ -120,17 +132,17 @@ def test_weights_of_a_sample_by_the_number_of_atoms(small, cells):
     atoms = copies(cells, 1)[0]
     n = len(atoms)
     plain = make_sample(small, atoms, Weights(2.0, 3.0, 5.0, 7.0, 1.0, 2.0, 0.5, 3.0))
-    assert plain.weights == pytest.approx((2 / n, 3 / n**2, 5 / n**0.5, 7 / n**3))
+    assert weights_of(plain) == pytest.approx((2 / n, 3 / n**2, 5 / n**0.5, 7 / n**3))
     atoms.info["weight"] = 0.25
     atoms.info["label_mae_muB"] = 0.2
-    weights = make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0)).weights
+    weights = weights_of(make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0)))
     assert weights == (0.25,) * 4, "the deviation counts only where it is asked for"
-    weights = make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0, 0.1)).weights
+    weights = weights_of(make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0, 0.1)))
     assert weights == pytest.approx((0.25 / 5,) * 4)
     del atoms.calc.results["stress"], atoms.calc.results["forces"], atoms.arrays["magnetic_forces"]
     sample = make_sample(small, atoms, Weights(1, 1, 1, 1, 0, 0, 0, 0))
-    assert sample.weights == (0.25, 0, 0, 0) and sample.forces is sample.virial is sample.magnetic_forces is None
-    assert len(sample) == n and sample.energy == atoms.calc.results["energy"]
+    assert weights_of(sample) == (0.25, 0, 0, 0) and set(sample.labels) == {"energy"}
+    assert len(sample) == n and sample.labels["energy"] == atoms.calc.results["energy"]
 
 
 def test_a_virial_is_volume_times_stress_in_either_form(small, cells):
@@ -139,7 +151,7 @@ def test_a_virial_is_volume_times_stress_in_either_form(small, cells):
     two.calc.results["stress"] = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     expected = one.get_volume() * two.calc.results["stress"]
     for atoms in (one, two):
-        np.testing.assert_allclose(make_sample(small, atoms, Weights()).virial, expected)
+        np.testing.assert_allclose(make_sample(small, atoms, Weights()).targets["stress"], expected)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +164,7 @@ def test_weights_that_are_none(small, cells, weight, words):
     with pytest.raises(InputError, match=f"configuration 4: weight .*{words}"):
         make_sample(small, atoms, Weights(), 4)
     atoms.info["weight"] = 0.0
-    assert make_sample(small, atoms, Weights()).weights == (0, 0, 0, 0)
+    assert weights_of(make_sample(small, atoms, Weights())) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -273,9 +285,10 @@ def test_distances_below_the_radial_range(small, cells):
     atoms = copies(cells, 1)[0]
     shortest = np.sort(small.system(atoms).vectors.__pow__(2).sum(axis=1))[0] ** 0.5
     for r_min, expected in ((0.999 * shortest, []), (1.001 * shortest, [(0, "distance")])):
-        small.r_min = r_min
-        assert rules(small, [atoms]) == [] and rules(small, [atoms], fatal=False) == expected
-    assert f"shortest distance {shortest:.3f} Å" in check_training_set(small, [atoms]).warnings[0]
+        form = {"r_min": r_min, "r_cut": 4.5, "radial_size": 5, "magnetic_size": 2, "seed": 3}
+        other = Potential.from_level(6, ["Fe", "Pd"], **form)
+        assert rules(other, [atoms]) == [] and rules(other, [atoms], fatal=False) == expected
+    assert f"shortest distance {shortest:.3f} Å" in check_training_set(other, [atoms]).warnings[0]
 
 
 @pytest.mark.parametrize(("difference", "fatal"), [(0.0009, False), (0.0011, True), (-0.0011, True)])

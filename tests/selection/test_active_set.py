@@ -160,3 +160,7 @@ def test_bad_input(potential, many):
         ActiveSet.from_configurations(potential, many[:1], mode="atoms")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="Ni"):
         ActiveSet.from_configurations(potential, [Atoms("Ni2", [[0, 0, 0], [0, 0, 2]])])
+
+
+def test_nothing_has_no_grade(full):
+    assert full.grade(Atoms()) == 0.0 and full.grades(Atoms()).shape == (0,)
