@@ -35,6 +35,7 @@ def converge(
     """Label one typical configuration at rising cut-off and k-mesh; say what the campaign's settings leave open."""
     from mmtp_fw.campaign import load_campaign
     from mmtp_fw.dft.converge import converge as run_ladders
+    from mmtp_fw.files import write_whole
 
     campaign = load_campaign(campaign_file)
     dft = campaign.dft
@@ -45,7 +46,7 @@ def converge(
             console().print(f"{ladder}: {what}")
 
     found = run_ladders(dft.engine, dft.settings, _typical(campaign), dft.protocol, directory, say)
-    (directory / "convergence.json").write_text(found.model_dump_json(indent=2))
+    write_whole(directory / "convergence.json", found.model_dump_json(indent=2))
     if as_json:
         print_json(found.model_dump(mode="json") | {"left_open": found.left_open().model_dump()})
     else:
@@ -54,22 +55,10 @@ def converge(
 
 def _typical(campaign: Campaign) -> Atoms:
     """Return a distorted configuration with the campaign's typical moments, at the lattice parameter in the middle."""
-    from mmtp_fw.structures import generate
+    from mmtp_fw.firetasks.start import pretraining_set
 
-    system, pretraining = campaign.system, campaign.pretraining
-    lattice = sorted(system.lattice_parameters_A)
-    (atoms,) = generate(
-        system.composition,
-        [lattice[len(lattice) // 2]],
-        system.typical_moments_muB,
-        structures=1,
-        structure=system.structure,
-        supercell=system.supercell,
-        displacement_A=pretraining.displacement_A,
-        strain=pretraining.strain,
-        moment_scale=pretraining.moment_scale,
-        seed=campaign.seed,
-    )
+    lattice = sorted(campaign.system.lattice_parameters_A)
+    (atoms,) = pretraining_set(campaign, [lattice[len(lattice) // 2]], structures=1, seed=campaign.seed)
     return atoms
 
 
