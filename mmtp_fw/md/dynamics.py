@@ -87,6 +87,7 @@ def trajectory(
 class _Run:
     def __init__(self, model: Model, atoms: Atoms, settings: MdSettings, active_set: ActiveSet | None) -> None:
         self.settings, self.active_set = settings, active_set
+        self.lists = None if active_set is None else active_set.potential.lists()
         self.result = MdResult()
         self.rows: list[list[float]] = []
         self.next_candidate = 0
@@ -168,7 +169,7 @@ class _Run:
         grade, snapshot = self.lammps.grade, None
         if grade is None:
             snapshot = self.snapshot()
-            grade = float(self.active_set.grade(snapshot))
+            grade = self.active_set.grade(snapshot, lists=self.lists)
         result.max_grade = max(result.max_grade, grade)
         ends = result.state is MdState.MOMENTS_AT_BOUND or grade > s.gamma_break
         if ends or (grade > s.gamma_select and step >= self.next_candidate):
