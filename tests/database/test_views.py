@@ -81,7 +81,7 @@ def test_a_label_of_which_another_calculation_made_the_first_stages(labelled):
     others = [stage.model_copy(update={"reused_from": "x"}) for stage in protocol().stages]
     outcome = protocol(others, mae_limit_muB=0.04)
     own = [stage for stage in outcome.stages if stage.reused_from is None and stage.name not in DECISIONS]
-    assert 0 < len(own) < len(outcome.stages) - 4
+    assert own and any(stage.reused_from for stage in outcome.stages)
     rows = everywhere(labelled(outcome))
     for where, row in rows.items():
         assert row["scf_runs"] == len(own), where
