@@ -6,9 +6,9 @@
 
 What has its line is not computed again: it can be ended and started as one likes. Settings are coarse, and as alike as
 the two programs allow: spheres of 2.15 bohr, the same k-points, PBE. They differ in smearing (cold in ABINIT,
-Fermi-Dirac in Elk), in the cut-off, and in what a moment is: ABINIT smears the surface of its spheres and sees the
-magnetization of a PAW dataset, Elk all electrons. A state without constraint in both gives the ratio of the two
-moments; `summary` says what it explains.
+Fermi-Dirac in Elk, narrow because its energies change with the square of its width), in the cut-off, and in what a
+moment is: ABINIT smears the surface of its spheres and sees the magnetization of a PAW dataset, Elk all electrons. A
+state without constraint in both gives the ratio of the two moments; `summary` says what it explains.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "muffin_tin_bohr": {"Fe": RADIUS_bohr},
         "nempty": 12,
         "symmetry": True,
+        "swidth_Ha": 0.0025,
     },
 }
 REFERENCE = "ferromagnetic"
@@ -57,8 +58,8 @@ LABELS: dict[str, tuple[float, tuple[float, float] | None, bool]] = {
     "weak antiferromagnetic": (2.866, (1.5, -1.5), False),
     "mixed": (2.866, (2.2, -1.0), False),
     "small": (2.866, (0.8, 0.8), False),
-    "displaced": (2.866, (2.2, 1.9), True),
     "compressed": (2.76, (2.0, 2.0), False),
+    "displaced": (2.866, (2.2, 1.9), True),
     "expanded": (2.95, (2.5, 2.3), True),
 }
 

@@ -49,3 +49,7 @@ class RefusedInputError(EngineError):
 
 class FitError(MmtpError):
     """A fit can't be carried out or has produced nothing usable."""
+
+
+class PotentialWarning(UserWarning):
+    """A potential was asked for what it doesn't know: its numbers are extrapolated, and may mean nothing."""

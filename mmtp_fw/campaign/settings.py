@@ -141,7 +141,7 @@ class DftSettings(Section):
         json_schema_extra=lambda schema: schema.update(enum=list(registry.engine_names())),
     )
     settings: dict[str, Any] = Field(default={}, description="Settings of the engine, by its own names")
-    protocol: ProtocolSettings = Field(default=ProtocolSettings(), description="Limits of the soft-constraint protocol")
+    protocol: ProtocolSettings = Field(default=ProtocolSettings(), description="Constraint, limits and checks")
 
     @field_validator("engine")
     @classmethod

@@ -13,7 +13,7 @@ from mmtp_fw.cli.options import defaults
 
 app = typer.Typer(
     name="mmtp",
-    help="Active learning of magnetic Moment Tensor Potentials from soft-constrained DFT, run by FireWorks.",
+    help="Active learning of magnetic Moment Tensor Potentials from constrained DFT, run by FireWorks.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

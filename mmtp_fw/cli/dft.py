@@ -1,13 +1,14 @@
-"""`mmtp dft`: what the engine's settings are worth; no database."""
+"""`mmtp dft`: what the engine's settings are worth."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmtp_fw.cli.options import JsonOption
+from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
 from mmtp_fw.cli.output import console, print_json, table
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ def converge(
     directory: Annotated[Path, typer.Option(help="A folder per label; what is there is not made again.")] = Path(
         "converge"
     ),
+    launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Label one typical configuration at rising cut-off and k-mesh; say what the campaign's settings leave open."""
     from mmtp_fw.campaign import load_campaign
+    from mmtp_fw.database import store
     from mmtp_fw.dft.converge import converge as run_ladders
     from mmtp_fw.files import write_whole
 
@@ -46,11 +49,19 @@ def converge(
             console().print(f"{ladder}: {what}")
 
     found = run_ladders(dft.engine, dft.settings, _typical(campaign), dft.protocol, directory, say)
-    write_whole(directory / "convergence.json", found.model_dump_json(indent=2))
+    document = found.model_dump(mode="json") | {"left_open": found.left_open().model_dump()}
+    write_whole(directory / "convergence.json", json.dumps(document, indent=2))
+    with open_database(launchpad) as database:
+        stored = store.keep_convergence(database, campaign.name, document)
     if as_json:
-        print_json(found.model_dump(mode="json") | {"left_open": found.left_open().model_dump()})
-    else:
-        _show(found)
+        print_json(document | {"stored": stored})
+        return
+    _show(found)
+    if not stored:
+        console().print(
+            f"There is no campaign '{campaign.name}' in this database: the same command after `mmtp submit` puts this "
+            "into its report, and makes no label again."
+        )
 
 
 def _typical(campaign: Campaign) -> Atoms:

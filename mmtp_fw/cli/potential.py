@@ -1,16 +1,21 @@
-"""`mmtp potential`: fit, evaluate, grade and relax with plain files; no database."""
+"""`mmtp potential`: fit, evaluate, grade, relax, uncertainty with plain files; no database."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import typer
 
 from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
 from mmtp_fw.cli.potential_fit import fit
+
+if TYPE_CHECKING:
+    from mmtp_fw.potential import RelaxedMoments
+    from mmtp_fw.selection import PredictionUncertainty
 
 app = typer.Typer(help="Fit, evaluate, grade and relax with plain files; no database.", no_args_is_help=True)
 
@@ -91,6 +96,61 @@ def grade(
 
 
 @app.command()
+def uncertainty(
+    potential: PotentialArgument,
+    training: Annotated[Path, typer.Argument(help="Labels that the potential was trained on.")],
+    configurations: ConfigurationsArgument,
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", help="Labels that it was not trained on, to calibrate.")
+    ] = None,
+    relaxed: Annotated[
+        bool, typer.Option("--relaxed", help="Relax moments first, from those given; count what that adds.")
+    ] = False,
+    species: SpeciesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Uncertainties of energy, forces, stress and moments, and what the labels leave undetermined."""
+    from mmtp_fw.fitting import read_configurations
+    from mmtp_fw.potential import moments_of
+    from mmtp_fw.selection import Uncertainty
+
+    pot, names = read_potential(potential, species), names_of(species)
+    new = read_configurations(held_out, names) if held_out is not None else None
+    known = Uncertainty.from_configurations(pot, read_configurations(training, names), held_out=new)
+    found = []
+    for atoms in tracked(read_configurations(configurations, names), "asking"):
+        start = moments_of(atoms)
+        moments = pot.relax_moments(atoms, start if np.any(start) else None).moments if relaxed else start
+        found.append(known.of(atoms, moments, relaxed))
+    if as_json:
+        print_json({"undetermined": known.undetermined(), "configurations": [vars(one) for one in found]})
+        return
+    console().print(table(UNCERTAINTY_COLUMNS, [_uncertainty_row(n, one) for n, one in enumerate(found, 1)]))
+    for words in known.undetermined():
+        console().print(f"Not determined by these labels: {words}.")
+
+
+UNCERTAINTY_COLUMNS = [
+    ">#", "Verdict", ">Energy (meV/atom)", ">Forces (eV/Å)", ">Pressure (GPa)", ">Moments (μB)", ">Extrapolation",
+]  # fmt: skip
+
+
+def _uncertainty_row(number: int, one: PredictionUncertainty) -> tuple[Any, ...]:
+    """Return a line of the table: root mean squares over atoms and components; a dash where there is no number."""
+    from ase.units import GPa
+
+    def shown(values: Any, form: str) -> str:
+        if values is None or not np.all(np.isfinite(values)):
+            return "–"
+        return form.format(float(np.sqrt(np.mean(np.square(values)))))
+
+    return (
+        number, one.verdict.value, shown(1e3 * one.energy_per_atom, "{:.2f}"), shown(one.forces, "{:.4f}"),
+        shown(one.stress[:3] / GPa, "{:.3f}"), shown(one.moments, "{:.4f}"), f"{one.extrapolation:.2f}",
+    )  # fmt: skip
+
+
+@app.command()
 def relax(
     potential: PotentialArgument,
     configurations: ConfigurationsArgument,
@@ -112,13 +172,28 @@ def relax(
             atoms.set_initial_magnetic_moments(result.moments)
         write(output, found, format="extxyz")
     if as_json:
-        print_json([{"energy": r.energy, "moments": r.moments, "converged": r.converged} for r in relaxed])
+        print_json([_relaxed_document(result) for result in relaxed])
         return
     rows = [
-        (n, f"{r.energy:.6f}", f"{r.moments.mean():.4f}", f"{abs(r.moments).max():.4f}", bool(r.converged))
+        (n, f"{r.energy:.6f}", f"{r.moments.mean():.4f}", f"{abs(r.moments).max():.4f}", r.verdict.value)
         for n, r in enumerate(relaxed, 1)
     ]
-    console().print(table([">#", ">Energy (eV)", ">Mean (μB)", ">Largest (μB)", "Converged"], rows))
+    console().print(table([">#", ">Energy (eV)", ">Mean (μB)", ">Largest (μB)", "Verdict"], rows))
+    for n, r in enumerate(relaxed, 1):
+        if not r.sound:
+            typer.echo(f"warning: configuration {n}: {r.warning}", err=True)
+
+
+def _relaxed_document(result: RelaxedMoments) -> dict[str, Any]:
+    return {
+        "energy": result.energy,
+        "moments": result.moments,
+        "converged": result.converged,
+        "at_bounds": result.at_bounds,
+        "outside": result.outside,
+        "verdict": result.verdict.value,
+        "warnings": [result.warning] if result.warning else [],
+    }
 
 
 app.command()(fit)

@@ -43,6 +43,9 @@ class CampaignDocument(Document):
     settings: dict[str, Any] = Field(description="All of campaign.yaml, defaults included")
     finished: datetime | None = None
     stop: str | None = Field(default=None, description="Why the learning ended")
+    convergence: dict[str, Any] | None = Field(
+        default=None, description="What its engine's settings leave open, from `mmtp dft converge`"
+    )
 
 
 class ConfigurationDocument(Document):

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
 
 
+def keep_convergence(database: Database, campaign: str, convergence: Mapping[str, Any]) -> bool:
+    """Keep with a campaign what its engine's settings leave open; return whether there is such a campaign."""
+    done = database.campaigns.update_one({"_id": campaign}, {"$set": {"convergence": dict(convergence)}})
+    return done.matched_count == 1
+
+
 def next_number(database: Database, counter: str, session: ClientSession | None = None) -> int:
     """Return the next number of a counter, from 1."""
     return int(upserted(database.counters, counter, {"$inc": {"value": 1}}, session)["value"])

@@ -92,7 +92,7 @@ class _Checks:
 
     def report(self, judged: Judged | None, note: str = "", other: float | None = None) -> Check:
         """Return the record of a check."""
-        told = judged is not None and judged.agrees and judged.informative
+        told = judged is not None and judged.agrees and judged.shows_penalty
         return Check(
             verdict=CheckVerdict.CONFIRMED if told else CheckVerdict.UNCHECKED,
             residual_eV_per_atom=None if judged is None else judged.residual,
@@ -130,7 +130,7 @@ class SoftCheck(_Checks):
         """Judge the ways that end at a label, and make a second point where they don't tell."""
         self.label, self.last = label, last
         judged = [self.judge(*way) for way in quality.ways(self.recorder.stages, label)]
-        telling = [one for one in judged if one.agrees and one.informative]
+        telling = [one for one in judged if one.agrees and one.shows_penalty and one.shows_forces]
         doubtful = [one for one in judged if not one.agrees and one.stages[0].kind is not ConstraintKind.NONE]
         if telling and not doubtful:
             return Checked(label, self.report(telling[0]))

@@ -15,7 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.checks import check_structure
-from mmtp_fw.dft.engine import ScfRequest, ScfResult
+from mmtp_fw.dft.engine import ConstraintKind, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, CalculationFolder
 from mmtp_fw.dft.machine import Dataset
 from mmtp_fw.dft.moments import LARGER_START, lost_magnetization
@@ -157,6 +157,8 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
 
     def scf(self, request: ScfRequest) -> ScfResult:
         """Carry out one calculation: from the files of the stage before, or on from its own after a stop."""
+        if request.kind is not ConstraintKind.NONE and request.kind.value not in self.description.constraints:
+            raise EngineError(f"the engine '{self.name}' knows no {request.kind.value} constraint")
         folder = CalculationFolder(
             request, self.settings_document(), self._details(request), self.settings.work_directory
         )

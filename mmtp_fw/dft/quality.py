@@ -53,14 +53,17 @@ class Judged:
         return abs(self.residual) <= self.tolerance + (self.error or 0.0)
 
     @property
-    def informative(self) -> bool:
-        """Whether wrong forces, or a part of the penalty that is left in the energies, would show."""
+    def shows_forces(self) -> bool:
+        """Whether magnetic forces that are wrong on every atom would show."""
+        way = np.mean(np.abs(self.stages[-1].final_moments() - self.stages[0].final_moments()))
+        return bool(WRONG_FORCE_EV_PER_MUB * way >= self.tolerance + (self.error or 0.0))
+
+    @property
+    def shows_penalty(self) -> bool:
+        """Whether a part of the penalty that is left in the energies would show."""
         label = self.stages[-1]
         if label.kind is ConstraintKind.HARD:
             return True
-        way = np.mean(np.abs(label.final_moments() - self.stages[0].final_moments()))
-        if WRONG_FORCE_EV_PER_MUB * way < self.tolerance + (self.error or 0.0):
-            return False
         one, two = sorted(abs(s.penalty_eV or 0.0) for s in (self.stages[0], self.stages[-1]))
         # Half of a penalty below this is no error worth finding.
         negligible = two <= self.tolerance * len(label.target)
@@ -137,8 +140,8 @@ def judge(stages: Sequence[Stage], settings: ProtocolSettings) -> Judged:
         settings.hard_integration_tolerance_eV_per_atom if hard else settings.integration_tolerance_eV_per_atom
     )
     if label.kind is ConstraintKind.SOFT:
-        size = sum(float(np.sum(np.abs(0.5 * (a + b) * (y - x)))) for (x, y), (a, b) in zip(
-            pairwise(moments), pairwise(forces), strict=True))  # fmt: skip
+        mean = [0.5 * np.abs(a + b) for a, b in pairwise(forces)]
+        size = sum(float(force @ np.abs(b - a)) for force, (a, b) in zip(mean, pairwise(moments), strict=True))
         tolerance += settings.integration_tolerance_relative * size / n
     residual = (_energy(label) - _energy(first) + done) / n
     return Judged(tuple(stages), residual, None if error is None else error / n, tolerance)

@@ -57,7 +57,7 @@ class Recorder:
         self.atoms = atoms
         self.settings = settings
         self.directory = directory
-        self.target = np.array(atoms.get_initial_magnetic_moments(), dtype=float)
+        self.target: FloatArray = np.array(atoms.get_initial_magnetic_moments(), dtype=np.float64)
         self.stages: list[Stage] = []
         self._finished = {stage.key: stage for stage in finished}
         self._datasets = engine.datasets(atoms)

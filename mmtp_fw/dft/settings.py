@@ -28,8 +28,10 @@ class ProtocolSettings(BaseModel):
     hard_from_lambda_eV_per_muB2: float = Field(
         default=1.0, gt=0, description="Hard: λ of the soft calculation to start from where a cold start fails"
     )
-    check_first: int = Field(default=10, ge=0, description="So many labels of a campaign are checked, then")
-    check_every: int = Field(default=10, ge=0, description="every so manieth (0: suspects only)")
+    check_first: int = Field(
+        default=10, ge=0, description="So many labels of a campaign, the first, are checked by calculations made for it"
+    )
+    check_every: int = Field(default=10, ge=0, description="Every so manieth (0: suspects only)")
     check_step_muB: float = Field(
         default=0.03, gt=0, description="Mean change of the moments at a check's second point"
     )

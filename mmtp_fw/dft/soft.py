@@ -1,9 +1,4 @@
-"""The staged soft-constraint protocol, written once for every engine.
-
-equilibrium → radii → map → ramp → refine → accept: see docs/dft.md. Every decision depends only on the
-stages before it, so that a run that is given the `finished` stages of an interrupted one takes the same
-way again and computes nothing twice.
-"""
+"""The ladder of soft-constrained calculations: equilibrium → radii → map → ramp → refine → check → accept."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.facts import seed_of
 from mmtp_fw.md import CalculatorModel, MdResult, MdSettings, MdState, run_md, trajectory
+from mmtp_fw.potential import MomentVerdict
 from mmtp_fw.properties import (
     SampledTrajectory,
     phonon_dos,
@@ -29,6 +30,13 @@ SAMPLE_INTERVAL = 5
 
 KEPT_FRAMES = 32
 """Frames kept of an average, for what is asked of it later."""
+
+UNSOUND = {
+    MomentVerdict.AT_BOUND: MdState.MOMENTS_AT_BOUND.value,
+    MomentVerdict.NOT_CONVERGED: MdState.MOMENTS_NOT_RELAXED.value,
+    MomentVerdict.OUTSIDE: "moments_outside_trained_range",
+}
+"""What a cell at rest ends with where its moments found no minimum that the potential knows."""
 
 
 class PropertyWork:
@@ -126,6 +134,8 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
     if params["source"] == "mmtp":
         potential = load_potential(context.database, params["potential"])
         relaxed = potential.relax_moments(cell, start=cell.get_initial_magnetic_moments())
+        if not relaxed.sound:  # no number, but the reason, as for a trajectory that broke off
+            return {"outcome": UNSOUND[relaxed.verdict], "message": relaxed.warning, "frames": [cell]}
         moments, stress = relaxed.moments, potential.evaluate(cell, moments=relaxed.moments).stress
         cell.set_initial_magnetic_moments(moments)
     else:

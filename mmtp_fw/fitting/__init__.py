@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmtp_fw.fitting.datasets import read_configurations, write_configurations
 from mmtp_fw.fitting.fit import find_suspects, fit, fit_ensemble, random_start
+from mmtp_fw.fitting.holes import MomentHole
 from mmtp_fw.fitting.loss import loss_and_gradient
 from mmtp_fw.fitting.settings import FitResult, FitSettings, Progress
 from mmtp_fw.fitting.stability import Stability, check_stability
@@ -15,6 +16,7 @@ __all__ = [
     "Finding",
     "FitResult",
     "FitSettings",
+    "MomentHole",
     "Progress",
     "Report",
     "Stability",

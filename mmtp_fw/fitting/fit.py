@@ -23,7 +23,7 @@ from mmtp_fw.fitting.stability import check_stability
 from mmtp_fw.fitting.statistics import errors_of
 from mmtp_fw.fitting.validate import Report, check_training_set
 from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Potential, Systems
+from mmtp_fw.potential import Potential, Systems, TrainedRange
 
 Callback = Callable[[Progress], None]
 
@@ -177,7 +177,9 @@ class _Work:
         fitted = run.potential
         for k in suspects:
             self.warnings.append(f"{called(k, name_of(self.configurations[k]))}: fits much worse than the rest")
-        self.warnings += check_stability(fitted, self.configurations, systems=self.systems).messages
+        training = [atoms for k, atoms in enumerate(self.configurations) if k not in set(left_out)]
+        fitted.trained = TrainedRange.of(fitted, training, self.systems.of)
+        self.warnings += check_stability(fitted, training, systems=self.systems).messages
         state = "converged" if run.converged else "stopped at max_iterations"
         return FitResult(
             potential=fitted,

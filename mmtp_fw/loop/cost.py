@@ -10,7 +10,9 @@ from mmtp_fw.structures import number_of_atoms
 # Seconds on one core, measured; an engine's description has its own.
 _STEP_SECONDS_PER_ATOM = 4e-4
 _FIT_SECONDS_PER_LABEL = 1.0
-_SCF_RUNS_PER_LABEL = 5.0
+# Calculations of a label by kind of constraint, and what a check that is asked for adds.
+_SCF_RUNS_PER_LABEL = {"hard": 1.2, "soft": 5.0}
+_SCF_RUNS_PER_CHECK = {"hard": 3.0, "soft": 1.0}
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def estimate(campaign: Campaign) -> Cost:
     at_rest = volumes if properties.reference and not thermal else 0
     final_steps = (averages + reference) * properties.steps
     round_steps = runs_per_round * campaign.md.steps
-    scf_runs = tuple(min(budget.max_scf_runs, round(_SCF_RUNS_PER_LABEL * n)) for n in labels)
+    scf_runs = tuple(min(budget.max_scf_runs, _scf_runs(campaign, n)) for n in labels)
     hours = tuple(
         _hours(campaign, atoms, n, scf + at_rest, r * round_steps + averages * properties.steps, reference)
         for n, scf, r in zip(labels, scf_runs, (1, rounds), strict=True)
@@ -88,6 +90,14 @@ def estimate(campaign: Campaign) -> Cost:
         md_runs=(runs_per_round + averages + reference, rounds * runs_per_round + averages + reference),
         core_hours=(hours[0], hours[1]),
     )
+
+
+def _scf_runs(campaign: Campaign, labels: int) -> int:
+    """Return the calculations that so many labels take, checks included."""
+    protocol = campaign.dft.protocol
+    kind = campaign.dft.description.constraints[0] if protocol.constraint == "auto" else protocol.constraint
+    checked = sum(protocol.checks(number) for number in range(labels))
+    return round(_SCF_RUNS_PER_LABEL[kind] * labels + _SCF_RUNS_PER_CHECK[kind] * checked)
 
 
 def _hours(campaign: Campaign, atoms: int, labels: int, scf_runs: int, steps: int, references: int) -> float:

@@ -15,6 +15,8 @@ from mmtp_fw.md.lammps import LammpsRun
 from mmtp_fw.md.models import Model, PotentialModel
 from mmtp_fw.md.pair import PairRun
 from mmtp_fw.md.settings import MdResult, MdSettings, MdState
+from mmtp_fw.potential import Potential
+from mmtp_fw.potential.system import type_indices
 
 if TYPE_CHECKING:
     from mmtp_fw.selection import ActiveSet
@@ -31,6 +33,7 @@ COLUMNS = (
 
 # A barostat that has scaled the volume by more has gone astray, and a collapsing cell takes all memory for its pairs.
 _MOST_SCALED = 2.0
+_MOMENTS_LOST = (MdState.MOMENTS_AT_BOUND, MdState.MOMENTS_NOT_RELAXED)
 
 
 def trajectory(
@@ -92,6 +95,7 @@ class _Run:
         self.rows: list[list[float]] = []
         self.next_candidate = 0
         self.start_volume = float(atoms.get_volume())
+        self.trained = _Trained(model.potential, atoms) if isinstance(model, PotentialModel) else None
         self.lammps = _lammps(atoms, model, settings, active_set)
 
     def go(
@@ -145,6 +149,8 @@ class _Run:
         thermo = self.lammps.thermo()
         if state.at_bounds:
             self._end(MdState.MOMENTS_AT_BOUND, f"step {step}: a moment ran to the bound of the magnetic range")
+        elif not state.converged:
+            self._end(MdState.MOMENTS_NOT_RELAXED, f"step {step}: the moments found no minimum")
         if not np.isfinite(thermo["temperature_K"]):
             self._end(MdState.NOT_A_NUMBER, f"step {step}: the temperature is not a number")
         elif thermo["temperature_K"] > s.max_temperature_factor * s.temperature_K:
@@ -152,8 +158,11 @@ class _Run:
         elif s.pressure_GPa is not None and not 1 / _MOST_SCALED <= (scaled := self._scaled()) <= _MOST_SCALED:
             self._end(MdState.EXPLODED, f"step {step}: the cell has {scaled:.2g} times its first volume")
         grade = float("nan")
-        if self.active_set is not None and (step % s.grade_interval == 0 or state.at_bounds):
-            grade = self._grade(step)
+        outside = self._outside(step)
+        if self.active_set is not None and (
+            step % s.grade_interval == 0 or self.result.state in _MOMENTS_LOST or outside
+        ):
+            grade = self._grade(step, outside)
         if step % s.sample_interval == 0:
             magnetization = float(state.moments.mean())
             self.rows.append([float(step), *thermo.values(), magnetization, grade])
@@ -163,7 +172,17 @@ class _Run:
         """Return the volume over that of the start."""
         return self.lammps.cell.volume() / self.start_volume
 
-    def _grade(self, step: int) -> float:
+    def _outside(self, step: int) -> str:
+        """Return in words where this step leaves what the potential was trained in; distances at samples only."""
+        if self.trained is None or self.lammps.state is None:
+            return ""
+        told = self.trained.messages(self.lammps, step % self.settings.sample_interval == 0)
+        if told and self.result.outside == 0 and not self.result.message:
+            self.result.message = f"step {step}, first: {told}"
+        self.result.outside += bool(told)
+        return told
+
+    def _grade(self, step: int, outside: str) -> float:
         s, result = self.settings, self.result
         assert self.active_set is not None
         grade, snapshot = self.lammps.grade, None
@@ -171,10 +190,12 @@ class _Run:
             snapshot = self.snapshot()
             grade = self.active_set.grade(snapshot, lists=self.lists)
         result.max_grade = max(result.max_grade, grade)
-        ends = result.state is MdState.MOMENTS_AT_BOUND or grade > s.gamma_break
-        if ends or (grade > s.gamma_select and step >= self.next_candidate):
+        ends = result.state in _MOMENTS_LOST or grade > s.gamma_break
+        if ends or ((grade > s.gamma_select or outside) and step >= self.next_candidate):
             snapshot = snapshot or self.snapshot()
             snapshot.info["grade"] = grade
+            if outside:
+                snapshot.info["outside"] = outside
             result.candidates.append(snapshot)
             self.next_candidate = step + s.candidate_interval
         if result.state is not MdState.COMPLETED:
@@ -201,6 +222,25 @@ class _Run:
 
     def close(self) -> None:
         self.lammps.close()
+
+
+class _Trained:
+    """Looks whether a trajectory leaves the range that its potential was trained in."""
+
+    def __init__(self, potential: Potential, atoms: Atoms) -> None:
+        self.potential = potential
+        self.types = type_indices(atoms, potential.species)
+        self.lists = potential.lists()
+
+    def messages(self, run: LammpsRun | PairRun, distances: bool) -> str:
+        """Return in words what lies outside: moments, and distances where they are asked for; empty where nothing."""
+        trained, state = self.potential.trained, run.state
+        if trained is None or state is None:
+            return ""
+        if not distances and not trained.outside(self.types, state.moments).any():
+            return ""
+        system = self.potential.system(run.snapshot(), self.lists)
+        return "; ".join(trained.messages(self.potential.species, system, state.moments))
 
 
 def _lammps(atoms: Atoms, model: Model, settings: MdSettings, active_set: ActiveSet | None) -> LammpsRun | PairRun:

@@ -21,6 +21,8 @@ class ModelState:
     stress: FloatArray
     moments: FloatArray
     at_bounds: bool = False
+    converged: bool = True
+    """Whether every relaxation of moments since the last state found its minimum."""
 
 
 class Model(Protocol):
@@ -61,14 +63,14 @@ class PotentialModel:
     def evaluate(self, atoms: Atoms) -> ModelState:
         """Evaluate at the positions of `atoms`, relaxing the moments when it is time to."""
         system = self.potential.system(atoms, self._lists)
-        at_bounds = False
+        at_bounds, converged = False, True
         if self.relax_interval and self.calls % self.relax_interval == 0:
             result, relaxed = self.tracker.relax(system)
-            self.moments, at_bounds = relaxed.moments, bool(relaxed.at_bounds.any())
+            self.moments, at_bounds, converged = relaxed.moments, bool(relaxed.at_bounds.any()), relaxed.converged
         else:
             result = self.potential.evaluate_system(system, self.moments)
         self.calls += 1
-        return ModelState(result.energy, result.forces, result.stress, self.moments, at_bounds)
+        return ModelState(result.energy, result.forces, result.stress, self.moments, at_bounds, converged)
 
 
 class CalculatorModel:

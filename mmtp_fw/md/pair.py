@@ -20,7 +20,7 @@ from mmtp_fw.potential.threads import thread_count
 from mmtp_fw.selection import ActiveSet
 
 # Columns of `compute pair`, as in plugin/pair_mmtp.h.
-MAX_GRADE, EVALUATIONS, AT_BOUNDS = 0, 1, 4
+MAX_GRADE, EVALUATIONS, UNCONVERGED, AT_BOUNDS = 0, 1, 3, 4
 SKIN_A = 0.6
 
 
@@ -59,6 +59,7 @@ class PairRun:
         self.grade: float | None = None
         self.state: ModelState | None = None
         self._counts: list[float] = []
+        self._missed = 0.0  # relaxations so far that found no minimum
         self._moments = model.moments.copy()
         self._magnetic = model.potential.magnetic
         path = plugin()
@@ -116,8 +117,10 @@ class PairRun:
         if self._grades:
             self.grade = columns[MAX_GRADE]
         n = len(self._moments)
-        bounds = columns[AT_BOUNDS] > 0
-        self.state = ModelState(0.0, np.zeros((n, 3)), np.zeros(6), self._moments.copy(), bounds)
+        missed, self._missed = columns[UNCONVERGED] - self._missed, columns[UNCONVERGED]
+        self.state = ModelState(
+            0.0, np.zeros((n, 3)), np.zeros(6), self._moments.copy(), columns[AT_BOUNDS] > 0, missed == 0
+        )
 
     def thermo(self) -> dict[str, float]:
         """Return temperature (K), energies (eV) and pressure (GPa) of the last step."""

@@ -84,6 +84,7 @@ class MdState(StrEnum):
     EXTRAPOLATED = "extrapolated"
     TOO_MANY_CANDIDATES = "too_many_candidates"
     MOMENTS_AT_BOUND = "moments_at_bound"
+    MOMENTS_NOT_RELAXED = "moments_not_relaxed"
     EXPLODED = "exploded"
     NOT_A_NUMBER = "nan"
     LOST_ATOMS = "lost_atoms"
@@ -103,7 +104,8 @@ class MdResult:
     max_grade : float
         Largest grade seen; 0 without an active set.
     candidates : list of Atoms
-        Configurations above γ_select with their moments; info has step and grade.
+        Configurations above γ_select, or beyond what the potential was trained in, with their moments; info has step
+        and grade, and outside, in words.
     thermo : dict of str to ndarray
         Columns step, temperature_K, potential_energy_eV, total_energy_eV, pressure_GPa,
         magnetization_muB_per_atom, grade.
@@ -116,6 +118,8 @@ class MdResult:
     wall_seconds : float
     message : str
         One line on how it ended.
+    outside : int
+        Looks at which moments, or at which sampled distances, were beyond those that the potential was trained in.
     """
 
     state: MdState = MdState.COMPLETED
@@ -128,3 +132,4 @@ class MdResult:
     moment_evaluations: float = 1.0
     wall_seconds: float = 0.0
     message: str = ""
+    outside: int = 0

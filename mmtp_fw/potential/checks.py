@@ -35,7 +35,7 @@ def checked_moments(moments: FloatArray, n: int) -> FloatArray:
 
 
 def extrapolations(potential: MagneticModel, system: System, moments: FloatArray) -> tuple[str, ...]:
-    """Return in words where an evaluation with moments (n,) leaves the ranges of the potential."""
+    """Return in words where an evaluation at moments (n,) leaves the ranges of the potential's bases or labels."""
     from mmtp_fw.potential.lists import extremes
 
     found: list[str] = []
@@ -46,4 +46,6 @@ def extrapolations(potential: MagneticModel, system: System, moments: FloatArray
         found.append(f"{int(outside.sum())} moments lie outside [{low:g}, {high:g}] μB")
     if system.closest < potential.r_min:
         found.append(f"a distance of {system.closest:.3f} Å lies below r_min = {potential.r_min:g} Å")
+    if potential.trained is not None:
+        found += potential.trained.messages(potential.species, system, moments)
     return tuple(found)

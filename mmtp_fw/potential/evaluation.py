@@ -27,7 +27,7 @@ class Evaluation:
         Where it was evaluated, μB.
     warnings : tuple of str
         Why the numbers are extrapolated, where they are: moments outside the magnetic range or distances
-        below R_min.
+        below R_min, or beyond those of the labels (`TrainedRange`).
     """
 
     energy: float

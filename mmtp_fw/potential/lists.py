@@ -113,3 +113,22 @@ def extremes(values: FloatArray) -> tuple[float, float]:
             if value != value:
                 return value, value
     return least, greatest
+
+
+@jit
+def too_close(
+    types: Int32Array, first: IntArray, neighbors: Int32Array, vectors: FloatArray, nearest: FloatArray
+) -> tuple[int, int, float]:
+    """Return the atoms and the distance of the pair that undercuts its species' limit most; (−1, −1, ∞) without one.
+
+    The list has shapes (n,), (n + 1,), (pairs,) and (pairs, 3), the limits (species, species).
+    """
+    worst, found_i, found_j, distance = 1.0, -1, -1, np.inf
+    for i in range(len(first) - 1):
+        for p in range(first[i], first[i + 1]):
+            limit = nearest[types[i], types[neighbors[p]]]
+            square = vectors[p, 0] ** 2 + vectors[p, 1] ** 2 + vectors[p, 2] ** 2
+            if square < worst * limit * limit:
+                worst = square / (limit * limit)
+                found_i, found_j, distance = i, neighbors[p], np.sqrt(square)
+    return found_i, found_j, distance

@@ -10,6 +10,7 @@ from mmtp_fw.arrays import FloatArray
 from mmtp_fw.potential.evaluation import Evaluation
 from mmtp_fw.potential.skin import ListCache
 from mmtp_fw.potential.system import System
+from mmtp_fw.potential.trained import TrainedRange
 
 
 class MagneticModel(Protocol):
@@ -20,6 +21,7 @@ class MagneticModel(Protocol):
     r_cut: float
     min_moment: float
     max_moment: float
+    trained: TrainedRange | None
 
     @property
     def magnetic(self) -> bool:

@@ -24,6 +24,7 @@ from mmtp_fw.potential.symmetry import fold_file
 from mmtp_fw.potential.system import System, moments_of
 from mmtp_fw.potential.tag import make_tag, parse_tag
 from mmtp_fw.potential.templates import random_file
+from mmtp_fw.potential.trained import TrainedRange
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.calculator import MmtpCalculator
@@ -54,9 +55,11 @@ class Potential(Parametric):
     symmetrized : bool
     tables : Tables
         The contraction tables (of one half, in a symmetrized potential).
+    trained : TrainedRange or None
+        Moments and distances that the labels covered, which a fit records; None where nobody has.
 
-    These are fixed once it is made, and an evaluation leaves nothing behind: its numbers are the same, to the last
-    bit, whatever was asked before.
+    All but the last are fixed once it is made, and an evaluation leaves nothing behind: its numbers are the same, to
+    the last bit, whatever was asked before.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class Potential(Parametric):
             )
         self.species = list(species)
         self.symmetrized = folded if symmetrized is None else symmetrized
+        self.trained = TrainedRange.from_tag(file.tag, file.species_count)
         self.scaling = file.scaling
         self.r_min, self.r_cut = file.r_min, file.r_cut
         self.min_moment, self.max_moment = file.min_moment, file.max_moment
@@ -188,9 +192,9 @@ class Potential(Parametric):
         """
         form = self.form
         file = PotentialFile(
-            self.scaling, len(self.species), make_tag(self.species, self.symmetrized), self.r_min, self.r_cut,
-            self.min_moment, self.max_moment, self.magnetic_size, form.c / self.scaling, form.tables,
-            form.constants, form.xi,
+            self.scaling, len(self.species), make_tag(self.species, self.symmetrized, self.trained),
+            self.r_min, self.r_cut, self.min_moment, self.max_moment, self.magnetic_size,
+            form.c / self.scaling, form.tables, form.constants, form.xi,
         )  # fmt: skip
         return format_potential(file, dialect)
 

@@ -1,20 +1,25 @@
-"""What `potential_tag` carries: names of the species and the mark of a symmetrized potential."""
+"""What `potential_tag` carries: names of the species, the mark of a symmetrized potential, the trained range."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmtp_fw.potential.trained import TrainedRange
 
 SYMMETRIZED = "mmtp_fw-symmetrized"
 
 
-def make_tag(species: Sequence[str], symmetrized: bool) -> str:
-    """Return the tag, for example ``species:Fe,Pd;mmtp_fw-symmetrized``.
+def make_tag(species: Sequence[str], symmetrized: bool, trained: TrainedRange | None = None) -> str:
+    """Return the tag, for example ``species:Fe,Pd;mmtp_fw-symmetrized``; see `TrainedRange.tag` for its last part.
 
     No spaces and no equals signs: MLIP reads one word, and motep splits lines there.
     """
     parts = [] if all(name.isdigit() for name in species) else ["species:" + ",".join(species)]
-    return ";".join(parts + [SYMMETRIZED] * symmetrized)
+    parts += [SYMMETRIZED] * symmetrized
+    return ";".join(parts if trained is None else [*parts, trained.tag()])
 
 
 def parse_tag(tag: str) -> tuple[list[str] | None, bool]:

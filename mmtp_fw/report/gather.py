@@ -47,6 +47,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
             "explanation": explain(document.get("stop")),
             "settings": document["settings"],
             "code_version": document["code_version"],
+            "convergence": document.get("convergence"),
         },
         "potentials": views.potentials(database, campaign_id),
         "labels": [_label(row) for row in views.campaign_labels(database, campaign_id)],

@@ -27,6 +27,8 @@ COMMANDS = (
     "find",
     "worker",
     "doctor",
+    "dft",
+    "dft converge",
     "show",
     "show configuration",
     "show potential",

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from mmtp_fw.cli import main
 from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
@@ -64,6 +66,40 @@ def test_fit_then_grade_then_relax(files, tmp_path, capsys):
     assert code == 0 and len(grades) == 12 and max(grades) < 1.02
     code, text, _ = mmtp(capsys, "potential", "relax", out, files / "training.extxyz")
     assert code == 0 and len(text.splitlines()) == 13
+
+
+def test_uncertainty_of_files(files, tmp_path, capsys):
+    out, training = tmp_path / "fe-pd.mmtp", files / "training.extxyz"
+    mmtp(capsys, "potential", "fit", training, out, *FORM, "--max-iterations", 30, "--json")
+    other = bulk("Pd", "fcc", a=3.8, cubic=True)
+    other.set_initial_magnetic_moments([0.3] * 4)
+    write(tmp_path / "other.xyz", other, format="extxyz")
+    code, text, _ = mmtp(capsys, "potential", "uncertainty", out, training, tmp_path / "other.xyz", "--json")
+    found = json.loads(text)
+    assert code == 0 and "the energy of Fe against Pd is not fixed by one composition" in found["undetermined"]
+    (one,) = found["configurations"]
+    assert one["verdict"] == "undetermined" and one["energy"] is None and "energy" in one["undetermined"]
+    code, text, _ = mmtp(capsys, "potential", "uncertainty", out, training, training, "--held-out", training)
+    assert code == 0 and len(text.splitlines()) > 13 and "Not determined by these labels: the energy of Fe" in text
+
+
+def test_relax_says_what_it_is_worth(tmp_path, capsys):
+    tests = Path(__file__).parents[1]
+    published = tests / "potential" / "data" / "12.mmtp"  # falls to the bounds of its magnetic range
+    asked = (published, tests / "potential" / "data" / "mag.cfg", "--species", "Fe")
+    code, text, told = mmtp(capsys, "potential", "relax", *asked)
+    assert code == 0 and "at the bound" in text and "converged" not in text
+    assert "configuration 1:" in told and "relaxed moments end at the bound" in told
+    code, text, _ = mmtp(capsys, "potential", "relax", *asked, "--json")
+    (found,) = json.loads(text)
+    assert found["verdict"] == "at the bound" and len(found["warnings"]) == 1 and sum(found["at_bounds"]) > 0
+    cell = bulk("Fe", "fcc", a=3.75, cubic=True)
+    cell.set_initial_magnetic_moments([2.6] * 4)
+    write(tmp_path / "cell.xyz", cell, format="extxyz")
+    good = tests.parent / "docs" / "examples" / "fe-pd.mmtp"
+    code, text, told = mmtp(capsys, "potential", "relax", good, tmp_path / "cell.xyz", "--json")
+    (found,) = json.loads(text)
+    assert (found["verdict"], found["warnings"], sum(found["at_bounds"]), told) == ("converged", [], 0, "")
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

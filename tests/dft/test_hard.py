@@ -25,7 +25,7 @@ from mmtp_fw.dft import (
     run_protocol,
 )
 from mmtp_fw.dft.hamiltonian import HamiltonianEngine
-from mmtp_fw.errors import InputError
+from mmtp_fw.errors import EngineError, InputError
 
 HARD = ProtocolSettings(constraint="hard")
 NEVER_FAILS = float("inf")
@@ -234,3 +234,10 @@ def test_a_free_calculation_that_lost_its_moments_is_made_again_from_larger_ones
     assert np.max(np.abs(free[0].final_moments())) == 0.0 and np.min(np.abs(free[1].final_moments())) > 1.0
     assert free[1].energy_eV < free[0].energy_eV
     assert outcome.label.check.verdict == CheckVerdict.CONFIRMED
+
+
+def test_an_engine_that_runs_a_program_refuses_a_constraint_that_it_does_not_know(tmp_path):
+    held = np.ones(4)
+    asked = ScfRequest(iron(11), "hard", held, tmp_path / "00_hard", constraint=held, hard=True)
+    with pytest.raises(EngineError, match="'vasp' knows no hard constraint"):
+        get_engine("vasp").scf(asked)

@@ -95,11 +95,28 @@ def test_another_protocol_takes_over_the_stages_that_are_the_same(database, camp
     computed = len(calls)
     other, calculation = labelled(database, campaign("two", protocol={"refine_limit_mae_muB": 0.02}))
     assert made["configuration"] == calculation["configuration"] and made["_id"] != calculation["_id"]
-    assert len(calls) == computed, "every stage of the second is one of the first"
-    assert other["outcome"] == "accepted" and other["scf_runs"] == 0 and first["scf_runs"] == computed
-    assert {stage["reused_from"] for stage in calculation["stages"]} == {made["_id"], None}, "decisions are its own"
+    assert set(calls[computed:]) == {"check"}, "every stage of the second is one of the first, but its label is another"
+    assert other["outcome"] == "accepted" and first["scf_runs"] == computed
+    assert other["scf_runs"] == calculation["label"]["check"]["scf_runs"] == len(calls) - computed
+    ladder = [stage for stage in calculation["stages"] if stage["name"] not in ("map", "check", "accept")]
+    assert {stage["reused_from"] for stage in ladder} == {made["_id"]}
+    computed = len(calls)
     _, third = labelled(database, campaign("three", protocol={"refine_limit_mae_muB": 0.03}))
-    assert {stage["reused_from"] for stage in third["stages"]} == {made["_id"], None}, "who computed it is named"
+    assert len(calls) == computed, "every stage of the third is one of the first or the second"
+    owners = {stage["reused_from"] for stage in third["stages"]}
+    assert owners == {made["_id"], calculation["_id"], None}, "who computed it is named; decisions are its own"
+
+
+def test_the_first_labels_of_a_campaign_and_every_tenth_are_checked(database, campaign, calls):
+    """The other start is what a soft label gets beside its ladder."""
+    checked = {"check_first": 1, "check_every": 0}
+    _, first = labelled(database, campaign("one", protocol={"constraint": "hard"} | checked))
+    unasked = {"check_first": 0, "check_every": 0}
+    _, second = labelled(database, campaign("two", protocol={"constraint": "hard"} | unasked))
+    assert first["label"]["check"]["verdict"] == "confirmed"
+    assert second["label"]["check"]["verdict"] in ("confirmed", "unchecked")
+    runs = [calculation["label"]["check"]["scf_runs"] for calculation in (first, second)]
+    assert runs[0] > runs[1]
 
 
 def test_a_failed_label_is_tried_again_when_it_is_asked_for_again(database, campaign, monkeypatch):

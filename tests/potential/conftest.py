@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from mmtp_fw.potential import engine
+from mmtp_fw.potential import Potential, engine
 
 DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def fepd():
+    """The potential of the documentation's example, trained on the reference Hamiltonian."""
+    return Potential.read(DATA.parents[2] / "docs" / "examples" / "fe-pd.mmtp")
 
 
 def random_atoms(species, n, seed, cell=None, pbc=True, spacing=2.0):

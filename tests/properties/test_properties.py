@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.io import read
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential
@@ -78,7 +81,7 @@ def test_spread_of_an_ensemble():
     atoms.set_initial_magnetic_moments([1.0, 1.0])
     member = Potential.from_level(4, ["Fe"], r_min=1.5, r_cut=4.0, max_moment=3.0, magnetic_size=3, seed=5)
     same = ensemble_spread([member, member], [atoms])
-    assert same == dict.fromkeys(same, 0.0)
+    assert same == dict.fromkeys(same, 0.0) | {"frames": 1.0}
     other = Potential.loads(member.dumps())
     other.parameters = 1.01 * member.parameters
     spread = ensemble_spread([member, other], [atoms])
@@ -90,6 +93,23 @@ def test_spread_of_an_ensemble():
     assert spread["energy_eV_per_atom"] == pytest.approx(abs(energies[0] - energies[1]) / np.sqrt(2))
     differences = (forces[0] - forces[1]) / np.sqrt(2)
     assert spread["forces_eV_per_A"] == pytest.approx(np.sqrt(np.mean(differences**2)))
+
+
+def test_what_did_not_converge_is_not_averaged():
+    place = Path(__file__).parents[1] / "potential" / "data"
+    members = [
+        Potential.read(place / "hole.mmtp"),
+        Potential.read(place.parents[2] / "docs" / "examples" / "fe-pd.mmtp"),
+    ]
+    frame = read(place / "hole.xyz")
+    good = ensemble_spread(members, [frame])
+    assert good["frames"] == 1 and good["frames_left_out"] == 0
+    assert good["pressure_GPa"] < 2.0 and good["energy_eV_per_atom"] < 0.01
+    lost = frame.copy()  # into the first one's hole
+    lost.set_initial_magnetic_moments(np.where(frame.numbers == 46, -2.0, frame.get_initial_magnetic_moments()))
+    both = ensemble_spread(members, [frame, lost])
+    assert both == good | {"frames_left_out": 1.0}
+    assert ensemble_spread(members, [lost]) == {"frames": 0.0, "frames_left_out": 1.0}
 
 
 def test_one_potential_has_no_spread():

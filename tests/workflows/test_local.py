@@ -68,8 +68,11 @@ def test_trajectories_go_on_after_their_wall_time_and_static_cells_are_compared(
         tmp_path,
         "parts",
         system=SMALL["system"] | {"lattice_parameters_A": [3.72], "held_out_lattice_parameters_A": []},
-        fit={"max_iterations": 30, "ensemble": 1},
+        potential=SMALL["potential"] | {"level": 6, "magnetic_size": 3},  # moments at rest have a minimum
+        pretraining={"structures": 12},
+        fit={"max_iterations": 200, "ensemble": 1},
         selection={"gamma_select": 1e8, "gamma_break": 1e9},
+        budget=SMALL["budget"] | {"max_labels": 16},
         properties={"mode": "static"},
         md={"steps": 30, "settings": {"wall_seconds": 1e-3, "relax_interval": 0} | intervals},
     )

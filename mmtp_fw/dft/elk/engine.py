@@ -16,7 +16,7 @@ from mmtp_fw.dft.elk.description import ENGINE
 from mmtp_fw.dft.elk.inputs import input_text, species_of, species_order
 from mmtp_fw.dft.elk.outputs import ElkOutput, parse_output
 from mmtp_fw.dft.elk.settings import INSTALL, ElkSettings, ElkSpecies, muffin_tin_bohr
-from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ConstraintKind, ScfRequest, ScfResult
+from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled, last_words, text_of
 from mmtp_fw.dft.processes import command_words
 from mmtp_fw.dft.program_engine import ProgramEngine, ProgramRun
@@ -78,8 +78,6 @@ class ElkEngine(ProgramEngine[ElkSettings, ElkSpecies]):
 
     def _compute(self, run: ProgramRun, goes_on: bool) -> ScfResult:
         request, directory = run.request, run.directory
-        if request.kind is ConstraintKind.SOFT:
-            raise InputError("the engine 'elk' knows no soft constraint", "dft.protocol.constraint: hard")
         restart = self._prepare(run, goes_on)
         species = {symbol: self.dataset(symbol) for symbol in species_of(request.atoms)}
         files = {symbol: one.install(directory, self._radius(symbol)) for symbol, one in species.items()}
@@ -134,7 +132,7 @@ class ElkEngine(ProgramEngine[ElkSettings, ElkSpecies]):
             stress=None,
             radii_A={species: self._radius(species) * Bohr for species in species_of(request.atoms)},
             scf_steps=output.steps,
-            restart={} if why else {"folder": request.directory.name},
+            restart={"folder": request.directory.name} if output.completed else {},
             message=why or "converged",
             magnetic_forces=None if why or request.constraint is None else fields,
             magnetic_forces_definition=self.final_definition,

@@ -48,8 +48,8 @@ class ElkSettings(ProgramSettings):
         "given",
     )
     maxscl: int = Field(default=200, ge=2, description="Most electronic steps")
-    epspot_Ha: float = Field(default=1e-7, gt=0, description="Convergence of the potential (root mean square)")
-    epsengy_Ha: float = Field(default=1e-6, gt=0, description="Convergence of the energy")
+    epspot_Ha: float = Field(default=1e-6, gt=0, description="Convergence of the potential (root mean square)")
+    epsengy_Ha: float = Field(default=1e-5, gt=0, description="Convergence of the energy")
     taufsm: float = Field(
         default=0.01, gt=0, description="Step of the constraint's fields, Ha/μB: with larger ones moments flip"
     )

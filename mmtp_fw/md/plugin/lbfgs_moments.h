@@ -13,12 +13,19 @@
 
 class MomentLBFGS {
  public:
-  std::function<double(double)> sum = [](double x) { return x; };  // over all ranks
+  std::function<double(double)> sum = [](double x) { return x; };       // over all ranks
+  std::function<double(double)> greatest = [](double x) { return x; };  // likewise
 
   // Forget the curvature but its scale: the order of the atoms has changed.
   void forget() { pairs.clear(); }
 
-  // Direction of descent for the slopes g, zero where `held`; every entry at most `cap`.
+  // Forget its scale as well: it has misled.
+  void restart() {
+    pairs.clear();
+    curvature = FIRST_CURVATURE;
+  }
+
+  // Step downhill for the slopes g, zero where `held`; shortened as a whole until no entry is above `cap`.
   std::vector<double> direction(const std::vector<double> &g, const std::vector<char> &held, double cap) {
     const size_t n = g.size();
     std::vector<double> q(n);
@@ -42,10 +49,14 @@ class MomentLBFGS {
       down += q[i] * g[i];
     }
     const bool descends = sum(down) < 0.0;
+    double longest = 0.0;
     for (size_t i = 0; i < n; i++) {
-      if (!descends) q[i] = held[i] ? 0.0 : -g[i] / curvature;
-      q[i] = std::clamp(q[i], -cap, cap);
+      if (!descends) q[i] = held[i] ? 0.0 : -g[i] / FIRST_CURVATURE;
+      longest = std::max(longest, std::fabs(q[i]));
     }
+    longest = greatest(longest);
+    if (longest > cap)
+      for (size_t i = 0; i < n; i++) q[i] *= cap / longest;
     return q;
   }
 
@@ -60,12 +71,13 @@ class MomentLBFGS {
 
  private:
   static constexpr size_t DEPTH = 12;
+  static constexpr double FIRST_CURVATURE = 0.5;  // ∂²E/∂m² before anything is known, eV/μB²
   struct Pair {
     std::vector<double> s, y;
     double sy;
   };
   std::vector<Pair> pairs;
-  double curvature = 0.5;  // ∂²E/∂m² before anything is known, eV/μB²
+  double curvature = FIRST_CURVATURE;
 
   double dot(const std::vector<double> &a, const std::vector<double> &b) const {
     const double *p = a.data(), *q = b.data();

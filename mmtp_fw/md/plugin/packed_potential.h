@@ -25,13 +25,14 @@ extern "C" int mmtp_rows(double *params, int inum, int *ilist, int *numneigh, in
 struct PackedPotential {
   static constexpr int OUT_SIZE = 16;
   static constexpr int FORCES = 1, SITE_ENERGIES = 2, SITE_VIRIALS = 4;
-  static constexpr int64_t VERSION = 4;
+  static constexpr int64_t VERSION = 5;
 
   double cutoff = 0.0, low = 0.0, high = 0.0;
   bool magnetic = false;
   int n_types = 0;
   int64_t lanes = 0, species = 0;
   int row_parts[3] = {}, n_active = 0, n_parameters = 0;
+  std::vector<double> trained;  // least and greatest moment of every type, then the shortest distance of every two
   std::vector<double> fixed;   // the kernel's parameter array without scratch
   std::vector<int64_t> target;  // the parameter that an entry of a row counts for
   std::vector<double> weight;   // and how often
@@ -62,20 +63,28 @@ struct PackedPotential {
     high = d[2];
     magnetic = d[3] != 0.0;
     const size_t n_matrix = size_t(n_parameters) * n_active, n_row = n_active ? row_length() : 0;
-    const size_t text = header + 8 * (n[4] + 2 * n_row + n_matrix);
+    const size_t n_trained = size_t(n_types) * (2 + n_types);
+    const size_t text = header + 8 * (n_trained + n[4] + 2 * n_row + n_matrix);
     if (bytes.size() != text + n[17]) throw std::runtime_error("is cut off");
     elements.assign(bytes.data() + text, n[17]);
+    trained.resize(n_trained);
     fixed.resize(n[4]);
     target.resize(n_row);
     weight.resize(n_row);
     matrix.resize(n_matrix);
     const char *from = bytes.data() + header;
     const auto read = [&from](void *to, size_t n) { std::memcpy(to, from, n * 8), from += n * 8; };
+    read(trained.data(), n_trained);
     read(fixed.data(), fixed.size());
     read(target.data(), n_row);
     read(weight.data(), n_row);
     read(matrix.data(), n_matrix);
   }
+
+  // What atoms of a type, counted from 1, may do before it is extrapolation.
+  double least_moment(int type) const { return trained[2 * (type - 1)]; }
+  double greatest_moment(int type) const { return trained[2 * (type - 1) + 1]; }
+  double nearest(int one, int other) const { return trained[(one + 1) * n_types + other - 1]; }
 
   int row_length() const { return row_parts[0] + row_parts[1] + row_parts[2]; }
 

@@ -17,7 +17,7 @@ from mmtp_fw.potential.lanes import W
 from mmtp_fw.selection import ActiveSet
 
 MAGIC = b"MMTPPACK"
-VERSION = 4
+VERSION = 5
 
 
 def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | None = None) -> bytes:
@@ -35,9 +35,10 @@ def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | Non
     -------
     bytes
         ``MMTPPACK``; twenty 64-bit integers (`_numbers`); four doubles: cut-off (Å), least and greatest moment (μB),
-        whether it is magnetic; the array that `mmtp_fw.potential.cabi.pack` describes, without scratch; with an active
-        set the targets and weights of `mmtp_fw.potential.cabi_rows.folding` and the matrix that turns rows into
-        coefficients of the active rows; the elements of the types, a space between.
+        whether it is magnetic; of every type the least and greatest moment, and of every two types the shortest
+        distance, that are no extrapolation; the array that `mmtp_fw.potential.cabi.pack` describes, without scratch;
+        with an active set the targets and weights of `mmtp_fw.potential.cabi_rows.folding` and the matrix that turns
+        rows into coefficients of the active rows; the elements of the types, a space between.
 
     Raises
     ------
@@ -64,7 +65,22 @@ def pack(potential: Potential, types: Sequence[str], active_set: ActiveSet | Non
     numbers = _numbers(potential, len(types), len(fixed), matrix.shape, len(names))
     head = MAGIC + struct.pack("<20q", *numbers)
     head += struct.pack("<4d", potential.r_cut, low, high, float(potential.magnetic))
-    return head + fixed.astype("<f8").tobytes() + grades + names
+    ranges = _ranges(potential, type_map)
+    return head + ranges.astype("<f8").tobytes() + fixed.astype("<f8").tobytes() + grades + names
+
+
+def _ranges(potential: Potential, type_map: Sequence[int]) -> FloatArray:
+    """Return what the atoms of N types may do before it is extrapolation, shape (2 N + N²,): see `pack`."""
+    n, trained = len(type_map), potential.trained
+    moments = np.tile([-np.inf, np.inf], (n, 1))
+    distances = np.zeros((n, n))
+    known = np.flatnonzero(np.array(type_map) >= 0)
+    kinds = np.array(type_map)[known]
+    distances[np.ix_(known, known)] = potential.r_min
+    if trained is not None:
+        moments[known] = trained.limits[kinds]
+        distances[np.ix_(known, known)] = np.maximum(potential.r_min, trained.nearest[np.ix_(kinds, kinds)])
+    return np.concatenate([moments.ravel(), distances.ravel()])
 
 
 def _numbers(potential: Potential, n_types: int, n_fixed: int, matrix: tuple[int, ...], n_names: int) -> list[int]:

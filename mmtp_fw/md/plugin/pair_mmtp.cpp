@@ -24,7 +24,11 @@
 
 using namespace LAMMPS_NS;
 
+// As in mmtp_fw/potential/descent.py and tracking.py, which say why.
 static constexpr double STEP_CAP = 0.3;    // largest change of a moment in one step, μB
+static constexpr double SHORT_STEP = 0.05; // steps up to here (μB) need not look convex
+static constexpr int WARM_STEPS = 12;      // steps after which the remembered curvature is given up as misleading
+static constexpr int PRESSED_STEPS = 40;   // steps with a moment at the bound after which a descent is given up
 static constexpr double AT_BOUND = 1e-6;   // a moment this near its bound (μB) is at it
 
 PairMMTP::PairMMTP(LAMMPS *lmp) : Pair(lmp)
@@ -40,6 +44,7 @@ PairMMTP::PairMMTP(LAMMPS *lmp) : Pair(lmp)
   nextra = N_EXTRA;
   pvector = new double[nextra]();
   optimiser.sum = [this](double x) { return total(x); };
+  optimiser.greatest = [this](double x) { return largest(x); };
 }
 
 PairMMTP::~PairMMTP()
@@ -156,6 +161,7 @@ void PairMMTP::init_style()
     index_change = atom->find_custom("mmtp_change", flag, columns);
   }
   last_step = -1;
+  std::fill(told, told + N_WARNINGS, false);
 }
 
 double PairMMTP::init_one(int i, int j)
@@ -171,6 +177,10 @@ void PairMMTP::compute(int eflag, int vflag)
   const bool relaxing = index_moment >= 0 && relax_every > 0 && update->ntimestep % relax_every == 0;
   const int flags = PackedPotential::FORCES | (eflag_atom ? PackedPotential::SITE_ENERGIES : 0) |
       (vflag_atom ? PackedPotential::SITE_VIRIALS : 0);
+  if (neighbor->ago == 0) {
+    look_at_start();
+    look_at_distances();
+  }
   if (relaxing) {
     relax(flags);
   } else {
@@ -312,7 +322,7 @@ void PairMMTP::relax(int flags)
     now[i] = m[i];
   }
   int evaluations = 0;
-  double shrink = 1.0, torque = 0.0;
+  double cap = STEP_CAP;
   auto look = [&]() {
     share_moments();
     evaluate(flags);
@@ -325,30 +335,43 @@ void PairMMTP::relax(int flags)
       greatest = std::max(greatest, std::fabs(now[i] - std::clamp(now[i] - slope[i], low, high)));
     return largest(greatest);
   };
-  double energy = look();
-  torque = rest(slopes.data());
+  double energy = look(), torque = rest(slopes.data());
   bool back = false;
-  for (int k = 0; k < most_steps && torque > tolerance; k++) {
+  for (int k = 0, pressed = 0; k < most_steps && torque > tolerance && pressed <= PRESSED_STEPS; k++) {
+    if (k == WARM_STEPS) optimiser.restart();
     if (!back) g.assign(slopes.begin(), slopes.begin() + n);
     std::vector<char> held(n);
     for (int i = 0; i < n; i++) held[i] = (now[i] <= low && g[i] > 0.0) || (now[i] >= high && g[i] < 0.0);
-    step = optimiser.direction(g, held, STEP_CAP);
+    step = optimiser.direction(g, held, cap);
+    double longest = 0.0, promised = 0.0;
     for (int i = 0; i < n; i++) {
-      m[i] = std::clamp(now[i] + shrink * step[i], low, high);
+      m[i] = std::clamp(now[i] + step[i], low, high);
       step[i] = m[i] - now[i];
+      longest = std::max(longest, std::fabs(step[i]));
+      promised += g[i] * step[i];
     }
-    const double found = look();
-    for (int i = 0; i < n; i++) y[i] = slopes[i] - g[i];
-    optimiser.learn(step, y);
-    back = found > energy + 1e-9 * std::fabs(energy) + 1e-7;
-    if (back) {  // too far: from the same place again, less far
-      shrink *= 0.5;
+    longest = largest(longest);
+    promised = total(promised);
+    const double found = look(), gain = found - energy, noise = 1e-9 * std::fabs(energy) + 1e-7;
+    const bool leapt = longest > 1.01 * SHORT_STEP && gain < 1.1 * promised - noise;
+    if (!leapt) {
+      for (int i = 0; i < n; i++) y[i] = slopes[i] - g[i];
+      optimiser.learn(step, y);
+    }
+    back = leapt || gain > noise;
+    if (back) {  // too far, or into another basin: from the same place again, less far
+      cap = leapt ? std::max(0.5 * longest, SHORT_STEP) : 0.5 * longest;
       for (int i = 0; i < n; i++) m[i] = now[i];
       continue;
     }
-    shrink = 1.0;
+    cap = std::min(2.0 * cap, STEP_CAP);
     energy = found;
-    for (int i = 0; i < n; i++) now[i] = m[i];
+    double bound = 0.0;
+    for (int i = 0; i < n; i++) {
+      now[i] = m[i];
+      if (m[i] < low + AT_BOUND || m[i] > high - AT_BOUND) bound = 1.0;
+    }
+    pressed = largest(bound) > 0.0 ? pressed + 1 : 0;
     torque = rest(slopes.data());
   }
   if (back) {
@@ -357,26 +380,85 @@ void PairMMTP::relax(int flags)
   }
   if (torque > tolerance) {
     unconverged += 1.0;
-    if (comm->me == 0 && unconverged == 1.0)
-      error->warning(FLERR, "pair_style mmtp, step {}: moments not relaxed, |T| = {:.2g} eV/μB (told once)",
-                     update->ntimestep, torque);
+    tell(NOT_RELAXED, fmt::format("moments not relaxed, |T| = {:.2g} eV/μB", torque));
   }
   for (int i = 0; i < n; i++) change[i] = m[i] - start[i];
   last_step = update->ntimestep;
   pvector[EVALUATIONS] = evaluations;
 }
 
-// Largest magnetic force that the bounds leave, and the number of moments at a bound.
+// Largest magnetic force that the bounds leave, and the number of moments at a bound or beyond what was trained.
 void PairMMTP::look_at_moments()
 {
   const double *m = moments(), low = potential.low, high = potential.high;
-  double torque = 0.0, bounds = 0.0;
+  double torque = 0.0, bounds = 0.0, beyond = 0.0;
   for (int i = 0; i < atom->nlocal; i++) {
     torque = std::max(torque, std::fabs(m[i] - std::clamp(m[i] - slopes[i], low, high)));
     if (m[i] < low + AT_BOUND || m[i] > high - AT_BOUND) bounds += 1.0;
+    const int type = atom->type[i];
+    if (m[i] < potential.least_moment(type) || m[i] > potential.greatest_moment(type)) beyond += 1.0;
   }
   pvector[MAX_TORQUE] = largest(torque);
-  pvector[AT_BOUNDS] = total(bounds);
+  pvector[AT_BOUNDS] = bounds = total(bounds);
+  pvector[UNTRAINED] = beyond = total(beyond);
+  if (relax_every > 0 && bounds > 0.0)
+    tell(BOUND, fmt::format("{:.0f} moments at the bound of [{:g}, {:g}] μB, where the energy has no minimum: the "
+                            "potential does not know this state", bounds, low, high));
+  if (beyond > 0.0)
+    tell(BEYOND_TRAINED, fmt::format("{:.0f} moments beyond those that the potential was trained for", beyond));
+}
+
+// Moments that mean nothing before anything is computed, at every new neighbour list.
+void PairMMTP::look_at_start()
+{
+  if (index_moment < 0) return;
+  const double *m = moments();
+  double most = 0.0, outside = 0.0;
+  for (int i = 0; i < atom->nlocal; i++) {
+    most = std::max(most, std::fabs(m[i]));
+    if (m[i] < potential.low - 1e-9 || m[i] > potential.high + 1e-9) outside += 1.0;
+  }
+  most = largest(most);
+  outside = total(outside);
+  if (most == 0.0 && atom->natoms > 0) {
+    if (relax_every > 0)
+      error->all(FLERR, "pair_style mmtp: all moments are zero, where the energy is always stationary: set group all "
+                 "d_mag 2.6, or read them (fix property/atom after read_restart, or read_data FILE fix ID NULL ID)");
+    tell(ALL_ZERO, "all moments are zero and kept there");
+  }
+  if (outside > 0.0)
+    tell(OUT_OF_RANGE, fmt::format("{:.0f} moments outside [{:g}, {:g}] μB, {}", outside, potential.low, potential.high,
+                                   relax_every > 0 ? "relaxed from its bound" : "where the potential is extrapolated"));
+}
+
+// Distances below the potential's shortest, at every new neighbour list.
+void PairMMTP::look_at_distances()
+{
+  double closest = 1.0, distance = 0.0, **x = atom->x;
+  for (int s = 0; s < list->inum; s++) {
+    const int i = list->ilist[s];
+    for (int k = 0; k < list->numneigh[i]; k++) {
+      const int j = list->firstneigh[i][k] & NEIGHMASK;
+      const double limit = potential.nearest(atom->type[i], atom->type[j]);
+      double square = 0.0;
+      for (int d = 0; d < 3; d++) square += (x[j][d] - x[i][d]) * (x[j][d] - x[i][d]);
+      if (square < closest * limit * limit) {
+        closest = square / (limit * limit);
+        distance = std::sqrt(square);
+      }
+    }
+  }
+  if (-largest(-closest) < 1.0)
+    tell(TOO_CLOSE, fmt::format("atoms closer than the potential was made or trained for{}",
+                                distance > 0.0 ? fmt::format(", {:.3f} Å", distance) : ""));
+}
+
+// Warn, the first time in a run.
+void PairMMTP::tell(int what, const std::string &text)
+{
+  if (comm->me == 0 && !told[what])
+    error->warning(FLERR, "pair_style mmtp, step {}: {} (told once)", update->ntimestep, text);
+  told[what] = true;
 }
 
 double PairMMTP::energy_at_moments()

@@ -18,7 +18,7 @@ namespace LAMMPS_NS {
 struct PairMMTPSettings {
   int relax_every = 1;       // steps between relaxations of the moments; 0 keeps them
   double tolerance = 1e-4;   // largest magnetic force that remains, eV/μB
-  int most_steps = 40;       // of one relaxation
+  int most_steps = 300;      // of one relaxation
   bool predict = true;       // start from a linear prediction
   int grade_every = 0;       // steps between two looks at the grade; 0: none
   std::string active;        // file of the active set
@@ -50,7 +50,9 @@ class PairMMTP : public Pair, private PairMMTPSettings {
 
  private:
   // Columns of compute pair.
-  enum { MAX_GRADE, EVALUATIONS, MAX_TORQUE, UNCONVERGED, AT_BOUNDS, OUTSIDE, KERNEL_SECONDS, N_EXTRA };
+  enum { MAX_GRADE, EVALUATIONS, MAX_TORQUE, UNCONVERGED, AT_BOUNDS, OUTSIDE, KERNEL_SECONDS, UNTRAINED, N_EXTRA };
+  // What is told once.
+  enum { NOT_RELAXED, BOUND, OUT_OF_RANGE, BEYOND_TRAINED, TOO_CLOSE, ALL_ZERO, N_WARNINGS };
 
   PackedPotential potential;
   int index_moment = -1, index_change = -1, index_grade = -1;  // of d_mag, its last change, and the grades
@@ -60,6 +62,7 @@ class PairMMTP : public Pair, private PairMMTPSettings {
   std::vector<double> forces, slopes, site_energies, site_virials;
   std::vector<std::vector<double>> params, thread_forces, thread_slopes, thread_outs;
   double out[PackedPotential::OUT_SIZE];
+  bool told[N_WARNINGS] = {};
   MomentLBFGS optimiser;
 
   void allocate();
@@ -68,6 +71,9 @@ class PairMMTP : public Pair, private PairMMTPSettings {
   void grade();
   void relax(int flags);
   void look_at_moments();
+  void look_at_start();
+  void look_at_distances();
+  void tell(int what, const std::string &text);
   double total(double) const;
   double largest(double) const;
 };

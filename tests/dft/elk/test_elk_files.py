@@ -116,7 +116,7 @@ def test_atoms_whose_muffin_tins_overlap_are_refused(species, monkeypatch):
 def test_elk_knows_no_soft_constraint(species, tmp_path):
     iron = bulk("Fe", "bcc", a=2.86, cubic=True)
     target = np.array([2.2, 1.5])
-    with pytest.raises(InputError, match="no soft constraint"):
+    with pytest.raises(EngineError, match="no soft constraint"):
         get_engine("elk", command="true").scf(ScfRequest(iron, "ramp", target, tmp_path / "a", 1.0, target))
     assert describe("elk").constraints == ("hard",)
 
