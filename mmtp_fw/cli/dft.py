@@ -38,6 +38,7 @@ def converge(
     from mmtp_fw.campaign import load_campaign
     from mmtp_fw.database import store
     from mmtp_fw.dft.converge import converge as run_ladders
+    from mmtp_fw.files import write_whole
 
     campaign = load_campaign(campaign_file)
     dft = campaign.dft
@@ -49,7 +50,7 @@ def converge(
 
     found = run_ladders(dft.engine, dft.settings, _typical(campaign), dft.protocol, directory, say)
     document = found.model_dump(mode="json") | {"left_open": found.left_open().model_dump()}
-    (directory / "convergence.json").write_text(json.dumps(document, indent=2))
+    write_whole(directory / "convergence.json", json.dumps(document, indent=2))
     with open_database(launchpad) as database:
         stored = store.keep_convergence(database, campaign.name, document)
     if as_json:
@@ -65,22 +66,10 @@ def converge(
 
 def _typical(campaign: Campaign) -> Atoms:
     """Return a distorted configuration with the campaign's typical moments, at the lattice parameter in the middle."""
-    from mmtp_fw.structures import generate
+    from mmtp_fw.firetasks.start import pretraining_set
 
-    system, pretraining = campaign.system, campaign.pretraining
-    lattice = sorted(system.lattice_parameters_A)
-    (atoms,) = generate(
-        system.composition,
-        [lattice[len(lattice) // 2]],
-        system.typical_moments_muB,
-        structures=1,
-        structure=system.structure,
-        supercell=system.supercell,
-        displacement_A=pretraining.displacement_A,
-        strain=pretraining.strain,
-        moment_scale=pretraining.moment_scale,
-        seed=campaign.seed,
-    )
+    lattice = sorted(campaign.system.lattice_parameters_A)
+    (atoms,) = pretraining_set(campaign, [lattice[len(lattice) // 2]], structures=1, seed=campaign.seed)
     return atoms
 
 

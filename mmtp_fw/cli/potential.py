@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
@@ -110,6 +109,8 @@ def uncertainty(
     as_json: JsonOption = False,
 ) -> None:
     """Uncertainties of energy, forces, stress and moments, and what the labels leave undetermined."""
+    import numpy as np
+
     from mmtp_fw.fitting import read_configurations
     from mmtp_fw.potential import moments_of
     from mmtp_fw.selection import Uncertainty
@@ -137,6 +138,7 @@ UNCERTAINTY_COLUMNS = [
 
 def _uncertainty_row(number: int, one: PredictionUncertainty) -> tuple[Any, ...]:
     """Return a line of the table: root mean squares over atoms and components; a dash where there is no number."""
+    import numpy as np
     from ase.units import GPa
 
     def shown(values: Any, form: str) -> str:

@@ -176,7 +176,7 @@ class SoftCheck(_Checks):
             moved = np.array(label.achieved[SMOOTHED]) + steps * per_atom(
                 list(self.recorder.atoms.symbols), label.slope or {}
             )
-            second = self._scf(strength, moved - self._smoothed_force(label) / (2.0 * strength))
+            second = self._scf(strength, moved - label.smoothed_force() / (2.0 * strength))
             if second.converged:
                 judged = self.judge(second, label)
                 return judged if judged.agrees else self._with_middle(judged)
@@ -188,7 +188,7 @@ class SoftCheck(_Checks):
         *way, label = judged.stages
         strength = label.lambda_eV_per_muB2 or 0.0
         moved = 0.5 * (np.array(way[-1].achieved[SMOOTHED]) + np.array(label.achieved[SMOOTHED]))
-        force = 0.5 * (self._smoothed_force(way[-1]) + self._smoothed_force(label))
+        force = 0.5 * (way[-1].smoothed_force() + label.smoothed_force())
         middle = self._scf(strength, moved - force / (2.0 * strength))
         return self.judge(*way, middle, label) if middle.converged else judged
 
@@ -197,13 +197,6 @@ class SoftCheck(_Checks):
         stage = self.recorder.scf(StageName.CHECK, strength, constraint, radii, self.last)
         self.last = stage if stage.converged else self.last
         return stage
-
-    def _smoothed_force(self, stage: Stage) -> FloatArray:
-        """Return −∂E/∂m^sWS (eV/μB), shape (n,)."""
-        smoothed = np.array(stage.achieved[SMOOTHED])
-        if stage.constrained is None or stage.lambda_eV_per_muB2 is None:
-            return np.zeros_like(smoothed)
-        return np.asarray(2.0 * stage.lambda_eV_per_muB2 * (smoothed - np.array(stage.constrained)))
 
     def _contradicted(self, judged: Judged, why: str = "") -> Checked:
         return Checked(self.label, self.report(None), _contradiction(judged, why))

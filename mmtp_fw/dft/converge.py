@@ -17,10 +17,11 @@ from ase.units import GPa
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmtp_fw.dft.protocol import run_protocol
-from mmtp_fw.dft.registry import checked_settings, describe, get_engine
+from mmtp_fw.dft.registry import checked_settings, describe, engines_with_ladders, get_engine
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import EngineError, InputError
+from mmtp_fw.files import write_whole
 
 
 class Differences(BaseModel):
@@ -95,14 +96,16 @@ def converge(
     Raises
     ------
     InputError
-        An engine that has nothing to converge.
+        An engine that has no cut-off or k-mesh to converge.
     EngineError
         A rung that gave no label.
     """
     description = describe(engine)
     chosen = checked_settings(description, settings).model_dump(mode="json")
     if not description.ladders:
-        raise InputError(f"the engine '{engine}' has no cut-off or k-mesh to converge", "abinit or vasp have")
+        raise InputError(
+            f"the engine '{engine}' has no cut-off or k-mesh to converge", f"one of {', '.join(engines_with_ladders())}"
+        )
     root = Path(directory)
     ladders: dict[str, list[Rung]] = {}
     for name, finer in description.ladders.items():
@@ -151,7 +154,7 @@ def _label(
             sum(getattr(stage, name) for stage in outcome.stages) for name in ("scf_steps", "wall_seconds")
         )
         document = {"label": outcome.label.model_dump(mode="json"), "scf_steps": steps, "wall_seconds": seconds}
-        kept.write_text(json.dumps(document))
+        write_whole(kept, json.dumps(document))
     found = json.loads(kept.read_text())
     return Label.model_validate(found["label"]), int(found["scf_steps"]), float(found["wall_seconds"])
 

@@ -94,3 +94,15 @@ class CalculationFolder:
 def filled(path: Path) -> bool:
     """Return whether there is a file with something in it."""
     return path.is_file() and path.stat().st_size > 0
+
+
+def text_of(path: Path) -> str:
+    """Return what a program wrote, as far as it is text; nothing where there is no file."""
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
+def last_words(log: Path, telling: str = "") -> str:
+    """Return the last line of a program's log for a message, of those that hold `telling` where there are any."""
+    lines = [line.strip() for line in text_of(log).splitlines() if line.strip()]
+    chosen = [line for line in lines if telling in line] or lines
+    return f"its last words: {chosen[-1][:200]}" if chosen else "it said nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -72,6 +73,12 @@ class DatasetSearch:
     folders: Callable[[], Sequence[Path]]
     find: Callable[[str, Any], Dataset]
     remedy: str
+
+
+def dataset_folders(variable: str, usual: Sequence[str]) -> list[Path]:
+    """Return the folders that an environment variable names, with `os.pathsep` between, and after them the usual."""
+    named = os.environ.get(variable, "").split(os.pathsep)
+    return [Path(folder) for folder in (*filter(None, named), *usual)]
 
 
 @dataclass(frozen=True)

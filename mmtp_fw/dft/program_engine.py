@@ -19,6 +19,7 @@ from mmtp_fw.dft.engine import ConstraintKind, ScfRequest, ScfResult
 from mmtp_fw.dft.folder import FINISHED, INTERRUPTED, CalculationFolder
 from mmtp_fw.dft.machine import Dataset
 from mmtp_fw.dft.moments import LARGER_START, lost_magnetization
+from mmtp_fw.dft.processes import run_program
 from mmtp_fw.dft.program_settings import ProgramSettings
 from mmtp_fw.dft.registry import EngineDescription, checked_settings
 from mmtp_fw.dft.walltime import stop_test
@@ -240,6 +241,13 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
     @abstractmethod
     def _kept(self, run: ProgramRun, note: Mapping[str, Any]) -> ScfResult | None:
         """Return the result of a folder that is noted as finished, None where its files are no longer all there."""
+
+    def _run_program(self, run: ProgramRun, stop_file: str) -> bool:
+        """Run a program that ends in order where it finds a file; return whether it was told to."""
+        # It is asked to end after its electronic step where a later launch can find what it then writes.
+        patience = self.settings.stop_grace_s if self.settings.work_directory is not None else 0.0
+        ask = (run.directory / stop_file).touch
+        return run_program(self.command(), run.directory, run.should_stop, ask, patience)
 
     def _interrupted(self, run: ProgramRun, message: str = "stopped on request") -> ScfResult:
         """Return the result of a calculation that was stopped."""

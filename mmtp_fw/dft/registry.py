@@ -12,6 +12,7 @@ the report. Descriptions import no engine; `EngineDescription.engine` does when 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -133,6 +134,15 @@ def engine_names() -> tuple[str, ...]:
 def own_engines() -> tuple[str, ...]:
     """Return the names of the engines that this package brings."""
     return tuple(_OWN)
+
+
+def engines_with_ladders() -> tuple[str, ...]:
+    """Return the names of the engines that have something to converge; one that can't be loaded has not."""
+    found = []
+    for name in engine_names():
+        with suppress(InputError):
+            found += [name] if describe(name).ladders else []
+    return tuple(found)
 
 
 def rungs(settings: Mapping[str, Any], names: Sequence[str], factors: Sequence[float]) -> list[dict[str, Any]]:

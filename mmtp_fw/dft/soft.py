@@ -224,11 +224,8 @@ class SoftLadder:
 
 
 def _smoothed_and_force(stage: Stage) -> tuple[FloatArray, FloatArray]:
-    """Return m^sWS and 2λ (m^sWS − m^constr), which vanishes without constraint."""
-    smoothed = np.array(stage.achieved[SMOOTHED])
-    if stage.constrained is None or stage.lambda_eV_per_muB2 is None:
-        return smoothed, np.zeros_like(smoothed)
-    return smoothed, 2.0 * stage.lambda_eV_per_muB2 * (smoothed - np.array(stage.constrained))
+    """Return m^sWS and the penalty's force on it."""
+    return np.array(stage.achieved[SMOOTHED]), stage.smoothed_force()
 
 
 def _rescaled(tried: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmtp_fw.arrays import FloatArray
-from mmtp_fw.dft.engine import ConstraintKind
+from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind
 
 
 class StageName(StrEnum):
@@ -134,6 +134,13 @@ class Stage(BaseModel):
     def final_moments(self) -> FloatArray:
         """Return the moments of `which_definition`, shape (n,), in μB."""
         return np.array(self.achieved[self.which_definition])
+
+    def smoothed_force(self) -> FloatArray:
+        """Return −∂E/∂m^sWS = 2λ (m^sWS − m^constr), shape (n,), in eV/μB; zero without the penalty."""
+        smoothed = np.array(self.achieved[SMOOTHED])
+        if self.constrained is None or self.lambda_eV_per_muB2 is None:
+            return np.zeros_like(smoothed)
+        return np.asarray(2.0 * self.lambda_eV_per_muB2 * (smoothed - np.array(self.constrained)))
 
 
 class Extrapolation(BaseModel):

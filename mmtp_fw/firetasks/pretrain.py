@@ -10,8 +10,8 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw.firetasks.base import Context
 from mmtp_fw.firetasks.configurations import store_configurations
+from mmtp_fw.firetasks.start import pretraining_set
 from mmtp_fw.loop.facts import seed_of
-from mmtp_fw.structures import generate
 
 
 class PretrainWork:
@@ -19,20 +19,9 @@ class PretrainWork:
 
     def compute(self, context: Context) -> list[Atoms]:
         """Generate the configurations with their target moments."""
-        system, pretraining = context.campaign.system, context.campaign.pretraining
-        return generate(
-            system.composition,
-            system.lattice_parameters_A,
-            system.typical_moments_muB,
-            structures=pretraining.structures,
-            structure=system.structure,
-            supercell=system.supercell,
-            displacement_A=pretraining.displacement_A,
-            strain=pretraining.strain,
-            moment_scale=pretraining.moment_scale,
-            flipped_fraction=pretraining.flipped_fraction,
-            seed=seed_of(context.campaign, context.action.key),
-        )
+        campaign = context.campaign
+        seed = seed_of(campaign, context.action.key)
+        return pretraining_set(campaign, campaign.system.lattice_parameters_A, campaign.pretraining.structures, seed)
 
     def store(self, context: Context, payload: list[Atoms], session: ClientSession) -> Mapping[str, Any]:
         """Store each configuration once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from ase import Atoms
 
@@ -9,7 +11,7 @@ from mmtp_fw.campaign import Campaign
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.checks import check_request
 from mmtp_fw.errors import EngineError
-from mmtp_fw.structures import crystal
+from mmtp_fw.structures import crystal, generate
 from mmtp_fw.structures.magnetic_orders import target_moments
 
 
@@ -38,6 +40,26 @@ def check_engine(campaign: Campaign, here: bool) -> None:
     except EngineError:
         if here:
             raise
+
+
+def pretraining_set(
+    campaign: Campaign, lattice_parameters_A: Sequence[float], structures: int, seed: int
+) -> list[Atoms]:
+    """Return distorted configurations with target moments, as a campaign's settings want them; see `generate`."""
+    system, pretraining = campaign.system, campaign.pretraining
+    return generate(
+        system.composition,
+        lattice_parameters_A,
+        system.typical_moments_muB,
+        structures=structures,
+        structure=system.structure,
+        supercell=system.supercell,
+        displacement_A=pretraining.displacement_A,
+        strain=pretraining.strain,
+        moment_scale=pretraining.moment_scale,
+        flipped_fraction=pretraining.flipped_fraction,
+        seed=seed,
+    )
 
 
 def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, seed: int) -> Atoms:

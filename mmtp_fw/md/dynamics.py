@@ -90,6 +90,7 @@ def trajectory(
 class _Run:
     def __init__(self, model: Model, atoms: Atoms, settings: MdSettings, active_set: ActiveSet | None) -> None:
         self.settings, self.active_set = settings, active_set
+        self.lists = None if active_set is None else active_set.potential.lists()
         self.result = MdResult()
         self.rows: list[list[float]] = []
         self.next_candidate = 0
@@ -187,7 +188,7 @@ class _Run:
         grade, snapshot = self.lammps.grade, None
         if grade is None:
             snapshot = self.snapshot()
-            grade = float(self.active_set.grade(snapshot))
+            grade = self.active_set.grade(snapshot, lists=self.lists)
         result.max_grade = max(result.max_grade, grade)
         ends = result.state in _MOMENTS_LOST or grade > s.gamma_break
         if ends or ((grade > s.gamma_select or outside) and step >= self.next_candidate):

@@ -53,7 +53,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
         "labels": [_label(row) for row in views.campaign_labels(database, campaign_id)],
         "md_runs": views.md_runs(database, {"campaign": campaign_id}),
         "properties": _properties(database, actions, held_out),
-        "failures": _failures(actions),
+        "failures": [row | {"message": row["message"][:300]} for row in views.failures(actions)],
         "iterations": iterations,
         "unusable": _unusable(actions),
         "summary": summarize(database, campaign_id)
@@ -154,22 +154,6 @@ def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:
             params = action["params"]
             reason = result.get("reason") or result.get("state") or result.get("outcome")
             found.append(f"{params['source']} at {params['lattice_parameter_A']:g} Å: {reason}")
-    return found
-
-
-def _failures(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = []
-    for action in actions:
-        for error in action.get("errors", ()):
-            lines = str(error.get("text", "")).strip().splitlines()
-            found.append(
-                {
-                    "action": action["_id"],
-                    "owner": error.get("owner"),
-                    "message": (lines[-1] if lines else "no message")[:300],
-                    "given_up": (action.get("result") or {}).get("outcome") == "failed",
-                }
-            )
     return found
 
 

@@ -117,9 +117,5 @@ def _potential(database: Database, version: int | None) -> dict[str, Any] | None
 def _failures(database: Database, campaign_id: str) -> list[str]:
     """Return a line on every failed attempt."""
     query = {"campaign": campaign_id, "errors.0": {"$exists": True}}
-    found = []
-    for action in database.actions.find(query, {"errors": 1}).sort("_id", 1):
-        for error in action["errors"]:
-            lines = str(error.get("text", "")).strip().splitlines()
-            found.append(f"{action['_id']}: {lines[-1] if lines else 'no message'}")
-    return found
+    actions = database.actions.find(query, {"errors": 1}).sort("_id", 1)
+    return [f"{row['action']}: {row['message']}" for row in views.failures(actions)]

@@ -13,6 +13,7 @@ from mmtp_fw.database import backup, history, queries, store, views
 from mmtp_fw.database.summary import summarize
 from mmtp_fw.database.views.labels import DECISIONS
 from mmtp_fw.dft import ProtocolSettings, get_engine, run_protocol, stages
+from mmtp_fw.dft.engine import ConstraintKind
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Fact
 from mmtp_fw.loop.fits import best_of
@@ -24,8 +25,8 @@ START = datetime(2026, 1, 2)
 SHARED = ("lambda_eV_per_muB2", "mae_muB", "max_deviation_muB", "scf_runs", "status", "rule", "reason", "formula")
 
 
-def protocol(**limits):
-    return run_protocol(get_engine("hamiltonian"), iron(), ProtocolSettings(**limits))
+def protocol(others=(), **limits):
+    return run_protocol(get_engine("hamiltonian"), iron(), ProtocolSettings(**limits), others=others, check=False)
 
 
 def iron():
@@ -78,17 +79,14 @@ def everywhere(database):
 
 def test_a_label_of_which_another_calculation_made_the_first_stages(labelled):
     others = [stage.model_copy(update={"reused_from": "x"}) for stage in protocol().stages]
-    outcome = run_protocol(
-        get_engine("hamiltonian"), iron(), ProtocolSettings(mae_limit_muB=0.04), others=others
-    )  # fmt: skip
-    own = [stage for stage in outcome.stages if stage.reused_from is None and stage.name not in ("map", "accept")]
-    assert 0 < outcome.scf_runs == len(own) < protocol().scf_runs
+    outcome = protocol(others, mae_limit_muB=0.04)
+    own = [stage for stage in outcome.stages if stage.reused_from is None and stage.name not in DECISIONS]
+    assert own and any(stage.reused_from for stage in outcome.stages)
     rows = everywhere(labelled(outcome))
     for where, row in rows.items():
-        assert row["scf_runs"] == outcome.scf_runs, where
+        assert row["scf_runs"] == len(own), where
         assert {name: row[name] for name in SHARED} == {name: rows["find"][name] for name in SHARED}
     found = rows["find"]
-    own = [stage for stage in outcome.stages if stage.reused_from is None]
     assert found["wall_seconds"] == pytest.approx(sum(stage.wall_seconds for stage in own))
     assert found["lambda_eV_per_muB2"] == outcome.label.lambda_eV_per_muB2
     assert (found["achieved"], found["targets"]) == (outcome.label.moments, outcome.label.target)
@@ -109,6 +107,27 @@ def test_a_rejected_label_has_the_numbers_of_its_reason_everywhere(labelled):
         assert f"MAE {row['mae_muB']:.3f}" in row["reason"]
     assert rows["find"]["achieved"] == rows["report"]["moments_muB"] == best.final_moments().tolist()
     assert rows["find"]["grade"] is None and rows["report"]["symbols"] == ["Fe"] * 4
+
+
+def test_a_rejected_label_has_no_numbers_of_its_check(labelled):
+    outcome = protocol(mae_limit_muB=1e-9, max_limit_muB=1e-9, useful_mae_limit_muB=1e-9, useful_max_limit_muB=1e-9)
+    best = min((s for s in outcome.stages if s.name in ("ramp", "refine") and s.converged), key=lambda s: s.mae_muB)
+    check = best.model_copy(
+        update={"name": stages.StageName.CHECK, "index": 99, "mae_muB": 0.5 * best.mae_muB, "lambda_eV_per_muB2": 99.0}
+    )
+    checked = outcome.model_copy(update={"stages": [*outcome.stages, check]})
+    for where, row in everywhere(labelled(checked)).items():
+        assert (row["lambda_eV_per_muB2"], row["mae_muB"]) == (best.lambda_eV_per_muB2, best.mae_muB), where
+
+
+def test_a_label_of_a_hard_constraint_has_no_strength(labelled):
+    outcome = protocol()
+    label = outcome.label.model_copy(
+        update={"constraint": ConstraintKind.HARD, "lambda_eV_per_muB2": None, "mae_muB": 1e-6}
+    )
+    assert any(stage.lambda_eV_per_muB2 for stage in outcome.stages)
+    for where, row in everywhere(labelled(outcome.model_copy(update={"label": label}))).items():
+        assert (row["lambda_eV_per_muB2"], row["mae_muB"]) == (None, 1e-6), where
 
 
 def test_stages_that_say_nothing_give_no_numbers(labelled):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -50,21 +51,24 @@ class Toy(HamiltonianEngine):
         )
 
 
+TOY = EngineDescription(
+    name="toy", title="Toy", about="a toy", settings=ToySettings, engine=Toy, costs=EngineCosts(1.0),
+    constraints=("hard",),
+    ladders={
+        "cut-off": lambda chosen: rungs(chosen, ["cut_off"], [2.0, 4.0]),
+        "k-mesh": lambda chosen: rungs(chosen, ["spacing"], [0.5]),
+    },
+)  # fmt: skip
+
+
 @pytest.fixture
 def toy(monkeypatch):
-    described = EngineDescription(
-        name="toy", title="Toy", about="a toy", settings=ToySettings, engine=Toy, costs=EngineCosts(1.0),
-        constraints=("hard",),
-        ladders={
-            "cut-off": lambda chosen: rungs(chosen, ["cut_off"], [2.0, 4.0]),
-            "k-mesh": lambda chosen: rungs(chosen, ["spacing"], [0.5]),
-        },
-    )  # fmt: skip
-    known = registry.describe
-    for module in ("registry", "protocol", "converge"):
-        monkeypatch.setattr(
-            f"mmtp_fw.dft.{module}.describe", lambda name: described if name == "toy" else known(name), raising=True
-        )
+    """The toy engine among the others, as an entry point would bring it."""
+    entries = registry._entries() | {"toy": [EntryPoint("toy", f"{__name__}:TOY", registry.GROUP)]}
+    monkeypatch.setattr(registry, "_entries", lambda: entries)
+    registry.describe.cache_clear()
+    yield
+    registry.describe.cache_clear()
 
 
 def iron() -> Atoms:
@@ -100,8 +104,14 @@ def test_what_is_there_is_not_made_again(toy, tmp_path, monkeypatch):
 
 
 def test_what_can_not_be_converged_is_refused(toy, tmp_path):
-    with pytest.raises(InputError, match="'hamiltonian' has no cut-off or k-mesh"):
+    with pytest.raises(InputError, match="'hamiltonian' has no cut-off or k-mesh") as refused:
         converge("hamiltonian", {}, iron(), directory=tmp_path)
+    assert [name in refused.value.hint for name in ("abinit", "vasp", "toy", "hamiltonian")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
     with pytest.raises(EngineError, match="no label at"):
         converge("toy", {"converges": False}, iron(), directory=tmp_path)
 

@@ -26,7 +26,7 @@ from quadratic import (
     strengths,
 )
 
-from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, StageName
+from mmtp_fw.dft import Grade, OutcomeStatus, ProtocolSettings, Rule, StageName, run_protocol
 from mmtp_fw.dft.moments import LARGER_START
 
 # The plain series -------------------------------------------------------------------------------------------------
@@ -82,6 +82,32 @@ def test_the_label_is_the_best_calculation_not_the_last():
     outcome = labelled(Quadratic(FREE, change=worse_at_the_end), cell(TARGET), chosen)
     assert strengths(outcome) == [1, 4, 16, 64]
     assert outcome.label.lambda_eV_per_muB2 == 16
+
+
+def test_what_is_inside_the_limits_goes_before_what_is_nearer_on_average():
+    def told(request, result):
+        if request.constraint is None:
+            return result
+        final = TARGET + (np.array([0.1, 0, 0, 0]) if request.lambda_eV_per_muB2 == 1 else 0.04)
+        penalty = request.lambda_eV_per_muB2 * float(np.sum((S * final - request.constraint) ** 2))
+        return replace(result, moments={"PAW": final, "WS": final, "sWS": S * final}, penalty_eV=penalty)
+
+    chosen = series(1, 4, mae_limit_muB=0.05, max_limit_muB=0.06, integration_tolerance_eV_per_atom=9.0)
+    outcome = labelled(Quadratic(FREE, change=told), cell(TARGET), chosen)
+    assert [stage.mae_muB for stage in of(outcome, StageName.RAMP)] == pytest.approx([0.025, 0.04])
+    assert (outcome.rule, outcome.label.lambda_eV_per_muB2) == (Rule.CRITERIA_MET, 4)
+
+
+def test_another_start_that_ended_higher_changes_nothing():
+    def higher(request, result):
+        cold = request.stage == "check" and not request.restart
+        return replace(result, energy_eV=result.energy_eV + 0.04) if cold else result
+
+    chosen = series(1, 4, 16, mae_limit_muB=1.01 * mae(16), max_limit_muB=9.0)
+    outcome = run_protocol(Quadratic(FREE, change=higher), cell(TARGET), chosen, check=True)
+    plain = labelled(Quadratic(FREE), cell(TARGET), chosen)
+    assert (outcome.label.energy_eV, outcome.label.stage_key) == (plain.label.energy_eV, plain.label.stage_key)
+    assert outcome.label.check.other_start_eV_per_atom == pytest.approx(0.01, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,20 @@ def test_two_samples_have_an_error():
     assert average([1.0, 3.0]).error == pytest.approx(1.0)
 
 
+def test_correlation_is_summed_up_to_five_times_its_time():
+    rng = np.random.default_rng(3)
+    values = np.zeros(3000)
+    for k in range(1, len(values)):
+        values[k] = 0.9 * values[k - 1] + rng.normal()
+    rest = values - values.mean()
+    rho = [rest[: len(rest) - t] @ rest[t:] / (rest @ rest) for t in range(400)]
+    times = [1.0 + 2.0 * sum(rho[1 : t + 1]) for t in range(400)]
+    tau = next(time for t, time in enumerate(times) if t >= 5.0 * time)
+    found = average(values)
+    assert found.correlation == pytest.approx(tau, rel=1e-9)
+    assert found.error == pytest.approx(np.std(values) * np.sqrt(tau / 2999), rel=1e-9)
+
+
 def test_a_rising_series_is_correlated_over_all_of_itself():
     found = average(np.arange(100.0))
     assert found.correlation > 10 and np.isfinite(found.error)

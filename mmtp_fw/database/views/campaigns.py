@@ -148,6 +148,20 @@ def verdicts(actions: Iterable[Mapping[str, Any]]) -> Counter[str]:
     return Counter(a["result"]["outcome"] for a in actions if a["kind"] == "label" and a.get("result") is not None)
 
 
+def failures(actions: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Return a row for every failed attempt at actions: action, owner, message, given_up."""
+    rows: list[Row] = []
+    for action in actions:
+        given_up = (action.get("result") or {}).get("outcome") == "failed"
+        for error in action.get("errors", ()):
+            lines = str(error.get("text", "")).strip().splitlines()
+            message = lines[-1] if lines else "no message"
+            rows.append(
+                {"action": action["_id"], "owner": error.get("owner"), "message": message, "given_up": given_up}
+            )
+    return rows
+
+
 def campaigns(database: Database) -> list[CampaignRow]:
     """Return a row for every campaign, the newest first."""
     rows: list[CampaignRow] = []

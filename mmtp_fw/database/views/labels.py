@@ -14,7 +14,8 @@ LABEL_STATES = ("accepted", "rejected", "failed")
 """How a label can end."""
 DECISIONS = ["map", "accept"]
 """Stages without a calculation, see `mmtp_fw.dft.stages.DECISIONS`."""
-_BEFORE_THE_RAMP = ["equilibrium", "radii"]
+_BESIDE_THE_TARGET = ["equilibrium", "radii", "check"]
+"""Stages whose moments say nothing of how near to its targets a label came."""
 _MANY = 10_000
 """Most ids that are asked for at once: a query may not be larger than a document."""
 
@@ -92,7 +93,7 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
         "$and": [
             {"$gt": ["$$this.mae_muB", None]},
             {"$ne": ["$$this.converged", False]},
-            {"$not": {"$in": ["$$this.name", _BEFORE_THE_RAMP]}},
+            {"$not": {"$in": ["$$this.name", _BESIDE_THE_TARGET]}},
         ]
     }
     nearer = {"$or": [{"$eq": ["$$value", None]}, {"$lt": ["$$this.mae_muB", "$$value.mae_muB"]}]}
@@ -123,7 +124,7 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
         },
         {
             "$project": plain
-            | {name: {"$ifNull": [f"$label.{name}", f"$best.{name}"]} for name in of_label}
+            | {name: {"$cond": [{"$gt": ["$label", None]}, f"$label.{name}", f"$best.{name}"]} for name in of_label}
             | {"grade": "$label.grade", "bias_eV_per_atom": "$label.bias_eV_per_atom", "stages": 1}
             | {"scf_runs": {"$size": "$own"}, "wall_seconds": {"$sum": "$own.wall_seconds"}}
             | {"achieved": {"$ifNull": ["$label.moments", {"$arrayElemAt": [reached, 0]}]}}

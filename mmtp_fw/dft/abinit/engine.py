@@ -13,8 +13,8 @@ from mmtp_fw.dft.abinit.inputs import input_text
 from mmtp_fw.dft.abinit.outputs import AbinitOutput, parse_output
 from mmtp_fw.dft.abinit.settings import AbinitSettings, PawDataset
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ConstraintKind, ScfRequest, ScfResult
-from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled
-from mmtp_fw.dft.processes import command_words, run_program
+from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled, last_words, text_of
+from mmtp_fw.dft.processes import command_words
 from mmtp_fw.dft.program_engine import ProgramEngine, ProgramRun
 from mmtp_fw.errors import EngineError
 
@@ -58,9 +58,7 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
         restart = self._prepare(directory, run.before, goes_on)
         self._write(request, directory, restart)
         run.note(RUNNING)
-        # It is asked to end after its electronic step where a later launch can find what it then writes.
-        patience = self.settings.stop_grace_s if self.settings.work_directory is not None else 0.0
-        stopped = run_program(self.command(), directory, run.should_stop, (directory / _EXIT).touch, patience)
+        stopped = self._run_program(run, _EXIT)
         output = _read(directory)
         if stopped and not (output.completed and output.converged):
             # After a request that was heeded, density and wavefunction are there to go on from.
@@ -68,7 +66,7 @@ class AbinitEngine(ProgramEngine[AbinitSettings, PawDataset]):
             return self._interrupted(run)
         if not output.completed:
             # Killed, out of memory, a full disk …: nothing is known about the configuration.
-            why = output.error or _last_words(directory)
+            why = output.error or last_words(directory / "log")
             raise EngineError(f"ABINIT did not come to its end in {directory}: {why}")
         _check_constraint(request, output, directory)
         return self._result(request, output)
@@ -157,14 +155,5 @@ def _check_constraint(request: ScfRequest, output: AbinitOutput, directory: Path
             raise EngineError(f"{directory / 'run.abo'} has no gradient by the moment of every atom", version)
 
 
-def _last_words(directory: Path) -> str:
-    lines = [line.strip() for line in _text(directory / "log").splitlines() if line.strip()]
-    return f"its last words: {lines[-1][:200]}" if lines else "it said nothing"
-
-
 def _read(directory: Path) -> AbinitOutput:
-    return parse_output(_text(directory / "run.abo"), _text(directory / "log"))
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.exists() else ""
+    return parse_output(text_of(directory / "run.abo"), text_of(directory / "log"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
-import os
 import re
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
+from mmtp_fw.dft import machine
 from mmtp_fw.dft.program_settings import ProgramSettings
 from mmtp_fw.errors import EngineError
 
@@ -109,8 +109,7 @@ def _augmentation_radius(text: bytes, path: Path) -> float:
 
 def dataset_folders() -> list[Path]:
     """Return the folders in which PAW datasets are looked for, in this order."""
-    extra = os.environ.get("MMTP_ABINIT_PSEUDOS", "")
-    return [Path(folder) for folder in (*filter(None, extra.split(os.pathsep)), *_DIRECTORIES)]
+    return machine.dataset_folders("MMTP_ABINIT_PSEUDOS", _DIRECTORIES)
 
 
 def find_dataset(species: str, settings: AbinitSettings) -> PawDataset:

@@ -17,8 +17,8 @@ from mmtp_fw.dft.elk.inputs import input_text, species_of, species_order
 from mmtp_fw.dft.elk.outputs import ElkOutput, parse_output
 from mmtp_fw.dft.elk.settings import INSTALL, ElkSettings, ElkSpecies, muffin_tin_bohr
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
-from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled
-from mmtp_fw.dft.processes import command_words, run_program
+from mmtp_fw.dft.folder import INTERRUPTED, RUNNING, filled, last_words, text_of
+from mmtp_fw.dft.processes import command_words
 from mmtp_fw.dft.program_engine import ProgramEngine, ProgramRun
 from mmtp_fw.errors import EngineError, InputError, RefusedInputError
 
@@ -85,9 +85,7 @@ class ElkEngine(ProgramEngine[ElkSettings, ElkSpecies]):
         start = np.asarray(request.start_moments if targets is None else targets, dtype=float)
         (directory / "elk.in").write_text(input_text(request.atoms, self.settings, files, start, targets, restart))
         run.note(RUNNING)
-        # It is asked to end after its electronic step where a later launch can find what it then writes.
-        patience = self.settings.stop_grace_s if self.settings.work_directory is not None else 0.0
-        stopped = run_program(self.command(), directory, run.should_stop, (directory / _STOP).touch, patience)
+        stopped = self._run_program(run, _STOP)
         output = _read(run)
         for left in directory.glob("EVEC*.OUT"):  # large, and of no use to a restart
             left.unlink()
@@ -97,7 +95,8 @@ class ElkEngine(ProgramEngine[ElkSettings, ElkSpecies]):
         if not output.completed:
             if output.error and not output.steps:
                 raise RefusedInputError(f"Elk refuses its input: {output.error}", f"see {directory / 'log'}")
-            raise EngineError(f"Elk did not come to its end in {directory}: {output.error or _last_words(directory)}")
+            why = output.error or last_words(directory / "log", "runtime error")
+            raise EngineError(f"Elk did not come to its end in {directory}: {why}")
         return self._result(request, output)
 
     def _prepare(self, run: ProgramRun, goes_on: bool) -> bool:
@@ -165,14 +164,4 @@ class ElkEngine(ProgramEngine[ElkSettings, ElkSpecies]):
 
 def _read(run: ProgramRun) -> ElkOutput:
     directory = run.directory
-    return parse_output(_text(directory / _INFO), _text(directory / "log"), len(run.request.atoms))
-
-
-def _last_words(directory: Path) -> str:
-    lines = [line.strip() for line in _text(directory / "log").splitlines() if line.strip()]
-    telling = [line for line in lines if "runtime error" in line] or lines
-    return f"its last words: {telling[-1][:200]}" if telling else "it said nothing"
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.is_file() else ""
+    return parse_output(text_of(directory / _INFO), text_of(directory / "log"), len(run.request.atoms))

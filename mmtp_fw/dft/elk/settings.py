@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
+from mmtp_fw.dft import machine
 from mmtp_fw.dft.program_settings import ProgramSettings
 from mmtp_fw.errors import EngineError
 
@@ -106,8 +106,7 @@ def muffin_tin_bohr(species: ElkSpecies, settings: ElkSettings) -> float:
 
 def species_folders() -> list[Path]:
     """Return the folders in which species files are looked for, in this order."""
-    extra = os.environ.get("MMTP_ELK_SPECIES", "")
-    return [Path(folder) for folder in (*filter(None, extra.split(os.pathsep)), *_DIRECTORIES)]
+    return machine.dataset_folders("MMTP_ELK_SPECIES", _DIRECTORIES)
 
 
 def find_species(species: str, settings: ElkSettings) -> ElkSpecies:

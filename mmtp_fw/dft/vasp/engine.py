@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 from custodian.custodian import Custodian, CustodianError
 
+from mmtp_fw import log
 from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.collinear import TURNED_muB, across
 from mmtp_fw.dft.engine import FINAL, SMOOTHED, UNSMOOTHED, ScfRequest, ScfResult
@@ -32,6 +33,7 @@ _MOST_CORRECTIONS = 8
 # The axis of targets and moments here.
 _Z = np.array([0.0, 0.0, 1.0])
 
+_LOG = log.logger(__name__)
 logging.getLogger("custodian").addHandler(logging.NullHandler())
 
 
@@ -165,7 +167,7 @@ class VaspEngine(ProgramEngine[VaspSettings, PotcarFile]):
                 warnings.filterwarnings("ignore", "subprocess returned a non-zero return code")
                 custodian.run()  # type: ignore[no-untyped-call]  # custodian's
         except CustodianError as error:
-            logging.getLogger(__name__).info("custodian gave up in %s: %s", run.directory, error)
+            _LOG.info("custodian gave up in %s: %s", run.directory, error)
 
     def _output(self, run: VaspRun) -> VaspOutput:
         try:
