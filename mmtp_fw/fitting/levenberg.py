@@ -1,8 +1,9 @@
 """Levenberg-Marquardt with exact rows, a second-order correction of steps, and linear parameters solved for.
 
-A step solves (G + λ diag G) δ = −g with the exact Gauss-Newton matrix. Of several λ the one that lowers the objective
+A step solves (G + λ D) δ = −g with the exact Gauss-Newton matrix; D holds the largest diag G seen so far, so that a
+parameter that has lost its effect for the moment doesn't run away. Of several λ the one that lowers the objective
 most is taken, so that steps are as long as the valley allows; the bend of the valley is followed by the geodesic
-acceleration, −½ (G + λ diag G)⁻¹ ∂r/∂θᵀ r″(δ), which costs three evaluations; and after each candidate step ξ and the
+acceleration, −½ (G + λ D)⁻¹ ∂r/∂θᵀ r″(δ), which costs three evaluations; and after each step ξ and the
 species' constants are put to their exact minimum (variable projection). All of it costs little beside the rows of
 G. Null directions of G, gauge modes among them, are held by the damping: g has no part along them.
 """
@@ -42,9 +43,11 @@ def levenberg_marquardt(
 
     It ends, without an error, when no step lowers the objective any more.
     """
-    point, rng = start, np.random.default_rng(0)
+    point, rng, largest = start, np.random.default_rng(0), np.zeros(len(start.x))
     for _ in range(max_iterations):
-        found = _step(objective, point, objective.matrix(point.x, rng, np.inf), damping)
+        matrix = objective.matrix(point.x, rng, np.inf)
+        largest = np.maximum(largest, np.diag(matrix))
+        found = _step(objective, point, matrix, scales_of(largest), damping)
         if found is None:
             return
         x, damping = found
@@ -52,9 +55,13 @@ def levenberg_marquardt(
         yield point, damping
 
 
-def _step(objective: Objective, point: Point, matrix: FloatArray, damping: float) -> tuple[FloatArray, float] | None:
-    """Return the lowest place found with dampings from below the last one upward, and its damping; None if none is."""
-    scale = scales_of(matrix)
+def _step(
+    objective: Objective, point: Point, matrix: FloatArray, scale: FloatArray, damping: float
+) -> tuple[FloatArray, float] | None:
+    """Return the lowest place found with dampings from below the last one upward, and its damping; None if none is.
+
+    1/√D is `scale`.
+    """
     scaled = matrix * scale[:, None] * scale[None, :]
     best, lowest = None, point.value
     for trial in range(_TRIALS):
@@ -65,27 +72,22 @@ def _step(objective: Objective, point: Point, matrix: FloatArray, damping: float
             factor = cho_factor(damped, lower=True, overwrite_a=True, check_finite=False)
         except LinAlgError:
             continue
-        better = False
-        for step in _candidates(objective, point, factor, scale):
-            x = objective.solved(point.x + step)
-            reached = objective.value(x)
-            if reached < lowest:
-                best, lowest, better = (x, value), reached, True
-        if best is not None and not better:
+        x = objective.solved(point.x + _bent(objective, point, factor, scale))
+        reached = objective.value(x)
+        if reached < lowest:
+            best, lowest = (x, value), reached
+        elif best is not None:
             break
     return best
 
 
-def _candidates(
-    objective: Objective, point: Point, factor: tuple[FloatArray, bool], scale: FloatArray
-) -> Iterator[FloatArray]:
-    """Yield the step with its bend, where that is short enough to be one, and the straight one."""
+def _bent(objective: Objective, point: Point, factor: tuple[FloatArray, bool], scale: FloatArray) -> FloatArray:
+    """Return the step with its bend, where that is short enough to be one."""
 
     def solve(vector: FloatArray) -> FloatArray:
         return np.asarray(scale * cho_solve(factor, scale * vector, check_finite=False))
 
     step = -solve(point.gradient)
     bend = -0.5 * solve(objective.loss.curvature(point.x, step, _FRACTION))
-    if np.linalg.norm(bend / scale) < _LONGEST_BEND * np.linalg.norm(step / scale):
-        yield step + bend
-    yield step
+    short = np.linalg.norm(bend / scale) < _LONGEST_BEND * np.linalg.norm(step / scale)
+    return step + bend if short else step

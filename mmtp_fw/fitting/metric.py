@@ -10,12 +10,13 @@ of them all.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, lapack
 
 from mmtp_fw.arrays import FloatArray
-from mmtp_fw.fitting.loss import Loss, directional_gradient
+from mmtp_fw.fitting.loss import Loss
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential
 from mmtp_fw.quantities import QUANTITIES, Direction
@@ -83,12 +84,12 @@ def _rows(potential: Potential, sample: Sample, count: int | None, rng: np.rando
     # Signs are drawn for all quantities, of any weight: a row of the table is a place in the sequence.
     sizes = {name: math.prod(quantity.shape(n)) for name, quantity in QUANTITIES.items() if name != "energy"}
     held = {name: size for name, size in sizes.items() if name in weights}
+    directions = []
     if count is None or sum(held.values()) <= count:
         for name, size in held.items():
-            for unit in weights[name] * np.eye(size):
-                direction = QUANTITIES[name].along(unit.reshape(QUANTITIES[name].shape(n)), n)
-                rows.append(directional_gradient(potential, sample, direction))
-        return rows
+            units = weights[name] * np.eye(size).reshape(size, *QUANTITIES[name].shape(n))
+            directions += [QUANTITIES[name].along(unit, n) for unit in units]
+        return rows + _passes(potential, sample, directions)
     for _ in range(count):
         signs = rng.choice([-1.0, 1.0], size=sum(sizes.values())) / math.sqrt(count)
         direction, start = Direction(), 0
@@ -98,8 +99,19 @@ def _rows(potential: Potential, sample: Sample, count: int | None, rng: np.rando
                 # Drawn at random, signs need not be turned where a quantity is minus a derivative.
                 direction = direction + QUANTITIES[name].along(weights[name] * part, n)
             start += size
-        rows.append(directional_gradient(potential, sample, direction))
-    return rows
+        directions.append(direction)
+    return rows + _passes(potential, sample, directions)
+
+
+def _passes(potential: Potential, sample: Sample, directions: Sequence[Direction]) -> list[FloatArray]:
+    """Return ∂/∂θ of D E for each direction."""
+    count, n = len(directions), len(sample)
+    u, strain, h = np.zeros((count, n, 3)), np.zeros((count, 3, 3)), np.zeros((count, n))
+    for k, direction in enumerate(directions):
+        for into, change in ((u, direction.displacements), (strain, direction.strain), (h, direction.moment_changes)):
+            if change is not None:
+                into[k] = change
+    return list(potential.directional_parameter_rows(sample.system, sample.moments, u, strain, h))
 
 
 def damped_inverse(matrix: FloatArray, damping: float) -> FloatArray:
@@ -108,7 +120,7 @@ def damped_inverse(matrix: FloatArray, damping: float) -> FloatArray:
     G has shape (p, p). Gauge modes are null directions of G: damping keeps steps along them small, and the loss
     doesn't change there.
     """
-    scale = scales_of(matrix)
+    scale = scales_of(np.diag(matrix))
     scaled = matrix * scale[:, None] * scale[None, :]
     scaled[np.diag_indices_from(scaled)] += damping
     factor, lower = cho_factor(scaled, lower=True, overwrite_a=True, check_finite=False)
@@ -119,7 +131,6 @@ def damped_inverse(matrix: FloatArray, damping: float) -> FloatArray:
     return np.asarray(inverse * scale[:, None] * scale[None, :])
 
 
-def scales_of(matrix: FloatArray) -> FloatArray:
-    """Return 1/√diag of a matrix, shape (p,), finite for directions that have no effect at all."""
-    diagonal = np.diag(matrix)
+def scales_of(diagonal: FloatArray) -> FloatArray:
+    """Return 1/√ of a matrix's diagonal, shape (p,), finite for directions that have no effect at all."""
     return np.asarray(1.0 / np.sqrt(np.maximum(diagonal, 1e-12 * max(float(diagonal.max()), 1e-300))))

@@ -26,24 +26,17 @@ Callback = Callable[[Progress], None]
 # Steps over which a gain is looked for: those of BFGS are small, those of Levenberg-Marquardt are not.
 _WINDOW, _LEVENBERG_WINDOW = 50, 8
 _TRIAL_FRACTION, _LEVENBERG_TRIAL = 0.25, 8
-# Of random starts: how fast coefficients fall with the orders of the Chebyshev polynomials.
-_DECAY = 2.0
+# A start lies in a plain when its loss has not fallen by half over a window; a shake needs so many steps to tell.
+_PLAIN, _SHAKE_STEPS = 0.5, 12
+_NOTHING = 1e-14  # a loss of exact labels within rounding
 
 
 def random_start(potential: Potential, seed: int) -> FloatArray:
-    """Return parameters (p,) to start from: random smooth radial functions, of every parity, ξ and s zero.
-
-    Coefficients fall with the square of each order from 1: a function that oscillates within the data is a start
-    that a minimisation seldom leaves.
-    """
+    """Return parameters (p,) to start from: random radial coefficients, of every parity, ξ and s zero."""
     parameters = np.zeros(potential.n_parameters)
     radial = potential.parameter_slices["radial"]
-    size = max(1, potential.magnetic_size)
     rng = np.random.default_rng([seed, 77])
-    distance, moment = (np.arange(1.0, count + 1) ** -_DECAY for count in (potential.radial_size, size))
-    fall = distance[:, None, None] * moment[:, None] * moment
-    random = rng.normal(size=(radial.stop - radial.start) // fall.size * fall.size).reshape(-1, *fall.shape)
-    parameters[radial] = radial_width(potential) * (random * fall).ravel()
+    parameters[radial] = radial_width(potential) * rng.normal(size=radial.stop - radial.start)
     return parameters
 
 
@@ -187,19 +180,24 @@ class Search:
         settings = self._settings
         count = max(1, settings.starts - len(others))
         limit = trial = settings.max_iterations
+        levenberg = self.method == "levenberg-marquardt"
+        shaking = levenberg and settings.shakes > 0 and limit > 3 * _SHAKE_STEPS
         if count > 1:
             trial = max(1, round(limit * _TRIAL_FRACTION))
-            if self.method == "levenberg-marquardt":
-                trial = min(trial, _LEVENBERG_TRIAL)
-        trails = []
+            trial = min(trial, _LEVENBERG_TRIAL) if levenberg else trial
+        trails, before = [], self.iterations
         for number in range(count):
             self._history, self._damping = [], FIRST_DAMPING
             x = self._objective.solved(random_start(self._form, settings.seed + number))
             name = f"random start {number + 1}/{count}"
-            trails.append((self._descend(self._at(x), name, trial), self._damping))
+            trails.append((self._descend(self._at(x), name, trial, plain=shaking), self._damping))
         best, self._damping = min(trails, key=lambda pair: pair[0].merit)
         self._history = list(best.history)
-        if limit > trial:
+        if shaking:
+            if count > 1:
+                best = self._descend(best.point, "best start", limit - trial, best, plain=True)
+            best = self._shaken(best, limit - (self.iterations - before) + trial * (count - 1))
+        elif limit > trial:
             best = self._descend(best.point, "refine", limit - trial, best)
         text = f"best of {count} random start{'s' if count > 1 else ''}"
         better = min(others, key=lambda trail: trail.merit, default=None)
@@ -210,6 +208,31 @@ class Search:
             text = f"cold start: {text}, {best.merit:.4g} against {better.merit:.4g} from the given parameters"
         self.trail, self.decision = best, text
 
+    def _shaken(self, best: Trail, left: int) -> Trail:
+        """Go down to a plain, try whether there are lower ones beside it, and follow the lowest to the end.
+
+        Minima that are not the lowest are close to lower ones: a change of all radial coefficients by some percent of
+        themselves, and steps from there, often end in one.
+        """
+        settings, radial = self._settings, self._form.parameter_slices["radial"]
+        for shake in range(settings.shakes):
+            if left < 2 * _SHAKE_STEPS or best.point.value < _NOTHING:
+                break
+            x = best.point.x.copy()
+            x[radial] *= 1.0 + settings.shake_size * self._rng.normal(size=radial.stop - radial.start)
+            damping, before = self._damping, self.iterations
+            self._history, self._damping = list(best.history), 1e-3
+            point = self._at(self._objective.solved(x))
+            name = f"shake {shake + 1}/{settings.shakes}"
+            tried = self._descend(point, name, left - _SHAKE_STEPS, plain=True)
+            left -= self.iterations - before
+            if tried.merit < best.merit:
+                best = tried
+            else:
+                self._damping = damping
+        self._history = list(best.history)
+        return self._descend(best.point, "refine", left, best)
+
     def _at(self, x: FloatArray) -> Point:
         return Point(x, *self._objective.value_and_gradient(x))
 
@@ -219,8 +242,11 @@ class Search:
         value = float(self._held_out.per_configuration(point.x).sum())
         return value if np.isfinite(value) else np.inf
 
-    def _descend(self, start: Point, stage: str, limit: int, kept: Trail | None = None) -> Trail:
-        """Minimise from a point; what is returned did best on the validation set, `kept` among what competes."""
+    def _descend(self, start: Point, stage: str, limit: int, kept: Trail | None = None, plain: bool = False) -> Trail:
+        """Minimise from a point; what is returned did best on the validation set, `kept` among what competes.
+
+        `plain`: no further than to where it goes down slowly.
+        """
         point, values, step = start, [start.value], 0
         converged = ended = False
         self._count(point, 0)
@@ -234,7 +260,7 @@ class Search:
                 self._count(point, step)
                 kept = self._keep(point, kept)
                 self._note(stage, point, limit, step, kept)
-                if self._settled(values):
+                if self._settled(values, plain):
                     converged = True
                     break
             else:
@@ -273,16 +299,16 @@ class Search:
             return kept
         return Trail(point, validation, list(self._history))
 
-    def _settled(self, values: Sequence[float]) -> bool:
-        """Return whether the last steps have gained nothing to speak of."""
-        if values[-1] < 1e-14:
+    def _settled(self, values: Sequence[float], plain: bool) -> bool:
+        """Return whether the last steps have gained nothing to speak of, or, `plain`, less than half."""
+        if values[-1] < _NOTHING:
             return True
         window = max(_WINDOW, self._settings.metric_interval)
         if self.method == "levenberg-marquardt":
             window = _LEVENBERG_WINDOW
         if len(values) <= window:
             return False
-        return values[-1 - window] - values[-1] < self._settings.tolerance * values[-1 - window]
+        return values[-1 - window] - values[-1] < (_PLAIN if plain else self._settings.tolerance) * values[-1 - window]
 
     def _metric(self, point: Point) -> FloatArray:
         if self.method == "bfgs":

@@ -39,8 +39,13 @@ class FitSettings:
     starts : int
         Random starts of a cold fit; each is followed for a while, at most 8 steps of Levenberg-Marquardt, and the
         best one to the end.
+    shakes : int
+        Of random starts by Levenberg-Marquardt: how often, where the way down has become slow, all radial
+        coefficients are changed by a fraction of themselves, `shake_size`, and what is found from there is kept if it
+        is better. 0: never.
+    shake_size : float
     seed : int
-        Of random starts and of the metric's probes.
+        Of random starts, of shakes and of the metric's probes.
     start : {"auto", "given", "random"}
         "given" begins at the potential's parameters and nowhere else; "random" never looks at them;
         "auto" begins there and falls back to random starts when the result is worse than before.
@@ -73,6 +78,8 @@ class FitSettings:
     rows_per_parameter: float = 20.0
     prior: float = 1e-12
     starts: int = 1
+    shakes: int = 3
+    shake_size: float = 0.1
     seed: int = 0
     start: Literal["auto", "given", "random"] = "auto"
     fallback_factor: float = 4.0
@@ -96,7 +103,16 @@ class FitSettings:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
         if not (math.isfinite(self.prior) and self.prior >= 0):
             raise InputError(f"prior = {self.prior} must be a finite number, not negative")
-        for name in ("damping", "probes_per_parameter", "rows_per_parameter", "fallback_factor", "suspect_factor"):
+        if self.shakes < 0:
+            raise InputError(f"shakes = {self.shakes} must not be negative")
+        for name in (
+            "shake_size",
+            "damping",
+            "probes_per_parameter",
+            "rows_per_parameter",
+            "fallback_factor",
+            "suspect_factor",
+        ):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be positive")
 
