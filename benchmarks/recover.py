@@ -1,4 +1,4 @@
-"""Whether a fit finds the potential that made its labels: cold starts on noise-free labels of a potential of the same form.
+"""Whether a fit finds the potential that made its labels: cold starts on its noise-free labels, of the same form.
 
     python benchmarks/recover.py POTENTIAL.mmtp [--cells 30] [--starts 5] [--methods auto metric-bfgs]
 
@@ -23,7 +23,7 @@ from mmtp_fw.potential import Potential
 from mmtp_fw.structures import generate
 
 # So many steps take about as long: those of Levenberg-Marquardt make all rows of the Jacobian.
-ITERATIONS = {"auto": 60, "levenberg-marquardt": 60, "metric-bfgs": 900, "bfgs": 900}
+ITERATIONS = {"auto": 100, "levenberg-marquardt": 100, "metric-bfgs": 900, "bfgs": 900}
 TYPICAL = {"Fe": 2.6, "Pd": 0.3}
 
 

@@ -105,6 +105,8 @@ def _rows(potential: Potential, sample: Sample, count: int | None, rng: np.rando
 
 def _passes(potential: Potential, sample: Sample, directions: Sequence[Direction]) -> list[FloatArray]:
     """Return ∂/∂θ of D E for each direction."""
+    if not directions:
+        return []
     count, n = len(directions), len(sample)
     u, strain, h = np.zeros((count, n, 3)), np.zeros((count, 3, 3)), np.zeros((count, n))
     for k, direction in enumerate(directions):

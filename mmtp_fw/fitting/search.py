@@ -26,8 +26,8 @@ Callback = Callable[[Progress], None]
 # Steps over which a gain is looked for: those of BFGS are small, those of Levenberg-Marquardt are not.
 _WINDOW, _LEVENBERG_WINDOW = 50, 8
 _TRIAL_FRACTION, _LEVENBERG_TRIAL = 0.25, 8
-# A start lies in a plain when its loss has not fallen by half over a window; a shake needs so many steps to tell.
-_PLAIN, _SHAKE_STEPS = 0.5, 12
+# A start lies in a plain when its loss has not fallen by this fraction over a window; so many steps a shake needs.
+_PLAIN, _SHAKE_STEPS = 0.35, 12
 _NOTHING = 1e-14  # a loss of exact labels within rounding
 
 
@@ -300,7 +300,7 @@ class Search:
         return Trail(point, validation, list(self._history))
 
     def _settled(self, values: Sequence[float], plain: bool) -> bool:
-        """Return whether the last steps have gained nothing to speak of, or, `plain`, less than half."""
+        """Return whether the last steps have gained nothing to speak of, or, `plain`, little."""
         if values[-1] < _NOTHING:
             return True
         window = max(_WINDOW, self._settings.metric_interval)

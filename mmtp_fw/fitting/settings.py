@@ -79,7 +79,7 @@ class FitSettings:
     prior: float = 1e-12
     starts: int = 1
     shakes: int = 3
-    shake_size: float = 0.1
+    shake_size: float = 0.2
     seed: int = 0
     start: Literal["auto", "given", "random"] = "auto"
     fallback_factor: float = 4.0
