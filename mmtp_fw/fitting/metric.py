@@ -10,7 +10,7 @@ of them all.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, lapack
@@ -81,26 +81,30 @@ def _rows(potential: Potential, sample: Sample, count: int | None, rng: np.rando
     rows = []
     if "energy" in weights:
         rows.append(weights["energy"] * potential.energy_parameter_gradient(sample.system, moments=sample.moments))
-    # Signs are drawn for all quantities, of any weight: a row of the table is a place in the sequence.
-    sizes = {name: math.prod(quantity.shape(n)) for name, quantity in QUANTITIES.items() if name != "energy"}
-    held = {name: size for name, size in sizes.items() if name in weights}
-    directions = []
+    held = {name: math.prod(QUANTITIES[name].shape(n)) for name in QUANTITIES if name in weights and name != "energy"}
     if count is None or sum(held.values()) <= count:
+        directions = []
         for name, size in held.items():
             units = weights[name] * np.eye(size).reshape(size, *QUANTITIES[name].shape(n))
             directions += [QUANTITIES[name].along(unit, n) for unit in units]
-        return rows + _passes(potential, sample, directions)
-    for _ in range(count):
-        signs = rng.choice([-1.0, 1.0], size=sum(sizes.values())) / math.sqrt(count)
-        direction, start = Direction(), 0
-        for name, size in sizes.items():
-            if name in held:
-                part = signs[start : start + size].reshape(QUANTITIES[name].shape(n))
-                # Drawn at random, signs need not be turned where a quantity is minus a derivative.
-                direction = direction + QUANTITIES[name].along(weights[name] * part, n)
-            start += size
-        directions.append(direction)
+    else:
+        directions = [_probe(weights, n, rng, count) for _ in range(count)]
     return rows + _passes(potential, sample, directions)
+
+
+def _probe(weights: Mapping[str, float], n: int, rng: np.random.Generator, count: int) -> Direction:
+    """Return one of `count` probes of n atoms: each quantity but the energy with random signs."""
+    # Signs are drawn for all quantities, of any weight: a row of the table is a place in the sequence.
+    sizes = {name: math.prod(quantity.shape(n)) for name, quantity in QUANTITIES.items() if name != "energy"}
+    signs = rng.choice([-1.0, 1.0], size=sum(sizes.values())) / math.sqrt(count)
+    direction, start = Direction(), 0
+    for name, size in sizes.items():
+        if name in weights:
+            part = signs[start : start + size].reshape(QUANTITIES[name].shape(n))
+            # Drawn at random, signs need not be turned where a quantity is minus a derivative.
+            direction = direction + QUANTITIES[name].along(weights[name] * part, n)
+        start += size
+    return direction
 
 
 def _passes(potential: Potential, sample: Sample, directions: Sequence[Direction]) -> list[FloatArray]:

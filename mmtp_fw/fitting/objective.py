@@ -44,12 +44,12 @@ class Objective:
         self.loss, self.prior = loss, prior
 
     def value(self, x: FloatArray) -> float:
-        """Return the objective; infinite where it is no number."""
+        """Return the objective at x, shape (p,); infinite where it is no number."""
         value = float(self.loss.per_configuration(x).sum() + self.prior @ x**2)
         return value if np.isfinite(value) else np.inf
 
     def value_and_gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
-        """Return the objective and its gradient, shape (p,)."""
+        """Return the objective at x, shape (p,), and its gradient, shape (p,)."""
         value, gradient = self.loss.value_and_gradient(x)
         return value + float(self.prior @ x**2), gradient + 2.0 * self.prior * x
 

@@ -177,7 +177,7 @@ class Search:
 
     def _cold(self, others: list[Trail]) -> None:
         """Follow random starts for a while, the best to its end; `others` are ends that compete."""
-        settings = self._settings
+        settings, before = self._settings, self.iterations
         count = max(1, settings.starts - len(others))
         limit = trial = settings.max_iterations
         levenberg = self.method == "levenberg-marquardt"
@@ -185,14 +185,7 @@ class Search:
         if count > 1:
             trial = max(1, round(limit * _TRIAL_FRACTION))
             trial = min(trial, _LEVENBERG_TRIAL) if levenberg else trial
-        trails, before = [], self.iterations
-        for number in range(count):
-            self._history, self._damping = [], FIRST_DAMPING
-            x = self._objective.solved(random_start(self._form, settings.seed + number))
-            name = f"random start {number + 1}/{count}"
-            trails.append((self._descend(self._at(x), name, trial, plain=shaking), self._damping))
-        best, self._damping = min(trails, key=lambda pair: pair[0].merit)
-        self._history = list(best.history)
+        best = self._first(count, trial, shaking)
         if shaking:
             if count > 1:
                 best = self._descend(best.point, "best start", limit - trial, best, plain=True)
@@ -207,6 +200,18 @@ class Search:
         elif better is not None:
             text = f"cold start: {text}, {best.merit:.4g} against {better.merit:.4g} from the given parameters"
         self.trail, self.decision = best, text
+
+    def _first(self, count: int, limit: int, plain: bool) -> Trail:
+        """Follow `count` random starts and return the best."""
+        trails = []
+        for number in range(count):
+            self._history, self._damping = [], FIRST_DAMPING
+            x = self._objective.solved(random_start(self._form, self._settings.seed + number))
+            name = f"random start {number + 1}/{count}"
+            trails.append((self._descend(self._at(x), name, limit, plain=plain), self._damping))
+        best, self._damping = min(trails, key=lambda pair: pair[0].merit)
+        self._history = list(best.history)
+        return best
 
     def _shaken(self, best: Trail, left: int) -> Trail:
         """Go down to a plain, try whether there are lower ones beside it, and follow the lowest to the end.
