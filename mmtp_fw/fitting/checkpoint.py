@@ -13,6 +13,7 @@ import numpy as np
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
+from mmtp_fw.fitting.levenberg import FIRST_DAMPING
 from mmtp_fw.fitting.samples import Sample
 from mmtp_fw.potential import Potential
 from mmtp_fw.quantities import QUANTITIES
@@ -30,12 +31,18 @@ class Checkpoint:
     iteration : int
     history : ndarray, shape (iterations, 2)
         Iteration, loss.
+    best : ndarray, shape (p,), optional
+        The parameters that did best on the validation set, where there is one.
+    damping : float
+        Of the last step, by Levenberg-Marquardt.
     """
 
     problem: str
     parameters: FloatArray
     iteration: int
     history: FloatArray
+    best: FloatArray | None = None
+    damping: float = FIRST_DAMPING
 
     def write(self, path: Path) -> None:
         """Write the file; an older one stays whole until the new one is."""
@@ -46,6 +53,8 @@ class Checkpoint:
                 parameters=self.parameters,
                 iteration=self.iteration,
                 history=self.history,
+                best=np.zeros(0) if self.best is None else self.best,
+                damping=self.damping,
             )
 
 
@@ -61,7 +70,11 @@ def read_checkpoint(path: Path, problem: str) -> Checkpoint | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = Checkpoint(str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"])
+            best = file["best"] if len(file["best"]) else None
+            found = Checkpoint(
+                str(file["problem"]), file["parameters"], int(file["iteration"]), file["history"], best,
+                float(file["damping"]),
+            )  # fmt: skip
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a checkpoint of a fit", "remove it to start anew") from error
     if found.problem != problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,12 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.system)
+
+    @property
+    def numbers(self) -> int:
+        """How many different numbers of its label the loss looks at: six of the nine of a stress."""
+        counted = (name for name, weight in self.weights.items() if weight > 0)
+        return sum(math.prod(QUANTITIES[name].label_shapes(len(self))[0]) for name in counted)
 
     def residual(self, name: str, evaluation: Evaluation) -> FloatArray:
         """Return what a potential gives of a quantity less what the label says, of the shape `Quantity.shape`."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.statistics import Errors
 from mmtp_fw.potential import Potential
 from mmtp_fw.potential.threads import thread_count
 
-Method = Literal["metric-bfgs", "bfgs"]
+Method = Literal["auto", "levenberg-marquardt", "metric-bfgs", "bfgs"]
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,28 @@ class FitSettings:
     max_iterations : int
         Most steps of the optimiser, from each start.
     tolerance : float
-        Converged when the loss has fallen by less than this fraction over 50 steps.
-    method : {"metric-bfgs", "bfgs"}
-        BFGS from a Gauss-Newton metric that is renewed now and then, or the paper's: BFGS from the unit
-        matrix.
+        Converged when the loss has fallen by less than this fraction over 8 steps of Levenberg-Marquardt, or 50
+        of BFGS.
+    method : {"auto", "levenberg-marquardt", "metric-bfgs", "bfgs"}
+        Levenberg-Marquardt with all rows of the Jacobian, BFGS from a Gauss-Newton metric that is renewed now and
+        then, or the paper's: BFGS from the unit matrix. "auto" is the first as far as `rows_per_parameter` allows,
+        else the second.
+    rows_per_parameter : float
+        Most labelled numbers, in units of the number of parameters, whose rows "auto" makes at each step.
+    prior : float
+        Strength of a ridge, prior · [Σ ξ² + Σ (c/width)²], that is added to the loss: it settles what the labels
+        leave open; the larger, the smoother. width is the size of radial coefficients that makes a radial function
+        of order 1. 0: none.
     starts : int
-        Random starts of a cold fit; each is followed for a while, and the best one to the end.
+        Random starts of a cold fit; each is followed for a while, at most 8 steps of Levenberg-Marquardt, and the
+        best one to the end.
+    shakes : int
+        Of random starts by Levenberg-Marquardt: how often, where the way down has become slow, all radial
+        coefficients are changed by a fraction of themselves, `shake_size`, and what is found from there is kept if it
+        is better. 0: never.
+    shake_size : float
     seed : int
-        Of random starts and of the metric's probes.
+        Of random starts, of shakes and of the metric's probes.
     start : {"auto", "given", "random"}
         "given" begins at the potential's parameters and nowhere else; "random" never looks at them;
         "auto" begins there and falls back to random starts when the result is worse than before.
@@ -38,7 +53,7 @@ class FitSettings:
         Worse means: the loss of the configurations that the given potential described best has
         grown by this factor.
     damping : float
-        Of the metric, relative to its diagonal.
+        Of the metric of "metric-bfgs", relative to its diagonal.
     metric_interval : int
         Steps between renewals of the metric.
     probes_per_parameter : float
@@ -59,8 +74,12 @@ class FitSettings:
 
     max_iterations: int = 400
     tolerance: float = 0.02
-    method: Method = "metric-bfgs"
+    method: Method = "auto"
+    rows_per_parameter: float = 20.0
+    prior: float = 1e-12
     starts: int = 1
+    shakes: int = 3
+    shake_size: float = 0.2
     seed: int = 0
     start: Literal["auto", "given", "random"] = "auto"
     fallback_factor: float = 4.0
@@ -75,14 +94,25 @@ class FitSettings:
     allow_findings: bool = False
 
     def __post_init__(self) -> None:
-        choices = {"method": ("metric-bfgs", "bfgs"), "start": ("auto", "given", "random")}
+        choices = {"method": get_args(Method), "start": ("auto", "given", "random")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} = {getattr(self, name)!r}", f"one of {', '.join(allowed)}")
         for name in ("max_iterations", "starts", "metric_interval", "checkpoint_interval"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("damping", "probes_per_parameter", "fallback_factor", "suspect_factor"):
+        if not (math.isfinite(self.prior) and self.prior >= 0):
+            raise InputError(f"prior = {self.prior} must be a finite number, not negative")
+        if self.shakes < 0:
+            raise InputError(f"shakes = {self.shakes} must not be negative")
+        for name in (
+            "shake_size",
+            "damping",
+            "probes_per_parameter",
+            "rows_per_parameter",
+            "fallback_factor",
+            "suspect_factor",
+        ):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be positive")
 
@@ -120,13 +150,13 @@ class FitResult:
     ----------
     potential : Potential
     loss : float
-        On the training set, as `Weights` writes it.
+        On the training set, as `Weights` writes it, without the prior.
     converged : bool
         Whether the tolerance was met.
     iterations : int
         Steps of the optimiser, over all starts.
     history : list of (int, float)
-        Iteration and loss along the way that led to the result.
+        Iteration and loss with the prior along the way that led to the result.
     errors, validation_errors : dict
         See `errors_by_quantity`; empty without a validation set.
     wall_seconds : float
@@ -142,6 +172,13 @@ class FitResult:
     warnings : list of str
         Of the training set and of the potential's stability.
     gradient_calls : int
+    validation_loss : float or None
+        Of the validation set, at the parameters that are kept: those that did best on it.
+    method : str
+        How it was minimised; see `FitSettings`.
+    prior : float
+    threads : int
+        Over configurations; BLAS works on one.
     """
 
     potential: Potential
@@ -159,6 +196,10 @@ class FitResult:
     left_out: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     gradient_calls: int = 0
+    validation_loss: float | None = None
+    method: str = ""
+    prior: float = 0.0
+    threads: int = 1
 
     def document(self) -> dict[str, Any]:
         """Return everything but the potential as JSON-able values."""
@@ -177,5 +218,9 @@ class FitResult:
             "left_out",
             "warnings",
             "gradient_calls",
+            "validation_loss",
+            "method",
+            "prior",
+            "threads",
         )
         return {name: getattr(self, name) for name in names}

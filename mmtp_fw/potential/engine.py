@@ -240,3 +240,32 @@ def directional_gradient_plain(
         d_xi, d_constants, d_c,
     )  # fmt: skip
     return value, d_xi, d_constants, d_c
+
+
+def directional_rows(
+    form: Form, system: System, moments: FloatArray, u: FloatArray, strain: FloatArray, h: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the gradients of `directional_gradient` for many changes, leading axis alike, at a = 0.
+
+    u has shape (rows, n, 3), strain (rows, 3, 3) and h (rows, n).
+    """
+    rows = len(u)
+    d_xi, d_constants = np.zeros((rows, len(form.xi))), np.zeros((rows, len(form.constants)))
+    if not fast_kernels():
+        d_c = np.zeros((rows, *form.c.shape))
+        for k in range(rows):
+            found = directional_gradient_plain(form, system, moments, 0.0, u[k], strain[k], h[k])
+            d_xi[k], d_constants[k], d_c[k] = found[1:]
+        return d_xi, d_constants, d_c
+    from mmtp_fw.potential import lanes_layout, run_lanes
+    from mmtp_fw.potential.program import disarrange
+
+    arranged, out = np.zeros((rows, arranged_size(form))), np.zeros(lanes_layout.OUT_SIZE)
+    for k in range(rows):
+        code = run_lanes.gradient(
+            *form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
+            0.0, u[k], strain[k], h[k], d_xi[k], d_constants[k], arranged[k], out,
+        )  # fmt: skip
+        if code:
+            raise InputError(_ERRORS[code])
+    return d_xi, d_constants, disarrange(arranged, form.c.shape)

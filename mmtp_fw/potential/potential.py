@@ -323,6 +323,26 @@ class Potential(Parametric):
         )
         return value, self._gather_gradient(*gradients)
 
+    def directional_parameter_rows(
+        self, system: System, moments: FloatArray, displacements: FloatArray, strain: FloatArray, changes: FloatArray
+    ) -> FloatArray:
+        """Return ∂/∂θ of D E for many D, shape (rows, p); see `directional_parameter_gradient`.
+
+        Parameters
+        ----------
+        system : System
+            n atoms.
+        moments : ndarray, shape (n,)
+            μB.
+        displacements : ndarray, shape (rows, n, 3)
+        strain : ndarray, shape (rows, 3, 3)
+        changes : ndarray, shape (rows, n)
+            Of the moments.
+        """
+        moments = checked_moments(moments, len(system))
+        rows = engine.directional_rows(self.form, system, moments, displacements, strain, changes)
+        return self._gather_gradient(*rows)
+
     def relax_moments(self, atoms: Atoms, start: FloatArray | None = None, tolerance: float = 1e-4) -> RelaxedMoments:
         """Minimise the energy over the moments within their range, from `start`, shape (n,); see `moments`."""
         from mmtp_fw.potential.moments import relax_moments

@@ -7,12 +7,15 @@ inside LAMMPS or beside MPI. How many there are follows ``NUMBA_NUM_THREADS``, a
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from mmtp_fw.errors import InputError
 
@@ -87,6 +90,35 @@ def each(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     others = [pool.submit(work, part) for part in parts[1:]]
     first = work(parts[0])
     return [first, *(other.result() for other in others)]
+
+
+def in_order(work: Callable[[Part], Result], parts: Sequence[Part], count: int) -> Iterator[Result]:
+    """Yield ``work(part)`` for each part, in the order of the parts, at most `count` of them being made at a time.
+
+    A sum over what it yields is the same, to the last bit, whatever the number of threads, and no more than `count`
+    results wait in memory.
+    """
+    if count < 2 or len(parts) < 2:
+        yield from map(work, parts)
+        return
+    pool, waiting = _get_pool(count), deque[Future[Result]]()
+    for part in parts:
+        if len(waiting) == count:
+            yield waiting.popleft().result()
+        waiting.append(pool.submit(work, part))
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let BLAS work on one thread inside a ``with`` block.
+
+    Its threads gain nothing on matrices of a fit's size, wait for each other beside those over configurations, and
+    round differently by their number.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def _get_pool(size: int) -> ThreadPoolExecutor:
