@@ -9,6 +9,7 @@ from typing import Any
 
 from mmtp_fw.database import Database, queries, views
 from mmtp_fw.database.views import LABEL_STATES
+from mmtp_fw.loop.conclusion import conclusion
 from mmtp_fw.loop.facts import Kind
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
@@ -30,9 +31,10 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        campaign, started, finished, iteration, phase, stop (reason or None), explanation, due (open actions
-        by kind), running (what is worked on, by whom, since when), labels (accepted, rejected, failed, open,
-        budget), scf_runs, md_steps, selected (by iteration), potential (newest version, with its errors),
+        campaign, started, finished, iteration, phase, stop (reason or None), explanation, headline (the verdict of a
+        finished campaign, see `mmtp_fw.loop.conclusion`, or None), due (open actions by kind), running (what is worked
+        on, by whom, since when), labels (accepted, rejected, failed, open, budget; refused: those of the rejected that
+        cost nothing), scf_runs, md_steps, selected (by iteration), potential (newest version, with its errors),
         failures (failed attempts) and their newest message, not_here (what a worker gave back because its machine
         lacks a program).
 
@@ -58,10 +60,12 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         "complete": position.finished,
         "stop": position.stop.value if position.stop else None,
         "explanation": EXPLANATIONS[position.stop] if position.stop else None,
+        "headline": conclusion(database, campaign_id)["headline"] if position.finished else None,
         "due": dict(due),
         "running": _running(database, campaign_id, waiting),
         "labels": {name: outcomes.get(name, 0) for name in LABEL_STATES}
-        | {"open": due["label"], "budget": facts.campaign.budget.max_labels},
+        | {"open": due["label"], "budget": facts.campaign.budget.max_labels}
+        | {"refused": sum(fact.refused for fact in facts.of_kind(Kind.LABEL))},
         "scf_runs": sum(fact.scf_runs for fact in finished),
         "md_steps": sum(fact.md_steps for fact in finished),
         "selected": {fact.iteration: len(fact.configurations) for fact in facts.of_kind(Kind.SELECT)},

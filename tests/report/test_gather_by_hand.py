@@ -11,8 +11,9 @@ from small_campaign import small
 from mmtp_fw.database import Claim, store
 from mmtp_fw.database.views import campaigns as list_campaigns
 from mmtp_fw.loop.facts import Kind
+from mmtp_fw.loop.stop import explain
 from mmtp_fw.report import gather_report, snapshot
-from mmtp_fw.report.gather import describe_origin, explain
+from mmtp_fw.report.gather import describe_origin
 
 LABEL = {
     "grade": "B",
