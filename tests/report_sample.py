@@ -80,6 +80,7 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
             "iterations": rounds,
             "md_steps": 36000,
             "wall_seconds": 660.0,
+            "potential": rounds,
         },
     }
 

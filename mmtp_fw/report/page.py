@@ -45,8 +45,16 @@ def render(data: Mapping[str, Any]) -> str:
         quantities=quantities,
         compared=list(COMPARED.values()),
         rules=RULES,
+        warned=_warned(data),
         version=mmtp_fw.__version__,
     )
+
+
+def _warned(data: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return what the fits of the last version and of the ensembles' members warn of, by version."""
+    final = data["summary"].get("potential")
+    chosen = [row for row in data["potentials"] if row["version"] == final or row["role"] == "member"]
+    return [(row["version"], warning) for row in chosen for warning in row["fit"].get("warnings", ())]
 
 
 def draw(data: Mapping[str, Any]) -> dict[str, str]:

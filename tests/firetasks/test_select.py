@@ -60,13 +60,13 @@ def round_of(database, tmp_path):
 def work(round_of):
     """Two trajectories with a candidate in common; a function selects from them and returns the steps."""
     runs = {"small/000/md/a": [10, 11], "small/000/md/b": [11, 12]}
-    candidates = {key: [crystal(seed, 0.3) for seed in seeds] for key, seeds in runs.items()}
+    candidates = {key: [crystal(seed, 0.2) for seed in seeds] for key, seeds in runs.items()}
     return lambda *args, **settings: [atoms.info["step"] for atoms in round_of(candidates, *args, **settings)]
 
 
 def label(database, seed: int, iteration: int, campaign: str = "small", kind: str = "label") -> None:
     """Plan a label of a candidate."""
-    digest = atoms_codec.content_hash(crystal(seed, 0.3))
+    digest = atoms_codec.content_hash(crystal(seed, 0.2))
     key = f"{campaign}/{iteration:03d}/{kind}/{digest}"
     document = {"_id": key, "campaign": campaign, "kind": kind, "iteration": iteration}
     database.actions.insert_one(document | {"params": {"configuration": digest}})
@@ -94,7 +94,7 @@ def test_only_labels_of_this_campaign_up_to_this_round_count(database, work):
 
 def test_what_is_selected_can_be_labelled(round_of):
     """Moments at a bound are drawn back, and atoms on top of each other are nobody's target."""
-    wild, near = crystal(10, 0.3), crystal(12, 0.3)
+    wild, near = crystal(10, 0.2), crystal(12, 0.2)
     wild.set_initial_magnetic_moments([-4.0, 4.0, 2.5, -2.5])
     near.positions[1] = near.positions[0] + [0.4, 0.3, 0.0]
     (atoms,) = round_of({"small/000/md/a": [wild, near]})
@@ -107,7 +107,7 @@ def test_what_is_selected_can_be_labelled(round_of):
 
 
 def test_two_candidates_that_are_the_same_when_drawn_back_count_once(database, round_of):
-    both = [crystal(10, 0.3), crystal(10, 0.3)]
+    both = [crystal(10, 0.2), crystal(10, 0.2)]
     for atoms, moment in zip(both, (3.9, 4.0), strict=True):
         atoms.set_initial_magnetic_moments([0.3, moment, 2.5, 2.5])
     (atoms,) = round_of({"small/000/md/a": both})
