@@ -83,7 +83,10 @@ def _graded(context: Context, values: dict[str, Any]) -> dict[str, Any]:
     params = context.action.params
     if params["source"] != "mmtp" or not values.get("frames"):
         return values
-    active_set = load_active_set(context.database, params["potential"])
+    try:
+        active_set = load_active_set(context.database, params["potential"])
+    except InputError:  # without an active set no grade is known, and the verdict will say so
+        return values
     return values | {"max_grade": max(float(active_set.grade(atoms)) for atoms in values["frames"])}
 
 

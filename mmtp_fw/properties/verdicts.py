@@ -6,7 +6,7 @@ The rules stand here and in docs/campaign.md, nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -128,30 +128,39 @@ def judge(
         Largest grade of the averaged configurations.
     gamma_select : float
     """
+    spread = spread or {}
+    missing = _missing(mine, reference, spread)
+    if missing is not None or mine is None or reference is None:
+        return missing or Judgement(Verdict.NOT_JUDGED, "no averages")
+    found = _differences(mine, reference, spread)
+    verdict, reason = _of_differences(found)
+    if verdict in (Verdict.INSIDE, Verdict.UNCERTAIN):
+        verdict, reason = _of_grade(max_grade, gamma_select) or (verdict, reason)
+    return Judgement(verdict, reason, found)
+
+
+def _missing(mine: Averages | None, reference: Averages | None, spread: Mapping[str, float]) -> Judgement | None:
+    """Return the verdict where there is nothing to compare; None where there is."""
     if mine is None:
         return Judgement(Verdict.NOT_JUDGED, "no averages of the potential")
     if mine.outcome != "done":
         return _broken_off(mine)
-    missed = (spread or {}).get("frames_left_out", 0.0)
+    missed = spread.get("frames_left_out", 0.0)
     if missed:
         return Judgement(Verdict.UNSTABLE, f"a member of the ensemble found no minimum in {missed:g} configurations")
     if reference is None or reference.outcome != "done":
         ended = "" if reference is None else f": {reference.message or reference.outcome}"
         return Judgement(Verdict.NOT_JUDGED, f"no averages of the reference{ended}")
-    found = {
-        name: _difference(name, mine, reference, spread or {})
-        for name in COMPARED
-        if _finite(mine.values.get(name)) and _finite(reference.values.get(name))
-    }
-    verdict, reason = _of_differences(found)
-    if verdict is not Verdict.INSIDE and verdict is not Verdict.UNCERTAIN:
-        return Judgement(verdict, reason, found)
-    if not _finite(max_grade):
-        return Judgement(Verdict.NOT_JUDGED, "no grade of the averaged configurations is known", found)
-    assert max_grade is not None
+    return None
+
+
+def _of_grade(max_grade: float | None, gamma_select: float) -> tuple[Verdict, str] | None:
+    """Return what the grade says; None where it has no objection."""
+    if max_grade is None or not math.isfinite(max_grade):
+        return Verdict.NOT_JUDGED, "no grade of the averaged configurations is known"
     if max_grade > gamma_select:
-        verdict, reason = Verdict.EXTRAPOLATED, f"grade {max_grade:.3g} above γ select = {gamma_select:g}"
-    return Judgement(verdict, reason, found)
+        return Verdict.EXTRAPOLATED, f"grade {max_grade:.3g} above γ select = {gamma_select:g}"
+    return None
 
 
 def _broken_off(mine: Averages) -> Judgement:
@@ -159,6 +168,12 @@ def _broken_off(mine: Averages) -> Judgement:
     if mine.outcome in BROKEN:
         return Judgement(Verdict.UNSTABLE, reason)
     return Judgement(Verdict.EXTRAPOLATED if mine.outcome in BEYOND else Verdict.NOT_JUDGED, reason)
+
+
+def _differences(mine: Averages, reference: Averages, spread: Mapping[str, float]) -> dict[str, Difference]:
+    """Return the difference in every number that both have."""
+    both = [name for name in COMPARED if _finite(mine.values.get(name)) and _finite(reference.values.get(name))]
+    return {name: _difference(name, mine, reference, spread) for name in both}
 
 
 def _difference(name: str, mine: Averages, reference: Averages, spread: Mapping[str, float]) -> Difference:
@@ -184,27 +199,35 @@ def _of_differences(found: Mapping[str, Difference]) -> tuple[Verdict, str]:
     if set(found) != set(COMPARED):
         missing = ", ".join(COMPARED[name].title for name in COMPARED if name not in found)
         return Verdict.NOT_JUDGED, f"no {missing} of both"
-    said = {name: _said(name, one) for name, one in found.items()}
-    outside = [said[name] for name, one in found.items() if one.inside is False]
+    outside = _said(found, lambda _, one: one.inside is False)
     if outside:
-        return Verdict.OUTSIDE, "; ".join(outside)
-    for what in ("statistical", "model"):
-        if any(getattr(one, what) is None for one in found.values()):
-            more = " (fit.ensemble: 1)" if what == "model" else ""
-            return Verdict.NOT_JUDGED, f"no {what} uncertainty{more}"
-    wide = [name for name, one in found.items() if (one.allowed or 0.0) > COMPARED[name].widest]
+        return Verdict.OUTSIDE, outside
+    unknown = _unknown(found.values())
+    if unknown:
+        return Verdict.NOT_JUDGED, unknown
+    wide = _said(found, lambda name, one: (one.allowed or 0.0) > COMPARED[name].widest)
     if wide:
-        return Verdict.UNCERTAIN, "; ".join(said[name] for name in wide)
-    able = [said[name] for name, one in found.items() if one.can_fail]
+        return Verdict.UNCERTAIN, wide
+    able = _said(found, lambda _, one: one.can_fail)
     if not able:
         return Verdict.NOT_JUDGED, "all numbers are zero in both, which can't fail"
-    return Verdict.INSIDE, "; ".join(able)
+    return Verdict.INSIDE, able
 
 
-def _said(name: str, one: Difference) -> str:
-    title, unit = COMPARED[name].title, COMPARED[name].unit
-    allowed = "unknown" if one.allowed is None else f"{one.allowed:.2g}"
-    return f"{title} off by {abs(one.difference):.2g} {unit}, allowed {allowed}"
+def _unknown(found: Collection[Difference]) -> str:
+    """Return which uncertainty is missing; empty if none is."""
+    if any(one.statistical is None for one in found):
+        return "no statistical uncertainty"
+    return "no model uncertainty (fit.ensemble: 1)" if any(one.model is None for one in found) else ""
+
+
+def _said(differences: Mapping[str, Difference], condition: Callable[[str, Difference], bool]) -> str:
+    """Return the differences that meet a condition in a line."""
+    return "; ".join(
+        f"{COMPARED[name].title} off by {abs(one.difference):.2g} {COMPARED[name].unit}, allowed {one.allowed:.2g}"
+        for name, one in differences.items()
+        if condition(name, one)
+    )
 
 
 def _finite(value: float | None) -> bool:
@@ -242,11 +265,17 @@ def conclude(
         return "not converged", [explanation]
     reasons = [] if volumes else ["nothing was compared"]
     reasons += _by_verdict((a, one) for a, one in volumes if one.verdict is not Verdict.INSIDE)
-    judged = [one.differences for _, one in volumes if one.verdict is Verdict.INSIDE]
-    for name, row in COMPARED.items():
-        if judged and not any(found[name].can_fail for found in judged):
-            reasons.append(f"the {row.title} is zero in both at every volume, which can't fail")
+    reasons += _never_tried([one.differences for _, one in volumes if one.verdict is Verdict.INSIDE])
     return ("converged, not validated", reasons) if reasons else ("converged and validated", [])
+
+
+def _never_tried(inside: Sequence[Mapping[str, Difference]]) -> list[str]:
+    """Return a line for each number that could have failed at no volume."""
+    return [
+        f"the {row.title} is zero in both at every volume, which can't fail"
+        for name, row in COMPARED.items()
+        if inside and not any(found[name].can_fail for found in inside)
+    ]
 
 
 def _by_verdict(volumes: Iterable[tuple[float, Judgement]]) -> list[str]:
