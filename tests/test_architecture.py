@@ -76,7 +76,6 @@ BRANCHED = {
     "potential/program.py:compile_tables": COUNTS,
     "potential/tables.py:_canonical": COUNTS,
     "potential/tables.py:_connected_graphs": COUNTS,
-    "report/figures.py:_against_volume": DRAWS,
     "report/figures.py:grades": DRAWS,
     "report/figures.py:phonons": DRAWS,
     "report/label_figure.py:_energies": DRAWS,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from mmtp_fw.campaign.settings import Campaign
+from mmtp_fw.properties.verdicts import RULES, Verdict
 
 _HEAD = """# `campaign.yaml`
 
@@ -21,7 +22,15 @@ demonstration and one campaign per engine: `fireworks_specs/campaigns/`.
 Units are part of the names: `_A` Å, `_muB` μB, `_K` K, `_fs` fs, `_eV` eV.
 """
 
-_TAIL = """## When a campaign ends
+_TAIL = """## Validation labels
+
+The division of labels into training and validation is written down with every version and stays. A label that was once
+kept for validation is never trained on by a later version, another start or a member of the ensemble, whatever becomes
+of `fit.validation_fraction`; new labels are divided as they come, by their configuration's hash. Labels kept for
+validation, labels of weight 0 and those that a fit leaves out are in no active set either: their grade says how far
+they are from what the potential has seen.
+
+## When a campaign ends
 
 It has converged when no trajectory of a round selects anything. Otherwise it ends when a limit of `budget`
 is reached; the report says which. Limits are looked at once per round, after the fit, so that every label
@@ -30,12 +39,31 @@ report is written.
 
 A campaign's name is its identity in the database: the same file again goes on where it stands, another file
 under the same name is refused. `workers` may differ.
+
+## What it may claim
+
+The headline of the report, of `summary.json` (`headline`, `verdict`) and of `mmtp status` is one of: "converged and
+validated", "converged, not validated because …", "not converged (…)". A campaign is validated when every lattice
+parameter, held-out ones included, is {inside}, and each compared number could have failed somewhere: a magnetization
+that is zero in both, an antiferromagnet's, validates nothing. `volumes` in `summary.json` has the verdict on each
+with its reason, the differences from the reference, and both uncertainties, one standard deviation each: the
+statistical one of both averages together, and the model's, the ensemble's spread. At rest (`properties.mode: static`)
+there is no statistical one.
+
+| Verdict | Rule |
+|---|---|
+{rules}
+
+The first that applies counts, in the order: unstable potential, not judged, outside, extrapolated, too uncertain. What
+was computed by a version that did not write down what a rule needs is not judged.
 """
 
 
 def manual() -> str:
     """Return the whole page as Markdown."""
-    return "\n".join([_HEAD, *_tables(Campaign, ()), _TAIL])
+    rules = "\n".join(f"| {verdict.value} | {rule} |" for verdict, rule in RULES.items())
+    tail = _TAIL.format(rules=rules, inside=Verdict.INSIDE.value)
+    return "\n".join([_HEAD, *_tables(Campaign, ()), tail])
 
 
 def _tables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:

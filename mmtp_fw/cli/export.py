@@ -64,23 +64,31 @@ def active_set(
 def training_set(
     version: VersionArgument,
     path: Annotated[Path, typer.Argument(help="File to write: .xyz (extended XYZ) or .cfg (MLIP).")],
+    validation: Annotated[
+        Path | None, typer.Option(help="File for the labels that were kept from training; of the same kinds.")
+    ] = None,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the labels that a version was trained on."""
+    """Write the labels that a version was trained on; those kept for validation only into a file of their own."""
     from mmtp_fw.database import history
-    from mmtp_fw.dft.stages import Label
-    from mmtp_fw.fitting import write_configurations
 
-    formats: dict[str, Literal["extxyz", "cfg"]] = {".xyz": "extxyz", ".extxyz": "extxyz", ".cfg": "cfg"}
-    if path.suffix not in formats:
-        raise InputError(f"{path}: unknown kind of file", f"end it with one of {', '.join(formats)}")
+    files = {path: _format(path)} | ({validation: _format(validation)} if validation is not None else {})
+    if validation is not None and validation.resolve() == path.resolve():
+        raise InputError(f"{path}: is to hold both parts", "give --validation a file of its own")
     with open_database(launchpad) as database:
         document = history.version(database, version)
-        documents = _labels(database, document["training_set"])
-    labels = [Label.model_validate(item).to_atoms() for item in documents]
-    write_configurations(path, labels, formats[path.suffix], document["species"] or None)
-    _tell(path, f"{len(labels)} labels", as_json)
+        trained, held_out = _labels(database, document)
+    if validation is not None and not held_out:
+        raise InputError(f"no label was kept from the training of potential {version}", "leave --validation away")
+    parts = {path: trained} | ({validation: held_out} if validation is not None else {})
+    for file, labels in parts.items():
+        _write(file, labels, files[file], document["species"] or None)
+    left = len((document.get("fit") or {}).get("left_out", ()))
+    said = [f"{len(trained)} labels"]
+    said += [f"{len(held_out)} kept for validation" + ("" if validation is None else f" in {validation}")]
+    said += [f"{left} left out by the fit"] if left else []
+    _tell(path, "; ".join(said), as_json)
 
 
 @app.command()
@@ -103,14 +111,33 @@ def trajectory(
     _tell(path, f"{len(frames)} frames", as_json)
 
 
-def _labels(database: Database, training_set: str | None) -> list[dict[str, Any]]:
-    """Return the labels of a training set, validation included, in the order of their keys."""
-    document = database.training_sets.find_one({"_id": training_set})
+def _format(path: Path) -> Literal["extxyz", "cfg"]:
+    formats: dict[str, Literal["extxyz", "cfg"]] = {".xyz": "extxyz", ".extxyz": "extxyz", ".cfg": "cfg"}
+    if path.suffix not in formats:
+        raise InputError(f"{path}: unknown kind of file", f"end it with one of {', '.join(formats)}")
+    return formats[path.suffix]
+
+
+def _write(path: Path, labels: list[dict[str, Any]], kind: Literal["extxyz", "cfg"], species: list[str] | None) -> None:
+    from mmtp_fw.dft.stages import Label
+    from mmtp_fw.fitting import write_configurations
+
+    write_configurations(path, [Label.model_validate(item).to_atoms() for item in labels], kind, species)
+
+
+def _labels(database: Database, version: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the labels that a version was trained on and those that were kept for validation, by their keys."""
+    document = database.training_sets.find_one({"_id": version["training_set"]})
     if document is None:
         raise InputError("this potential has no training set in the database")
-    keys = sorted({*document["calculations"], *document["validation"]})
-    found = database.calculations.find({"_id": {"$in": keys}, "label": {"$ne": None}}, {"label": 1})
-    return [item["label"] for item in found.sort("_id", 1)]
+    held_out = set(document["validation"])
+    trained = set(document["calculations"]) - held_out - set((version.get("fit") or {}).get("left_out", ()))
+
+    def labels(keys: set[str]) -> list[dict[str, Any]]:
+        found = database.calculations.find({"_id": {"$in": sorted(keys)}, "label": {"$ne": None}}, {"label": 1})
+        return [item["label"] for item in found.sort("_id", 1)]
+
+    return labels(trained), labels(held_out)
 
 
 def _tell(path: Path, what: str, as_json: bool) -> None:

@@ -66,8 +66,11 @@ def configuration(history: History) -> Iterator[Any]:
             ],
         )
     yield Text("")
-    versions = ", ".join(str(item["_id"]) for item in history["potentials"])
+    versions = ", ".join(str(item["_id"]) for item in history["potentials"] if not item["validation"])
     yield Text(f"Potentials trained on it: {versions or 'none yet'}")
+    versions = ", ".join(str(item["_id"]) for item in history["potentials"] if item["validation"])
+    if versions:
+        yield Text(f"Potentials that kept it for validation: {versions}")
 
 
 def potential(history: History) -> Iterator[Any]:
@@ -84,7 +87,8 @@ def potential(history: History) -> Iterator[Any]:
             "Descends from": ", ".join(map(str, history["parents"])) or None,
             "Children": ", ".join(map(str, history["children"])) or None,
             "Ensemble": _ensemble(history),
-            "Labels": len(history["labels"]),
+            "Labels": f"{len(history['labels'])}, {sum(row['validation'] for row in history['labels'])} of them kept "
+            "for validation",
             "Against parent": f"{len(history['added'])} added, {len(history['removed'])} removed",
             **{f"Fit: {name}": value for name, value in document["fit"].items() if not isinstance(value, dict | list)},
         }
@@ -96,7 +100,7 @@ def potential(history: History) -> Iterator[Any]:
         yield Text(f"Suspect: {key} fits far worse than the rest{left}")
     yield errors_table(document)
     yield table(
-        [">No.", "Formula", "Verdict", "Quality", ">λ", ">MAE", "Origin"],
+        [">No.", "Formula", "Verdict", "Quality", ">λ", ">MAE", "For", "Origin"],
         [
             (
                 row["configuration"],
@@ -105,6 +109,7 @@ def potential(history: History) -> Iterator[Any]:
                 row["grade"],
                 row["lambda_eV_per_muB2"],
                 row["mae_muB"],
+                "validation" if row["validation"] else "training",
                 describe_origin(row["origin"] or {}),
             )
             for row in history["labels"]

@@ -96,14 +96,14 @@ def summary_line(state: dict[str, Any]) -> str:
     if state["not_here"]:
         parts.append(f"given back: {state['not_here'][0]}")
     if state["stop"]:
-        parts.append(state["explanation"] or state["stop"])
+        parts.append(state["headline"] or state["explanation"] or state["stop"])
     return "; ".join(parts)
 
 
 def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
     """Return a campaign's state as what a terminal shows."""
     labels = state["labels"]
-    spent = labels["accepted"] + labels["rejected"] + labels["failed"]
+    spent = labels["accepted"] + labels["rejected"] + labels["failed"] - labels["refused"]
     head = Text.assemble((state["campaign"], "bold"), "  ", _phase(state))
     if seconds is not None:
         head.append(f"  {duration(seconds)}", style="dim")
@@ -134,7 +134,7 @@ def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
 
 def _phase(state: dict[str, Any]) -> str:
     if state["complete"]:
-        return f"finished: {state['explanation'] or state['stop']}"
+        return f"finished: {state['headline'] or state['explanation'] or state['stop']}"
     due = ", ".join(f"{count} {kind}" for kind, count in sorted(state["due"].items()))
     return f"iteration {state['iteration']}, {state['phase']}" + (f" (open: {due})" if due else "")
 

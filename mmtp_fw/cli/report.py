@@ -26,4 +26,5 @@ def report(
     if as_json:
         print_json({**data["summary"], "report": str(page.resolve())})
     else:
+        print(data["conclusion"]["headline"])
         print(page.resolve())

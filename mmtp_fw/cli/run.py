@@ -159,6 +159,7 @@ def _show_end(data: dict[str, Any], page: Path, as_json: bool) -> None:
     screen.print(
         pairs(
             {
+                "Verdict": data["conclusion"]["headline"],
                 "Ended": data["campaign"]["explanation"],
                 "Magnetization MAE": f"{cell(summary['magnetization_mae_muB_per_atom'])} μB/atom",
                 "Pressure MAE": f"{cell(summary['pressure_mae_GPa'])} GPa",

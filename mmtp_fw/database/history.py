@@ -27,7 +27,8 @@ def configuration(database: Database, which: str) -> dict[str, Any]:
     -------
     dict
         configuration (the document), origin (with md_run and its potential where a trajectory found it),
-        calculations (with all stages), training_sets, potentials (every version trained on it).
+        calculations (with all stages), training_sets, potentials (every version whose labels it is among;
+        ``validation`` where it was kept from training).
 
     Raises
     ------
@@ -41,7 +42,9 @@ def configuration(database: Database, which: str) -> dict[str, Any]:
         origin["md"] = {name: run[name] for name in ("number", "iteration", "potential", "params", "state")}
     calculations = list(database.calculations.find({"configuration": document["_id"]}).sort("created", 1))
     keys = [calculation["_id"] for calculation in calculations]
-    sets = [d["_id"] for d in database.training_sets.find({"calculations": {"$in": keys}}, {"_id": 1})]
+    found = list(database.training_sets.find({"calculations": {"$in": keys}}, {"validation": 1}))
+    sets = [document["_id"] for document in found]
+    held_out = {document["_id"] for document in found if set(document["validation"]) & set(keys)}
     wanted = {"campaign": 1, "iteration": 1, "training_set": 1, "created": 1}
     trained = list(database.potentials.find({"training_set": {"$in": sets}}, wanted).sort("_id", 1))
     return {
@@ -49,7 +52,7 @@ def configuration(database: Database, which: str) -> dict[str, Any]:
         "origin": origin,
         "calculations": calculations,
         "training_sets": sets,
-        "potentials": trained,
+        "potentials": [item | {"validation": item["training_set"] in held_out} for item in trained],
     }
 
 
@@ -91,15 +94,15 @@ def potential(database: Database, which: str | int) -> dict[str, Any]:
     """
     document = version(database, which)
     number = document["_id"]
-    own = _training(database, document)
+    own, held_out = _training(database, document)
     parent = database.potentials.find_one({"_id": document["parent"]}) if document["parent"] else None
-    before = _training(database, parent) if parent else set()
+    before = _training(database, parent)[0] if parent else set()
     return {
         "potential": document,
         "parents": _parents(database, document),
         "added": sorted(own - before),
         "removed": sorted(before - own),
-        "labels": views.labels_of(database, own),
+        "labels": [row | {"validation": row["calculation"] in held_out} for row in views.labels_of(database, own)],
         "md_runs": views.md_runs(database, {"potential": number}),
         "children": [d["_id"] for d in database.potentials.find({"parent": number}, {"_id": 1})],
         "members": [d["_id"] for d in database.potentials.find({"member_of": number}, {"_id": 1})],
@@ -192,9 +195,10 @@ def _one(collection: Collection[dict[str, Any]], which: str, what: str) -> dict[
     raise InputError(f"no {what} '{which}' in this database", "`mmtp find` lists what is there")
 
 
-def _training(database: Database, document: dict[str, Any]) -> set[str]:
-    training = database.training_sets.find_one({"_id": document["training_set"]})
-    return set(training["calculations"]) if training else set()
+def _training(database: Database, document: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the labels of a version, and those among them that were kept for validation."""
+    training = database.training_sets.find_one({"_id": document["training_set"]}) or {}
+    return set(training.get("calculations", ())), set(training.get("validation", ()))
 
 
 def _parents(database: Database, document: dict[str, Any]) -> list[int]:

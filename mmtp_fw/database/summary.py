@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import queries, views
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
-
-COMPARED = {
-    "magnetization_muB_per_atom": "magnetization_mae_muB_per_atom",
-    "pressure_GPa": "pressure_mae_GPa",
-}
-"""Averages that are compared with the reference, and what their mean absolute errors are called."""
 
 
 def summarize(database: Database, campaign: str) -> dict[str, Any]:
@@ -58,7 +53,10 @@ def summarize(database: Database, campaign: str) -> dict[str, Any]:
 def _errors(
     averages: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]], volumes: set[float] | None, prefix: str
 ) -> dict[str, float | None]:
-    """Return mean absolute errors of the potential against the reference at the volumes both have."""
+    """Return mean absolute errors of the potential against the reference at the volumes both have.
+
+    Zero against zero is left out: it can't fail.
+    """
     found: dict[str, dict[float, Mapping[str, Any]]] = {"mmtp": {}, "reference": {}}
     for params, result in averages:
         if result["outcome"] == "done":
@@ -67,7 +65,8 @@ def _errors(
     if volumes is not None:
         shared = [a for a in shared if a in volumes]
     errors: dict[str, float | None] = {}
-    for quantity, name in COMPARED.items():
-        differences = [abs(found["mmtp"][a][quantity] - found["reference"][a][quantity]) for a in shared]
-        errors[prefix + name] = float(np.mean(differences)) if differences else None
+    for name, quantity in COMPARED.items():
+        pairs = [(found["mmtp"][a][name], found["reference"][a][name]) for a in shared]
+        differences = [abs(one - other) for one, other in pairs if not quantity.both_zero(one, other)]
+        errors[prefix + quantity.mean_error] = float(np.mean(differences)) if differences else None
     return errors

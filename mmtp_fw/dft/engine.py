@@ -170,6 +170,10 @@ class Engine(Protocol):
         """Raise `InputError` if this engine can't compute `atoms` with its targets (initial moments)."""
         ...
 
+    def largest_moment(self, species: str) -> float:
+        """Return the largest target (μB) that `check` lets an atom of a species have."""
+        ...
+
     def datasets(self, atoms: Atoms) -> dict[str, str]:
         """Return a digest of every species' pseudopotential or PAW dataset on this machine; empty if there are none.
 

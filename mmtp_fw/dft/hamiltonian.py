@@ -112,12 +112,16 @@ class HamiltonianEngine:
         """Raise `InputError` for an unknown species, or a target that the species can't carry."""
         self.model.types(atoms)
         for index, (symbol, target) in enumerate(zip(atoms.symbols, atoms.get_initial_magnetic_moments(), strict=True)):
-            limit = SPHERES[symbol].largest_moment
+            limit = self.largest_moment(symbol)
             if abs(target) > limit:
                 raise InputError(
                     f"atom {index} ({symbol}): target moment {target:.2f} μB is impossible",
                     f"{symbol} carries at most {limit} μB",
                 )
+
+    def largest_moment(self, species: str) -> float:
+        """Return what an atom of a species can carry (μB)."""
+        return SPHERES[species].largest_moment
 
     def datasets(self, atoms: Atoms) -> dict[str, str]:
         """Return nothing: a Hamiltonian has no datasets."""

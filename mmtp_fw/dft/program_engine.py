@@ -125,6 +125,10 @@ class ProgramEngine(ABC, Generic[SettingsT, DatasetT]):
         self.datasets(atoms)
         self.command()
 
+    def largest_moment(self, species: str) -> float:
+        """Return the largest target (μB) that the settings allow, of whatever species."""
+        return self.settings.max_moment_muB
+
     def refuse(self, atoms: Atoms) -> None:
         """Raise `InputError` for structures that this program can't compute; most programs take every one."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,12 +111,17 @@ class FitWork:
 
 
 def _sets(context: Context, start: Potential) -> _Sets:
-    found, systems = accepted_labels(context), Systems(start)
+    found, recorded = accepted_labels(context), _recorded(context)
+    if recorded.only:
+        found = {key: atoms for key, atoms in found.items() if key in recorded.training | recorded.validation}
+    systems = Systems(start)
     report = check_training_set(start, list(found.values()), Weights(**_weights(context.campaign)), systems)
     labels, excluded = usable(start, found, report)
     if not labels:
         raise FitError(f"no label can be fitted: {next(iter(excluded.values()))}", "look at them: `mmtp find`")
-    training, validation = split(list(labels), context.campaign.fit.validation_fraction)
+    training, validation = split(
+        list(labels), context.campaign.fit.validation_fraction, recorded.training, recorded.validation
+    )
     chosen = set(training)
     part = report.of_part([index for index, key in enumerate(found) if key in chosen])
     return _Sets(labels, excluded, training, validation, part, systems)
@@ -145,7 +150,7 @@ def _fitted(context: Context, sets: _Sets, best: FitResult) -> _Fitted:
     role, active = params.get("role", VERSION), None
     if role == VERSION:  # the others never drive a trajectory
         active = ActiveSet.from_configurations(
-            potential, list(sets.labels.values()), mode=campaign.selection.mode, systems=sets.systems
+            potential, _fitted_to(sets, best), mode=campaign.selection.mode, systems=sets.systems
         ).to_bytes()
     fields = {
         "role": role,
@@ -165,6 +170,13 @@ def _fitted(context: Context, sets: _Sets, best: FitResult) -> _Fitted:
         },
     }
     return _Fitted(potential.dumps(), params["parent"], list(sets.labels), sets.validation, active, fields)
+
+
+def _fitted_to(sets: _Sets, best: FitResult) -> list[Atoms]:
+    """Return the labels that had a say in the potential: what it never saw must not count as known."""
+    left_out = {sets.training[k] for k in best.left_out}
+    chosen = (sets.labels[key] for key in sets.training if key not in left_out)
+    return [atoms for atoms in chosen if atoms.info.get("weight", 1.0) > 0]
 
 
 def accepted_labels(context: Context) -> dict[str, Atoms]:
@@ -200,14 +212,53 @@ def usable(
     return {key: labels[key] for key in keys if key not in excluded}, excluded
 
 
-def split(keys: Sequence[str], fraction: float) -> tuple[list[str], list[str]]:
+def split(
+    keys: Sequence[str],
+    fraction: float,
+    trained: Collection[str] = frozenset(),
+    held_out: Collection[str] = frozenset(),
+) -> tuple[list[str], list[str]]:
     """Divide keys into training and validation.
 
-    A configuration is in validation by its own hash, so that it never changes sides when others are added.
+    A configuration that earlier versions have divided stays on its side: one that was held out is never trained on,
+    and one that was trained on measures nothing any more. A new one is in validation by its own hash.
+
+    Raises
+    ------
+    FitError
+        All of them were held out before.
     """
-    validation = [key for key in keys if int(key[:8], 16) / 2**32 < fraction]
-    training = [key for key in keys if key not in validation]
-    return (training, validation) if training else (list(keys), [])
+    open_ones = [key for key in keys if key not in held_out]
+    if not open_ones:
+        raise FitError("every label that can be fitted is kept for validation", "more labels are needed")
+    training = [key for key in open_ones if key in trained or int(key[:8], 16) / 2**32 >= fraction]
+    chosen = set(training or open_ones)  # there must be something to train on
+    return [key for key in keys if key in chosen], [key for key in keys if key not in chosen]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """How earlier versions have divided labels; `only`: no other label is to be used."""
+
+    training: frozenset[str] = frozenset()
+    validation: frozenset[str] = frozenset()
+    only: bool = False
+
+
+def _recorded(context: Context) -> _Recorded:
+    """Return the division that a fit goes on with: of earlier rounds, or of the version whose ensemble it joins.
+
+    Fits of the same round don't look at each other: they come out the same in whatever order they run.
+    """
+    database, version = context.database, context.action.params.get("of")
+    query: dict[str, Any] = {"campaign": context.campaign.name}
+    query |= {"iteration": {"$lt": context.action.iteration}} if version is None else {"_id": version}
+    made = database.potentials.find(query, {"training_set": 1})
+    keys = sorted({document["training_set"] for document in made if document.get("training_set")})
+    found = list(database.training_sets.find({"_id": {"$in": keys}}, {"calculations": 1, "validation": 1}))
+    validation = frozenset(key for document in found for key in document["validation"])
+    every = frozenset(key for document in found for key in document["calculations"])
+    return _Recorded(every - validation, validation, only=version is not None and bool(found))
 
 
 def _start(context: Context, campaign: Campaign, parent: int | None) -> Potential:

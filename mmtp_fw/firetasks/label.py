@@ -71,7 +71,7 @@ class LabelWork:
             )
             _LOG.warning("refused by %s: %s", engine.name, error)
             verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}
-            return _Labelled(key, verdict, _result(key, "rejected", str(error), 0))
+            return _Labelled(key, verdict, _result(key, "rejected", str(error), 0) | {"refused": True})
         except EngineError as error:
             raise NotHereError(str(error)) from error
         stages = [Stage.model_validate(stage) for stage in (known or {}).get("stages", [])]

@@ -13,7 +13,7 @@ from mmtp_fw.database import store
 from mmtp_fw.dft import get_engine
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context, NotHereError
-from mmtp_fw.firetasks.potentials import load_potential
+from mmtp_fw.firetasks.potentials import load_active_set, load_potential
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.loop.facts import seed_of
 from mmtp_fw.md import CalculatorModel, MdResult, MdSettings, MdState, run_md, trajectory
@@ -49,7 +49,7 @@ class PropertyWork:
         arrangement = seed_of(campaign, "property/arrangement")
         cell = starting_cell(campaign, params["lattice_parameter_A"], "ferromagnetic", arrangement)
         if campaign.properties.mode == "static":
-            return _static(context, cell)
+            return _graded(context, _static(context, cell))
         run = _reference if params["source"] == "reference" else _mmtp
         trajectories: list[SampledTrajectory] = []
         for replica in range(campaign.properties.replicas):
@@ -65,7 +65,7 @@ class PropertyWork:
         if section.phonon_dos:
             interval = campaign.md.timestep_fs * SAMPLE_INTERVAL
             values["phonon_dos"] = phonon_dos(trajectories, cell.numbers, interval, section.equilibration_steps)
-        return values | {"frames": _some_frames(trajectories, section.equilibration_steps)}
+        return _graded(context, values | {"frames": _some_frames(trajectories, section.equilibration_steps)})
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
         """Store the averages; the planner's result repeats those that the summary needs."""
@@ -84,6 +84,18 @@ class PropertyWork:
         )
         kept = ("outcome", "message", "reason", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
         return {name: payload[name] for name in kept if name in payload}
+
+
+def _graded(context: Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Add the largest grade of the frames, by which a verdict knows whether the potential extrapolated."""
+    params = context.action.params
+    if params["source"] != "mmtp" or not values.get("frames"):
+        return values
+    try:
+        active_set = load_active_set(context.database, params["potential"])
+    except InputError:  # without an active set no grade is known, and the verdict will say so
+        return values
+    return values | {"max_grade": max(float(active_set.grade(atoms)) for atoms in values["frames"])}
 
 
 def _mmtp(context: Context, cell: Atoms, replica: int) -> SampledTrajectory | None:

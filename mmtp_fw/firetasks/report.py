@@ -11,6 +11,7 @@ from mmtp_fw.database import store
 from mmtp_fw.database.summary import summarize
 from mmtp_fw.firetasks.base import Context
 from mmtp_fw.firetasks.potentials import load_potential
+from mmtp_fw.loop.conclusion import conclusion
 from mmtp_fw.properties import ensemble_spread
 
 
@@ -24,7 +25,8 @@ class ReportWork:
         summary["stop"], summary["potential"] = params["stop"], params["potential"]
         summary["iterations"] = context.action.iteration + 1
         summary["ensemble"] = uncertainties(context)
-        return summary
+        concluded = conclusion(context.database, context.campaign.name, params["stop"], summary["ensemble"])
+        return summary | {name: concluded[name] for name in ("headline", "verdict", "volumes")}
 
     def store(self, context: Context, payload: dict[str, Any], session: ClientSession) -> Mapping[str, Any]:
         """Note the end of the campaign."""

@@ -116,6 +116,8 @@ class Fact:
         Molecular dynamics steps that were done.
     loss : float
         Loss that a fit reached; infinite where it isn't known.
+    refused : bool
+        Whether a label's target was refused before anything was computed.
     """
 
     key: str
@@ -128,6 +130,7 @@ class Fact:
     scf_runs: int = 0
     md_steps: int = 0
     loss: float = math.inf
+    refused: bool = False
 
     @property
     def failed(self) -> bool:
@@ -147,6 +150,7 @@ class Fact:
             candidates=int(result.get("candidates", 0)),
             scf_runs=int(result.get("scf_runs", 0)),
             md_steps=int(result.get("md_steps", 0)),
+            refused=bool(result.get("refused", False)),
             loss=float(result.get("fit", {}).get("loss", math.inf)),
         )
 

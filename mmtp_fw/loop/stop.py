@@ -43,12 +43,20 @@ EXPLANATIONS = {
 """One line for the user by reason."""
 
 
+def explain(stop: str | None) -> str | None:
+    """Return one line on a reason to stop."""
+    try:
+        return EXPLANATIONS[StopReason(stop)] if stop else None
+    except ValueError:
+        return stop
+
+
 def labels_until(facts: Facts, iteration: int) -> list[Fact]:
-    """Return the finished labels of all rounds up to and including `iteration`.
+    """Return the labels that all rounds up to and including `iteration` have tried: a refused target costs nothing.
 
     Later rounds are left out so that a decision of a past round comes out the same for ever.
     """
-    return [label for label in facts.of_kind(Kind.LABEL) if label.iteration <= iteration]
+    return [label for label in facts.of_kind(Kind.LABEL) if label.iteration <= iteration and not label.refused]
 
 
 def budget_stop(facts: Facts, iteration: int) -> StopReason | None:

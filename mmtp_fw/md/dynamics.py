@@ -34,6 +34,8 @@ COLUMNS = (
 # A barostat that has scaled the volume by more has gone astray, and a collapsing cell takes all memory for its pairs.
 _MOST_SCALED = 2.0
 _MOMENTS_LOST = (MdState.MOMENTS_AT_BOUND, MdState.MOMENTS_NOT_RELAXED)
+# A grade beyond so many γ_break is that of a frame that has flown apart: what was before it is worth a label.
+_ABSURD = 10.0
 
 
 def trajectory(
@@ -94,6 +96,7 @@ class _Run:
         self.result = MdResult()
         self.rows: list[list[float]] = []
         self.next_candidate = 0
+        self.sane: Atoms | None = None  # the last frame above γ_select and below γ_break
         self.start_volume = float(atoms.get_volume())
         self.trained = _Trained(model.potential, atoms) if isinstance(model, PotentialModel) else None
         self.lammps = _lammps(atoms, model, settings, active_set)
@@ -193,11 +196,13 @@ class _Run:
         ends = result.state in _MOMENTS_LOST or grade > s.gamma_break
         if ends or ((grade > s.gamma_select or outside) and step >= self.next_candidate):
             snapshot = snapshot or self.snapshot()
-            snapshot.info["grade"] = grade
             if outside:
                 snapshot.info["outside"] = outside
-            result.candidates.append(snapshot)
+            self._save(snapshot, grade)
             self.next_candidate = step + s.candidate_interval
+        elif grade > s.gamma_select:
+            self.sane = snapshot or self.snapshot()
+            self.sane.info["grade"] = grade
         if result.state is not MdState.COMPLETED:
             return grade
         if grade > s.gamma_break:
@@ -205,6 +210,29 @@ class _Run:
         elif len(result.candidates) >= s.max_candidates:
             self._end(MdState.TOO_MANY_CANDIDATES, f"step {step}: {s.max_candidates} candidates")
         return grade
+
+    def _save(self, snapshot: Atoms, grade: float) -> None:
+        """Add a candidate; instead of one that has flown apart the last one before it."""
+        candidates = self.result.candidates
+        snapshot.info["grade"] = grade
+        if grade <= _ABSURD * self.settings.gamma_break:
+            candidates.append(snapshot)
+            self.sane = snapshot
+            return
+        before = self.sane or self._sampled()
+        if before is None:  # it started like this: that it is far from all labels doesn't make it impossible
+            candidates.append(snapshot)
+        elif not candidates or candidates[-1] is not before:
+            candidates.append(before)
+
+    def _sampled(self) -> Atoms | None:
+        """Return the last sampled frame with its grade."""
+        if not self.result.frames:
+            return None
+        assert self.active_set is not None
+        frame: Atoms = self.result.frames[-1].copy()
+        frame.info["grade"] = float(self.active_set.grade(frame))
+        return frame
 
     def snapshot(self) -> Atoms:
         """Return the configuration of the step just made."""

@@ -137,17 +137,18 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     for source, name, color, marker, _ in SOURCES:
         points = sorted(found[source].items())
         if points:
-            x, y, spread = _columns(points, quantity)
+            x, y, statistical, total = _columns(points, quantity)
+            upper.errorbar(x, y, total, fmt="none", ecolor=color, elinewidth=0.9, capsize=4)
             upper.errorbar(
                 x,
                 y,
-                spread,
+                statistical,
                 fmt=f"{marker}-",
                 color=color,
                 label=_source_name(data, name),
                 ms=5,
                 lw=1.2,
-                capsize=2.5,
+                elinewidth=2.6,
                 alpha=0.95,
             )
     held_out = sorted({item["lattice_parameter_A"] for item in items if item["held_out"]})
@@ -157,20 +158,29 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
             axes.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=first)
     upper.set(title=title, ylabel=label)
     upper.legend(loc="best")
-    shared = sorted(set(found["mmtp"]) & set(found["reference"]))
     lower.axhline(0, color=INK, lw=0.8)
-    if shared:
-        difference = [found["mmtp"][a][quantity] - found["reference"][a][quantity] for a in shared]
-        spread = [np.hypot(_error(found["mmtp"][a], quantity), _error(found["reference"][a], quantity)) for a in shared]
-        lower.errorbar(shared, difference, spread, fmt="o", color=INK, ms=4, capsize=2.5)
-        limit = 1.25 * max(max(abs(d) + s for d, s in zip(difference, spread, strict=True)), 1e-6)
-        lower.set_ylim(-limit, limit)
-    else:
+    if not _differences(lower, data["conclusion"]["volumes"], quantity):
         lower.set_yticks([])
         lower.annotate("no volume has both", (0.5, 0.6), xycoords="axes fraction", ha="center", fontsize=9)
     lower.set(xlabel="Lattice parameter (Å)", ylabel="Difference")
     lower.sharex(upper)
     return figure
+
+
+def _differences(axes: Axes, volumes: Sequence[Data], quantity: str) -> bool:
+    """Draw mMTP minus reference and what the uncertainties allow; return whether there is anything to draw."""
+    both = [(row, row["differences"][quantity]) for row in volumes if quantity in row["differences"]]
+    reach = 1e-6
+    for row, found in both:
+        a, difference, allowed = row["lattice_parameter_A"], found["difference"], found["allowed"]
+        inside = found["inside"]
+        color = INK if inside is None else (GOOD if inside else BAD)
+        axes.plot([a], [difference], "x" if inside is False else "o", color=color, ms=5, mew=1.6)
+        if allowed is not None:
+            axes.plot([a, a], [-allowed, allowed], color=QUIET, lw=7, alpha=0.35, solid_capstyle="butt", zorder=1)
+        reach = max(reach, abs(difference), allowed or 0.0)
+    axes.set_ylim(-1.25 * reach, 1.25 * reach)
+    return bool(both)
 
 
 def moments(data: Data) -> Figure | None:
@@ -291,16 +301,12 @@ FIGURES: dict[str, Callable[[Data], Figure | None]] = {
 """All figures by the names that the page uses."""
 
 
-def _columns(points: Sequence[tuple[float, Data]], quantity: str) -> tuple[list[float], list[float], list[float]]:
-    return (
-        [a for a, _ in points],
-        [item[quantity] for _, item in points],
-        [_error(item, quantity) for _, item in points],
-    )
-
-
-def _error(item: Data, quantity: str) -> float:
-    return float(item.get(f"{quantity}_error") or 0.0)
+def _columns(points: Sequence[tuple[float, Data]], quantity: str) -> tuple[list[float], ...]:
+    """Return lattice parameters, numbers, statistical uncertainties, and those together with the model's."""
+    statistical = [float(item.get(f"{quantity}_error") or 0.0) for _, item in points]
+    model = [float(item["spread"].get(quantity) or 0.0) for _, item in points]
+    total = [float(np.hypot(one, other)) for one, other in zip(statistical, model, strict=True)]
+    return [a for a, _ in points], [item[quantity] for _, item in points], statistical, total
 
 
 def _source_name(data: Data, name: str) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
+from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import Database, queries, views
-from mmtp_fw.database.summary import COMPARED, summarize
+from mmtp_fw.database.summary import summarize
+from mmtp_fw.loop.conclusion import conclusion, ensemble_of
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
-from mmtp_fw.loop.stop import EXPLANATIONS, StopReason
+from mmtp_fw.loop.stop import explain
 
 
 def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     -------
     dict
         campaign (name, times, stop reason, settings), iterations, potentials, labels, properties, md_runs,
-        failures: lists of flat dicts; and summary.
+        failures: lists of flat dicts; conclusion, see `mmtp_fw.loop.conclusion`; and summary.
 
     Raises
     ------
@@ -38,6 +40,8 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     actions = list(database.actions.find({"campaign": campaign_id}).sort("_id", 1))
     held_out = set(document["settings"]["system"]["held_out_lattice_parameters_A"])
     iterations = views.rounds(database, campaign_id, actions)
+    ensemble = ensemble_of(database, campaign_id)
+    concluded = conclusion(database, campaign_id, ensemble=ensemble)
     return {
         "campaign": {
             "name": campaign_id,
@@ -52,27 +56,23 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
         "potentials": views.potentials(database, campaign_id),
         "labels": [_label(row) for row in views.campaign_labels(database, campaign_id)],
         "md_runs": views.md_runs(database, {"campaign": campaign_id}),
-        "properties": _properties(database, actions, held_out),
+        "properties": _properties(database, actions, held_out, ensemble),
         "failures": [row | {"message": row["message"][:300]} for row in views.failures(actions)],
         "iterations": iterations,
         "unusable": _unusable(actions),
+        "conclusion": concluded,
         "summary": summarize(database, campaign_id)
         | {
+            "headline": concluded["headline"],
+            "verdict": concluded["verdict"],
             "iterations": len(iterations),
             "stop": document.get("stop"),
             "potential": locate(gather(database, campaign_id)).potential,
             "campaign": campaign_id,
-            "ensemble": _ensemble(actions),
+            "ensemble": ensemble,
+            "volumes": concluded["volumes"],
         },
     }
-
-
-def explain(stop: str | None) -> str | None:
-    """Return one line on a reason to stop."""
-    try:
-        return EXPLANATIONS[StopReason(stop)] if stop else None
-    except ValueError:
-        return stop
 
 
 def _label(row: views.CampaignLabelRow) -> dict[str, Any]:
@@ -116,11 +116,16 @@ def describe_origin(origin: Mapping[str, Any]) -> str:
     return str(made or "generated")
 
 
-def _properties(database: Database, actions: Iterable[Mapping[str, Any]], held_out: set[float]) -> list[dict[str, Any]]:
+def _properties(
+    database: Database,
+    actions: Iterable[Mapping[str, Any]],
+    held_out: set[float],
+    ensemble: Iterable[Mapping[str, float]],
+) -> list[dict[str, Any]]:
     """Return the averages of the newest round of each source and volume."""
     asked = [action for action in actions if action["kind"] == "property" and action.get("result")]
     values = _by_id(database.properties.find({"_id": {"$in": [action["_id"] for action in asked]}}))
-    spreads = {row["lattice_parameter_A"]: row for row in _ensemble(actions)}
+    spreads = {row["lattice_parameter_A"]: row for row in ensemble}
     newest: dict[tuple[str, float], dict[str, Any]] = {}
     for action in sorted(asked, key=lambda item: int(item["iteration"])):
         params, result = action["params"], action["result"]
@@ -137,12 +142,6 @@ def _properties(database: Database, actions: Iterable[Mapping[str, Any]], held_o
             "spread": spreads.get(a, {}) if params["source"] == "mmtp" else {},
         }
     return [newest[key] for key in sorted(newest)]
-
-
-def _ensemble(actions: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """Return the ensemble's spread by lattice parameter, which the report action computed."""
-    results = [action["result"] for action in actions if action["kind"] == "report" and action.get("result")]
-    return list(results[-1].get("summary", {}).get("ensemble", ())) if results else []  # keys sort by round
 
 
 def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -8,7 +8,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import mmtp_fw
+from mmtp_fw.compared import COMPARED
 from mmtp_fw.dft.registry import engine_about
+from mmtp_fw.properties.verdicts import RULES
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.style import data_uri, styled
@@ -37,7 +39,22 @@ def render(data: Mapping[str, Any]) -> str:
     environment.filters["engine"] = engine_about
     template = environment.get_template("index.html.j2")
     quantities = list(QUANTITIES.values())
-    return template.render(**data, figures=draw(data), quantities=quantities, version=mmtp_fw.__version__)
+    return template.render(
+        **data,
+        figures=draw(data),
+        quantities=quantities,
+        compared=list(COMPARED.values()),
+        rules=RULES,
+        warned=_warned(data),
+        version=mmtp_fw.__version__,
+    )
+
+
+def _warned(data: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return what the fits of the last version and of the ensembles' members warn of, by version."""
+    final = data["summary"].get("potential")
+    chosen = [row for row in data["potentials"] if row["version"] == final or row["role"] == "member"]
+    return [(row["version"], warning) for row in chosen for warning in row["fit"].get("warnings", ())]
 
 
 def draw(data: Mapping[str, Any]) -> dict[str, str]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from mmtp_fw.database import Database, queries, views
 from mmtp_fw.database.views import LABEL_STATES
-from mmtp_fw.loop.facts import Kind
+from mmtp_fw.loop.conclusion import conclusion
+from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.loop.gather import gather
-from mmtp_fw.loop.planner import locate
+from mmtp_fw.loop.planner import Position, locate
 from mmtp_fw.loop.stop import EXPLANATIONS
 
 _WAITING = {"kind": 1, "params": 1, "not_here": 1}
@@ -30,9 +31,10 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        campaign, started, finished, iteration, phase, stop (reason or None), explanation, due (open actions
-        by kind), running (what is worked on, by whom, since when), labels (accepted, rejected, failed, open,
-        budget), scf_runs, md_steps, selected (by iteration), potential (newest version, with its errors),
+        campaign, started, finished, iteration, phase, stop (reason or None), explanation, headline (the verdict of a
+        finished campaign, see `mmtp_fw.loop.conclusion`, or None), due (open actions by kind), running (what is worked
+        on, by whom, since when), labels (accepted, rejected, failed, open, budget; refused: those of the rejected that
+        cost nothing), scf_runs, md_steps, selected (by iteration), potential (newest version, with its errors),
         failures (failed attempts) and their newest message, not_here (what a worker gave back because its machine
         lacks a program).
 
@@ -47,7 +49,6 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
     waiting = list(database.actions.find({"_id": {"$in": sorted(facts.planned - set(facts.finished))}}, _WAITING))
     finished = facts.finished.values()
     due = Counter(action["kind"] for action in waiting)
-    outcomes = Counter(fact.outcome for fact in facts.of_kind(Kind.LABEL))
     failures = _failures(database, campaign_id)
     return {
         "campaign": campaign_id,
@@ -58,10 +59,10 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         "complete": position.finished,
         "stop": position.stop.value if position.stop else None,
         "explanation": EXPLANATIONS[position.stop] if position.stop else None,
+        "headline": _headline(database, campaign_id, position),
         "due": dict(due),
         "running": _running(database, campaign_id, waiting),
-        "labels": {name: outcomes.get(name, 0) for name in LABEL_STATES}
-        | {"open": due["label"], "budget": facts.campaign.budget.max_labels},
+        "labels": _labels(facts, due["label"]),
         "scf_runs": sum(fact.scf_runs for fact in finished),
         "md_steps": sum(fact.md_steps for fact in finished),
         "selected": {fact.iteration: len(fact.configurations) for fact in facts.of_kind(Kind.SELECT)},
@@ -74,6 +75,19 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
             if action.get("not_here")
         ],
     }
+
+
+def _labels(facts: Facts, unfinished: int) -> dict[str, int]:
+    """Return how many labels ended how, and what may be spent on them."""
+    found = list(facts.of_kind(Kind.LABEL))
+    outcomes = Counter(fact.outcome for fact in found)
+    numbers = {name: outcomes.get(name, 0) for name in LABEL_STATES}
+    refused = sum(fact.refused for fact in found)
+    return numbers | {"open": unfinished, "budget": facts.campaign.budget.max_labels, "refused": refused}
+
+
+def _headline(database: Database, campaign_id: str, position: Position) -> str | None:
+    return conclusion(database, campaign_id)["headline"] if position.finished else None
 
 
 def _running(database: Database, campaign_id: str, waiting: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -40,13 +40,18 @@ def write_report(data: dict[str, Any], directory: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"{directory}: {error.strerror}", "name another directory with --report") from error
     page = directory / "index.html"
-    summary = {name: _finite(value) for name, value in data["summary"].items()}
-    _replace(directory / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    summary = json.dumps(_finite(data["summary"]), indent=2, ensure_ascii=False, allow_nan=False)
+    _replace(directory / "summary.json", summary + "\n")
     _replace(page, render(data))
     return page
 
 
 def _finite(value: Any) -> Any:
+    """Return nested data as JSON takes it: null for what is not a number."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -70,10 +70,14 @@ def test_a_campaign_by_command(place, call):
     assert out.strip().splitlines()[-1] == str(page)
     summary = json.loads((place / "report" / "summary.json").read_text())
     assert summary["labels_accepted"] >= 4 and summary["iterations"] >= 1
+    assert summary["headline"].startswith(("converged", "not converged")) and summary["headline"] in out
+    assert [row["lattice_parameter_A"] for row in summary["volumes"]] == [3.66, 3.72, 3.78]
+    for row in summary["volumes"]:
+        assert row["verdict"] == "unstable potential" or row["max_grade"] > 0, "the averages are graded"
 
     status = json.loads(call("status", "small", "--json"))
     assert status["complete"] and status["labels"]["accepted"] == summary["labels_accepted"]
-    assert "small" in call("status")
+    assert "small" in call("status") and summary["headline"] == status["headline"]
 
     version = status["potential"]["version"]
     history = json.loads(call("show", "potential", str(version), "--json"))
@@ -96,7 +100,8 @@ def test_a_campaign_by_command(place, call):
     for name in ("set.xyz", "set.cfg"):
         call("export", "training-set", str(version), name)
         found = call("potential", "evaluate", "p.mmtp", name, "--species", "Fe,Pd", "--json")
-        assert len(json.loads(found)) == len(history["labels"])
+        held_out = sum(label["validation"] for label in history["labels"])
+        assert len(json.loads(found)) == len(history["labels"]) - held_out
     assert len(history["members"]) == 4, "the ensemble is the version and four more"
     call("export", "active-set", str(version), "p.state")
     state = ActiveSet.from_bytes((place / "p.state").read_bytes())

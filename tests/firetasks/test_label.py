@@ -145,6 +145,7 @@ def test_a_target_that_was_refused_is_computed_once_it_is_not(database, campaign
         patch.setattr(HamiltonianEngine, "check", refuse)
         result, _ = labelled(database, key)
     assert result["outcome"] == "rejected" and "impossible" in result["reason"]
+    assert result["refused"] and result["scf_runs"] == 0, "it does not count against the budget"
     result, calculation = labelled(database, campaign("two"))
     assert result["outcome"] == calculation["status"] == "accepted"
 

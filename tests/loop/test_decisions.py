@@ -141,6 +141,34 @@ def test_a_budget_ends_where_it_is_spent(budget, found, iteration, reason):
     assert budget_stop(facts, iteration) == reason
 
 
+def test_a_refused_target_costs_nothing():
+    """Neither labels nor the fraction of failures: what was never computed tells nothing of the engine."""
+    refused = {key: replace(fact, refused=True) for key, fact in labels(*["rejected"] * 12, iteration=1).items()}
+    facts = Facts(bounded(max_labels=5, max_failed_fraction=0.2), labels(*["accepted"] * 4) | refused)
+    assert budget_stop(facts, 1) is None
+    assert len(labels_until(facts, 1)) == 4
+    spent = Facts(bounded(max_labels=5), labels(*["accepted"] * 4) | labels("rejected", iteration=1))
+    assert budget_stop(spent, 1) == StopReason.LABELS, "one that was computed counts"
+    assert Fact.from_result("k", "label", 1, {"outcome": "rejected", "refused": True}).refused
+    assert not Fact.from_result("k", "label", 1, {"outcome": "rejected"}).refused, "older facts decide as they did"
+
+
+def test_refused_targets_leave_the_budget_to_others_and_end_by_stalling():
+    def answer(action):
+        if action.kind == Kind.LABEL and action.iteration:
+            return {"outcome": "rejected", "refused": True, "scf_runs": 0}
+        if action.kind == Kind.MD:
+            return {"outcome": "extrapolated", "md_steps": 10, "candidates": 3}
+        return usual(action, 9)
+
+    world, position = end(
+        answer, budget={"max_iterations": 9, "max_labels": 5, "max_stalled_iterations": 3},
+        selection={"max_per_iteration": 2},
+    )  # fmt: skip
+    assert position.stop == StopReason.STALLED
+    assert [select.params["max_count"] for select in actions_of(world, Kind.SELECT)] == [2, 2, 2]
+
+
 def test_labels_of_later_rounds_decide_nothing_about_earlier_ones():
     early, late = labels("accepted", "accepted"), labels("accepted", iteration=2, scf_runs=50)
     facts = Facts(bounded(max_labels=3), early | late)

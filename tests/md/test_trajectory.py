@@ -149,6 +149,24 @@ def test_grade_is_looked_at_every_step_and_neighbours_in_time_are_not_both_saved
     assert [a.info["step"] for a in result.candidates] == [2, 7, 8]
 
 
+@pytest.mark.parametrize(
+    ("grades", "saved"),
+    [
+        ([0.5, 3.0, 4.0, 2.0, 9.0, 1e5], [(1, 3.0), (4, 9.0)]),  # the last one above γ_select, not yet saved
+        ([0.5, 1.0, 3.0, 1e5], [(2, 3.0)]),  # it was saved already
+        ([0.5, 1.0, 1.5, 1e5, 0.75], [(2, 0.75)]),  # none was above: the last sample, graded now
+        ([1e5], [(0, 1e5)]),  # nothing was before
+        ([0.5, 1.0, 3.0, 90.0], [(2, 3.0), (3, 90.0)]),  # far, but no explosion
+    ],
+)
+def test_a_frame_that_has_flown_apart_is_replaced_by_the_last_sane_one(grades, saved):
+    atoms = cell("cubic")
+    result = trajectory(Springs(atoms.get_positions()), atoms, MdSettings(steps=100, sample_interval=2), Grades(grades))
+    assert result.state is MdState.EXTRAPOLATED and result.max_grade == max(grades)
+    assert [(a.info["step"], a.info["grade"]) for a in result.candidates] == saved
+    assert all("grade" not in frame.info for frame in result.frames)
+
+
 def test_enough_candidates_end_the_run():
     atoms = cell("cubic")
     settings = MdSettings(steps=100, grade_interval=5, max_candidates=4)

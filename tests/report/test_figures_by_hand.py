@@ -19,7 +19,8 @@ def data(**sections) -> dict:
     """Return gathered data of a campaign with nothing in it, and these."""
     empty = dict.fromkeys(("iterations", "potentials", "labels", "md_runs", "properties", "failures", "unusable"), ())
     settings = Campaign.model_validate({"name": "c"} | sections.pop("settings", {})).document()
-    return {"campaign": {"name": "c", "settings": settings}, **empty, **sections}
+    concluded = {"verdict": "not finished", "reasons": [], "volumes": sections.pop("volumes", [])}
+    return {"campaign": {"name": "c", "settings": settings}, "conclusion": concluded, **empty, **sections}
 
 
 def draw(name: str, **sections):
@@ -142,30 +143,45 @@ def test_errors_of_versions_in_their_units():
 
 def item(source: str, a: float, m: float, p: float, held_out: bool = False, **more) -> dict:
     values = {"magnetization_muB_per_atom": m, "pressure_GPa": p}
-    return {"source": source, "lattice_parameter_A": a, "held_out": held_out, **values, **more}
+    return {"source": source, "lattice_parameter_A": a, "held_out": held_out, "spread": {}, **values, **more}
+
+
+def volume(a: float, quantity: str, difference: float, allowed: float | None) -> dict:
+    inside = None if allowed is None else abs(difference) <= allowed
+    found = {"difference": difference, "statistical": 0.1, "model": 0.1, "allowed": allowed, "inside": inside}
+    return {"lattice_parameter_A": a, "differences": {quantity: found}}
 
 
 @pytest.mark.parametrize(("name", "scale"), [("magnetization", 1.0), ("pressure", 10.0)])
 def test_averages_against_volume_and_their_difference(name, scale):
     quantity = {"magnetization": "magnetization_muB_per_atom", "pressure": "pressure_GPa"}[name]
     items = [
-        item("mmtp", 3.8, 1.5, 15.0, **{f"{quantity}_error": 0.3 * scale}),
+        item("mmtp", 3.8, 1.5, 15.0, spread={quantity: 0.4 * scale}, **{f"{quantity}_error": 0.3 * scale}),
         item("mmtp", 3.6, 1.0, 10.0, held_out=True),
         item("reference", 3.8, 1.25, 12.5, **{f"{quantity}_error": 0.4 * scale}),
         item("reference", 3.7, 1.125, 11.25),
     ]
-    upper, lower = draw(name, properties=items)
+    volumes = [
+        volume(3.6, quantity, 0.1 * scale, None), volume(3.7, quantity, -0.75 * scale, 0.5 * scale),
+        volume(3.8, quantity, 0.25 * scale, 0.5 * scale), {"lattice_parameter_A": 3.9, "differences": {}},
+    ]  # fmt: skip
+    upper, lower = draw(name, properties=items, volumes=volumes)
     assert points(upper, "o", MMTP) == [(3.6, 1.0 * scale), (3.8, 1.5 * scale)]
     assert points(upper, "s", REFERENCE) == [(3.7, 1.125 * scale), (3.8, 1.25 * scale)]
-    assert points(lower, "o") == [(3.8, 0.25 * scale)]
-    (bars,) = [bar for bar in lower.containers if hasattr(bar, "has_yerr")]
-    (segment,) = bars[2][0].get_segments()
-    assert segment[:, 1] == pytest.approx([(0.25 - 0.5) * scale, (0.25 + 0.5) * scale]), "in quadrature"
+    assert points(lower, "o") == [(3.6, 0.1 * scale), (3.8, 0.25 * scale)]
+    assert points(lower, "x") == points(lower, color=BAD) == [(3.7, -0.75 * scale)], "outside"
+    assert points(lower, color=GOOD) == [(3.8, 0.25 * scale)], "inside; what is not judged has neither colour"
+    bands = [line for line in lower.lines if line.get_linewidth() == 7]
+    assert [(line.get_xdata()[0], *line.get_ydata()) for line in bands] == [
+        (3.7, -0.5 * scale, 0.5 * scale),
+        (3.8, -0.5 * scale, 0.5 * scale),
+    ]
     assert lower.get_ylim() == pytest.approx((-1.25 * 0.75 * scale, 1.25 * 0.75 * scale))
-    heights = {
-        bar.get_label(): [tuple(segment[:, 1]) for segment in bar[2][0].get_segments()] for bar in upper.containers
-    }
+    bars = [[tuple(segment[:, 1]) for segment in bar[2][0].get_segments()] for bar in upper.containers]
+    heights = dict(zip(("reference, both", "reference", "mMTP, both", "mMTP"), bars, strict=True))
     assert heights["mMTP"][1] == pytest.approx((1.2 * scale, 1.8 * scale))
+    assert heights["mMTP, both"][1] == pytest.approx((1.0 * scale, 2.0 * scale)), "in quadrature"
+    assert heights["reference, both"] == heights["reference"], "no model, no uncertainty of one"
     assert heights["mMTP"][0] == pytest.approx((scale, scale)), "no error, no bar"
     assert set(legend(upper)) == {"mMTP", "Hamiltonian", "never trained on"}
     for axes in (upper, lower):

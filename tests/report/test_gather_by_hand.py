@@ -11,8 +11,9 @@ from small_campaign import small
 from mmtp_fw.database import Claim, store
 from mmtp_fw.database.views import campaigns as list_campaigns
 from mmtp_fw.loop.facts import Kind
+from mmtp_fw.loop.stop import explain
 from mmtp_fw.report import gather_report, snapshot
-from mmtp_fw.report.gather import describe_origin, explain
+from mmtp_fw.report.gather import describe_origin
 
 LABEL = {
     "grade": "B",
@@ -251,7 +252,7 @@ def test_a_snapshot_counts(recorded):
         "explanation": None,
         "due": {"label": 1},
         "running": [],
-        "labels": {"accepted": 3, "rejected": 1, "failed": 1, "open": 1, "budget": 10},
+        "labels": {"accepted": 3, "rejected": 1, "failed": 1, "open": 1, "budget": 10, "refused": 0},
         "scf_runs": 15,
         "md_steps": 140,
         "selected": {0: 2},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ import pytest
 from report_sample import sample
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.properties.verdicts import RULES
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.gather import describe_origin
 from mmtp_fw.report.page import render
@@ -63,6 +65,30 @@ def test_page_says_what_matters(page):
         assert text in page
     assert "&lt;script&gt;" in page, "what others wrote is escaped"
     assert "model that plays the electrons" in page
+
+
+def test_page_gives_the_verdict_on_each_volume_and_its_rule(page):
+    text = html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+    assert "Converged, not validated because 3.6 Å extrapolated: grade 2.13" in text
+    assert "held out extrapolated" in text and text.count("trained on inside both") == 4
+    for rule in RULES.values():
+        assert rule in text
+    good = sample()
+    good["conclusion"] |= {"verdict": "converged and validated", "reasons": []}
+    text = re.sub(r"<[^>]+>", "", render(good))
+    assert "Converged and validated" in text and "because" not in text
+
+
+def test_page_tells_what_the_last_fits_warned_of():
+    data = sample()
+    for potential in data["potentials"]:
+        potential["fit"]["warnings"] = [f"hole number {potential['version']}"]
+    data["summary"]["potential"] = data["potentials"][-1]["version"]
+    data["potentials"].append(
+        {**data["potentials"][-1], "version": 99, "role": "member", "fit": {"warnings": ["<far>"]}}
+    )
+    page = render(data)
+    assert page.count("hole number") == 1 and "Potential 99: &lt;far&gt;" in page
 
 
 def test_same_data_same_files(tmp_path):
