@@ -193,7 +193,19 @@ class _Run:
             snapshot = self.snapshot()
             grade = self.active_set.grade(snapshot, lists=self.lists)
         result.max_grade = max(result.max_grade, grade)
-        ends = result.state in _MOMENTS_LOST or grade > s.gamma_break
+        self._consider(step, grade, snapshot, outside)
+        if result.state is not MdState.COMPLETED:
+            return grade
+        if grade > s.gamma_break:
+            self._end(MdState.EXTRAPOLATED, f"step {step}: grade {grade:.3g} above {s.gamma_break:g}")
+        elif len(result.candidates) >= s.max_candidates:
+            self._end(MdState.TOO_MANY_CANDIDATES, f"step {step}: {s.max_candidates} candidates")
+        return grade
+
+    def _consider(self, step: int, grade: float, snapshot: Atoms | None, outside: str) -> None:
+        """Save a step that is worth a label; remember one that is only too near the last that was."""
+        s = self.settings
+        ends = self.result.state in _MOMENTS_LOST or grade > s.gamma_break
         if ends or ((grade > s.gamma_select or outside) and step >= self.next_candidate):
             snapshot = snapshot or self.snapshot()
             if outside:
@@ -203,13 +215,6 @@ class _Run:
         elif grade > s.gamma_select:
             self.sane = snapshot or self.snapshot()
             self.sane.info["grade"] = grade
-        if result.state is not MdState.COMPLETED:
-            return grade
-        if grade > s.gamma_break:
-            self._end(MdState.EXTRAPOLATED, f"step {step}: grade {grade:.3g} above {s.gamma_break:g}")
-        elif len(result.candidates) >= s.max_candidates:
-            self._end(MdState.TOO_MANY_CANDIDATES, f"step {step}: {s.max_candidates} candidates")
-        return grade
 
     def _save(self, snapshot: Atoms, grade: float) -> None:
         """Add a candidate; instead of one that has flown apart the last one before it."""

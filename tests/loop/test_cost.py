@@ -29,7 +29,7 @@ def test_every_engine_has_its_own_costs():
         campaign = Campaign.model_validate({"name": "c", "dft": {"engine": engine}, "properties": static})
         return estimate(campaign).core_hours[0]
 
-    # Of 24 labels twelve are checked: the first ten and every tenth. One more at every volume for the reference at rest.
+    # Of 24 labels twelve are checked, the first ten and every tenth; the reference at rest is one more at every volume.
     runs = {"soft": 24 * 5 + 12 + 5, "hard": round(24 * 1.2 + 12 * 3) + 5}
     rest = hours("hamiltonian") - runs["soft"] * describe("hamiltonian").costs.scf_seconds / 3600
     for name in engine_names():
