@@ -288,5 +288,6 @@ def _settings(context: Context) -> FitSettings:
     own = {
         "max_iterations": section.max_iterations,
         "seed": seed_of(context.campaign, context.action.key),
+        "shakes": 0,  # a campaign fits anew with each round's labels: minima are left that way
     }
     return FitSettings(**own | section.settings)

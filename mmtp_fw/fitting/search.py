@@ -254,6 +254,7 @@ class Search:
         """
         point, values, step = start, [start.value], 0
         converged = ended = False
+        idle = 0
         self._count(point, 0)
         kept = self._keep(point, kept)
         self._note(stage, point, limit, 0, kept)
@@ -265,7 +266,8 @@ class Search:
                 self._count(point, step)
                 kept = self._keep(point, kept)
                 self._note(stage, point, limit, step, kept)
-                if self._settled(values, plain):
+                idle = 0 if kept.point is point else idle + 1
+                if self._settled(values, plain) or (self._held_out is not None and idle >= self._window()):
                     converged = True
                     break
             else:
@@ -308,12 +310,16 @@ class Search:
         """Return whether the last steps have gained nothing to speak of, or, `plain`, little."""
         if values[-1] < _NOTHING:
             return True
-        window = max(_WINDOW, self._settings.metric_interval)
-        if self.method == "levenberg-marquardt":
-            window = _LEVENBERG_WINDOW
+        window = self._window()
         if len(values) <= window:
             return False
         return values[-1 - window] - values[-1] < (_PLAIN if plain else self._settings.tolerance) * values[-1 - window]
+
+    def _window(self) -> int:
+        """Over how many steps a gain is looked for."""
+        if self.method == "levenberg-marquardt":
+            return _LEVENBERG_WINDOW
+        return max(_WINDOW, self._settings.metric_interval)
 
     def _metric(self, point: Point) -> FloatArray:
         if self.method == "bfgs":

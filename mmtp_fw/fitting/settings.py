@@ -25,7 +25,7 @@ class FitSettings:
         Most steps of the optimiser, from each start.
     tolerance : float
         Converged when the loss has fallen by less than this fraction over 8 steps of Levenberg-Marquardt, or 50
-        of BFGS.
+        of BFGS, or when the validation loss, where there is one, has not been lower for as many.
     method : {"auto", "levenberg-marquardt", "metric-bfgs", "bfgs"}
         Levenberg-Marquardt with all rows of the Jacobian, BFGS from a Gauss-Newton metric that is renewed now and
         then, or the paper's: BFGS from the unit matrix. "auto" is the first as far as `rows_per_parameter` allows,
@@ -75,7 +75,7 @@ class FitSettings:
     max_iterations: int = 400
     tolerance: float = 0.02
     method: Method = "auto"
-    rows_per_parameter: float = 20.0
+    rows_per_parameter: float = 8.0
     prior: float = 1e-12
     starts: int = 1
     shakes: int = 3
