@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from mmtp_fw.campaign.settings import Campaign
-from mmtp_fw.properties.verdicts import RULES, Verdict
+from mmtp_fw.verdicts import RULES, Verdict
 
 _HEAD = """# `campaign.yaml`
 

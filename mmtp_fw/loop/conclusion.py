@@ -1,4 +1,4 @@
-"""What a campaign may claim in the end: the rules of `mmtp_fw.properties.verdicts` on what the database holds."""
+"""What a campaign may claim in the end: the rules of `mmtp_fw.verdicts` on what the database holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import Database, queries
 from mmtp_fw.loop.stop import StopReason, explain
-from mmtp_fw.properties.verdicts import Averages, Judgement, conclude, headline, judge
+from mmtp_fw.verdicts import Averages, Judgement, conclude, headline, judge
 
 _VALUES = {
     "params": 1,

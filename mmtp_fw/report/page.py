@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import mmtp_fw
 from mmtp_fw.compared import COMPARED
 from mmtp_fw.dft.registry import engine_about
-from mmtp_fw.properties.verdicts import RULES
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.style import data_uri, styled
+from mmtp_fw.verdicts import RULES
 
 _NUMBERS = {"integer": "{:,.0f}", "one": "{:.1f}", "two": "{:.2f}", "three": "{:.3f}", "four": "{:.4f}"}
 

@@ -11,11 +11,11 @@ import pytest
 from report_sample import sample
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.properties.verdicts import RULES
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.gather import describe_origin
 from mmtp_fw.report.page import render
 from mmtp_fw.report.write import write_report
+from mmtp_fw.verdicts import RULES
 
 SUMMARY = {
     "magnetization_mae_muB_per_atom",

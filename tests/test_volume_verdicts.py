@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mmtp_fw.properties.verdicts import SIGMAS, Averages, Verdict, conclude, headline, judge
+from mmtp_fw.verdicts import SIGMAS, Averages, Verdict, conclude, headline, judge
 
 M, P = "magnetization_muB_per_atom", "pressure_GPa"
 SPREAD = {M: 0.004, P: 0.12}
