@@ -156,7 +156,7 @@ class FitResult:
     iterations : int
         Steps of the optimiser, over all starts.
     history : list of (int, float)
-        Iteration and loss with the prior along the way that led to the result.
+        Iteration and loss with the prior along the way that led to the result; a shake goes up.
     errors, validation_errors : dict
         See `errors_by_quantity`; empty without a validation set.
     wall_seconds : float
