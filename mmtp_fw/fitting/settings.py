@@ -25,7 +25,7 @@ class FitSettings:
         Most steps of the optimiser, from each start.
     tolerance : float
         Converged when the loss has fallen by less than this fraction over 8 steps of Levenberg-Marquardt, or 50
-        of BFGS, or when the validation loss, where there is one, has not been lower for as many.
+        of BFGS, or, where a validation set has not been pleased for as many, by less than 35 %.
     method : {"auto", "levenberg-marquardt", "metric-bfgs", "bfgs"}
         Levenberg-Marquardt with all rows of the Jacobian, BFGS from a Gauss-Newton metric that is renewed now and
         then, or the paper's: BFGS from the unit matrix. "auto" is the first as far as `rows_per_parameter` allows,
