@@ -53,17 +53,30 @@ class Trail:
     history : list of (int, float)
         Iteration and objective up to there.
     converged : bool
+    record : ndarray, shape (validation configurations,), optional
+        Their losses at the lowest sum so far.
     """
 
     point: Point
     validation: float
     history: list[tuple[int, float]]
     converged: bool = False
+    record: FloatArray | None = None
 
     @property
     def merit(self) -> float:
         """What trails are compared by."""
         return self.validation if np.isfinite(self.validation) else self.point.value
+
+
+def _worse(losses: FloatArray, record: FloatArray) -> bool:
+    """Return whether losses, shape (K,), exceed the record by more than the standard error: few labels judge little."""
+    if len(losses) < 2 or not np.all(np.isfinite(record)):
+        return False
+    difference = losses - record
+    if not np.all(np.isfinite(difference)):
+        return True
+    return bool(difference.mean() > difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
 class Search:
@@ -152,7 +165,8 @@ class Search:
         kept = None
         if saved.best is not None:
             point = self._at(saved.best)
-            kept = Trail(point, self._validated(point), [pair for pair in self._history if pair[1] >= point.value])
+            kept = self._keep(point, None)
+            kept.history = [pair for pair in self._history if pair[1] >= point.value]
         return self._descend(self._at(saved.parameters), "continue", self._settings.max_iterations, kept)
 
     def _warm(self) -> None:
@@ -241,12 +255,6 @@ class Search:
     def _at(self, x: FloatArray) -> Point:
         return Point(x, *self._objective.value_and_gradient(x))
 
-    def _validated(self, point: Point) -> float:
-        if self._held_out is None:
-            return np.inf
-        value = float(self._held_out.per_configuration(point.x).sum())
-        return value if np.isfinite(value) else np.inf
-
     def _descend(self, start: Point, stage: str, limit: int, kept: Trail | None = None, plain: bool = False) -> Trail:
         """Minimise from a point; what is returned did best on the validation set, `kept` among what competes.
 
@@ -267,7 +275,8 @@ class Search:
                 kept = self._keep(point, kept)
                 self._note(stage, point, limit, step, kept)
                 idle = 0 if kept.point is point else idle + 1
-                if self._settled(values, plain) or (self._held_out is not None and idle >= self._window()):
+                told = idle >= self._window()  # by the validation set: it is no better any more
+                if self._settled(values, plain or told):
                     converged = True
                     break
             else:
@@ -301,10 +310,16 @@ class Search:
 
     def _keep(self, point: Point, kept: Trail | None) -> Trail:
         """Return the trail to a point, or to the one before that does better on the validation set."""
-        validation = self._validated(point)
-        if kept is not None and self._held_out is not None and validation >= kept.validation:
-            return kept
-        return Trail(point, validation, list(self._history))
+        if self._held_out is None:
+            return Trail(point, np.inf, list(self._history))
+        shares = self._held_out.per_configuration(point.x)
+        if kept is not None and kept.record is not None:
+            if _worse(shares, kept.record):
+                return kept
+            record = shares if shares.sum() < kept.record.sum() else kept.record
+        else:
+            record = shares
+        return Trail(point, float(shares.sum()), list(self._history), record=record)
 
     def _settled(self, values: Sequence[float], plain: bool) -> bool:
         """Return whether the last steps have gained nothing to speak of, or, `plain`, little."""

@@ -25,7 +25,7 @@ class FitSettings:
         Most steps of the optimiser, from each start.
     tolerance : float
         Converged when the loss has fallen by less than this fraction over 8 steps of Levenberg-Marquardt, or 50
-        of BFGS, or when the validation loss, where there is one, has not been lower for as many.
+        of BFGS, or, where a validation set has not been pleased for as many, by less than 35 %.
     method : {"auto", "levenberg-marquardt", "metric-bfgs", "bfgs"}
         Levenberg-Marquardt with all rows of the Jacobian, BFGS from a Gauss-Newton metric that is renewed now and
         then, or the paper's: BFGS from the unit matrix. "auto" is the first as far as `rows_per_parameter` allows,
@@ -156,7 +156,7 @@ class FitResult:
     iterations : int
         Steps of the optimiser, over all starts.
     history : list of (int, float)
-        Iteration and loss with the prior along the way that led to the result.
+        Iteration and loss with the prior along the way that led to the result; a shake goes up.
     errors, validation_errors : dict
         See `errors_by_quantity`; empty without a validation set.
     wall_seconds : float

@@ -22,7 +22,7 @@ from mmtp_fw.fitting.minimise import Point, bfgs
 from mmtp_fw.potential import Potential
 from tests.fitting.conftest import labelled
 
-QUICK = FitSettings(max_iterations=40, threads=1)
+QUICK = FitSettings(max_iterations=40, threads=1, shakes=0)
 
 
 def relabel(potential, configurations):

@@ -71,8 +71,8 @@ def test_the_bend_is_that_of_the_residuals(potential, training):
 def test_a_known_potential_is_found_from_nothing(training, validation):
     truth = tiny(8)
     relabelled(truth, training + validation)
-    result = fit(tiny(1), training, settings=FitSettings(max_iterations=60, threads=1, start="random", tolerance=1e-3))
-    assert result.method == "levenberg-marquardt"
+    settings = FitSettings(max_iterations=60, threads=1, start="random", tolerance=1e-3, method="levenberg-marquardt")
+    result = fit(tiny(1), training, settings=settings)
     forces = [result.potential.evaluate(a).forces - a.calc.results["forces"] for a in validation]
     assert np.sqrt(np.mean(np.square(forces))) < 5e-3
 
