@@ -8,7 +8,7 @@ all with random signs) and looks whether the energy falls below what it is insid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +58,12 @@ class MomentHole:
         )
 
 
-def moment_holes(potential: Potential, configurations: Sequence[Atoms], trained: TrainedRange) -> list[MomentHole]:
+def moment_holes(
+    potential: Potential,
+    configurations: Sequence[Atoms],
+    trained: TrainedRange,
+    listed: Callable[[Atoms], System] | None = None,
+) -> list[MomentHole]:
     """Return the easiest hole of each species to get into, if it has one.
 
     Parameters
@@ -68,12 +73,15 @@ def moment_holes(potential: Potential, configurations: Sequence[Atoms], trained:
         Labels; a few of them, evenly over the list, are pressed.
     trained : TrainedRange
         Of all labels.
+    listed : callable, optional
+        Gives a configuration with its neighbour list; by default a new one.
     """
+    listed = potential.system if listed is None else listed
     if not potential.magnetic:
         return []
     found: dict[int, MomentHole] = {}
     for atoms in configurations[:: max(1, -(-len(configurations) // _CONFIGURATIONS))]:
-        system, moments = potential.system(atoms), moments_of(atoms)
+        system, moments = listed(atoms), moments_of(atoms)
         for kind in np.unique(system.types).tolist():
             for pressed, which, signs in _ways(system, moments, kind):
                 hole = _along(potential, atoms, system, (moments, which, signs), trained.limits[kind], pressed)

@@ -99,7 +99,7 @@ def check_stability(
         for name, distance in holes.items()
     ]
     trained = potential.trained or TrainedRange.of(potential, configurations, listed)
-    pressed = moment_holes(potential, configurations, trained)
+    pressed = moment_holes(potential, configurations, trained, listed)
     messages += [hole.message for hole in pressed]
     return Stability(not (holes or pressed), messages, holes, shortest, pressed)
 
