@@ -353,6 +353,20 @@ class Campaign(Section):
         return self
 
     @model_validator(mode="after")
+    def _labels_have_what_is_asked_of_them(self) -> Campaign:
+        """Refuse to weigh or to compare what the engine does not compute: a fit leaves such labels out."""
+        engine = self.dft.description
+        for name in engine.lacks:
+            if getattr(self.fit, f"{name}_weight") > 0:
+                raise ValueError(f"fit.{name}_weight: {engine.title}'s labels have no {name}; set it to 0")
+        if self.properties.reference and "stress" in engine.lacks:
+            raise ValueError(
+                f"properties.reference: {engine.title} computes no stress: there is no pressure to compare; "
+                "set it to false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _budget_covers_pretraining(self) -> Campaign:
         if self.budget.max_labels < self.pretraining.structures:
             raise ValueError(
