@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
+from mmtp_fw.labelling import Grade
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.structures.lattices import LATTICES, Lattice, lattice
 from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, MagneticOrder, magnetic_order
@@ -171,8 +172,8 @@ else:
 class FitSettings(_LossWeights):
     """The loss and its minimisation."""
 
-    quality_weights: dict[Literal["A", "B", "C"], float] = Field(
-        default={"A": 1.0, "B": 1.0, "C": 1.0},
+    quality_weights: dict[Grade, float] = Field(
+        default=dict.fromkeys(Grade, 1.0),
         description="Weight of a label by its quality (docs/dft.md); 0 leaves it out of the loss",
     )
     moment_deviation_muB: float = Field(
@@ -196,8 +197,8 @@ class FitSettings(_LossWeights):
 
     @field_validator("quality_weights")
     @classmethod
-    def _weights_of_all_qualities(cls, value: dict[str, float]) -> dict[str, float]:
-        if set(value) != {"A", "B", "C"} or min(value.values()) < 0 or max(value.values()) <= 0:
+    def _weights_of_all_qualities(cls, value: dict[Grade, float]) -> dict[Grade, float]:
+        if set(value) != set(Grade) or min(value.values()) < 0 or max(value.values()) <= 0:
             raise ValueError("give A, B and C a weight each, none negative, one positive")
         return value
 
