@@ -100,6 +100,8 @@ class Quantity:
         How the manual speaks of it.
     key : str
         Of its errors, unit included; they are stored under it.
+    shown_key : str
+        Of what is stored in `unit`; by default its name.
     unit, factor : str, float
         What people read, and what errors are multiplied by for it.
     decimals : int
@@ -119,6 +121,8 @@ class Quantity:
         In the label's unit: beyond it the label can hardly be in that unit.
     per_atom : bool
         Whether its first axis is that of the atoms.
+    in_arrays : bool
+        Whether a configuration carries it as an array of its atoms: ASE's calculators know no such result.
     label : callable
         (results of the calculator, atoms) -> the label or None.
     label_shapes : callable
@@ -140,6 +144,7 @@ class Quantity:
     name: str
     plural: str
     key: str
+    shown_key: str = ""
     unit: str
     factor: float
     decimals: int
@@ -153,6 +158,7 @@ class Quantity:
     of_cells: bool = False
     largest: float = np.inf
     per_atom: bool = False
+    in_arrays: bool = False
     label: Callable[[Mapping[str, Any], Atoms], Any]
     label_shapes: Callable[[int], tuple[Shape, ...]]
     predicted: Callable[[Evaluated], Any]
@@ -161,6 +167,9 @@ class Quantity:
     compared: Callable[[FloatArray, int], FloatArray]
     sign: float = 1.0
     along: Callable[[FloatArray, int], Direction]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shown_key", self.shown_key or self.name)
 
     @property
     def title(self) -> str:
@@ -215,6 +224,7 @@ _ROWS = (
         name="energy",
         plural="energies",
         key="energy_per_atom_eV",
+        shown_key="energy_meV_per_atom",
         unit="meV/atom",
         factor=1000.0,
         decimals=2,
@@ -233,6 +243,7 @@ _ROWS = (
         name="forces",
         plural="forces",
         key="forces_eV_per_A",
+        shown_key="force_meV_per_A",
         unit="meV/Å",
         factor=1000.0,
         decimals=1,
@@ -255,6 +266,7 @@ _ROWS = (
         name="stress",
         plural="stresses",
         key="stress_GPa",
+        shown_key="stress_GPa",
         unit="GPa",
         factor=1.0,
         decimals=3,
@@ -276,6 +288,7 @@ _ROWS = (
         name="magnetic_forces",
         plural="magnetic forces",
         key="magnetic_forces_eV_per_muB",
+        shown_key="magnetic_force_meV_per_muB",
         unit="meV/μB",
         factor=1000.0,
         decimals=1,
@@ -288,6 +301,7 @@ _ROWS = (
         of_moments=True,
         largest=100.0,
         per_atom=True,
+        in_arrays=True,
         label=lambda results, atoms: atoms.arrays.get("magnetic_forces", results.get("magnetic_forces")),
         label_shapes=lambda n: ((n,),),
         predicted=lambda evaluation: evaluation.magnetic_forces,
@@ -299,3 +313,8 @@ _ROWS = (
 )
 QUANTITIES: dict[str, Quantity] = {row.name: row for row in _ROWS}
 """By name, in the order in which they are shown, and in which the metric draws its signs."""
+
+RESULTS = (*(name for name, row in QUANTITIES.items() if not row.in_arrays), "magmoms")
+"""What the calculator of a labelled configuration holds: the moments among it, at which all was found."""
+ARRAYS = tuple(name for name, row in QUANTITIES.items() if row.in_arrays)
+"""What it carries as arrays of its atoms."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
+from mmtp_fw.labelling import Grade
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.structures.lattices import LATTICES, Lattice, lattice
 from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, MagneticOrder, magnetic_order
@@ -171,8 +172,8 @@ else:
 class FitSettings(_LossWeights):
     """The loss and its minimisation."""
 
-    quality_weights: dict[Literal["A", "B", "C"], float] = Field(
-        default={"A": 1.0, "B": 1.0, "C": 1.0},
+    quality_weights: dict[Grade, float] = Field(
+        default=dict.fromkeys(Grade, 1.0),
         description="Weight of a label by its quality (docs/dft.md); 0 leaves it out of the loss",
     )
     moment_deviation_muB: float = Field(
@@ -196,8 +197,8 @@ class FitSettings(_LossWeights):
 
     @field_validator("quality_weights")
     @classmethod
-    def _weights_of_all_qualities(cls, value: dict[str, float]) -> dict[str, float]:
-        if set(value) != {"A", "B", "C"} or min(value.values()) < 0 or max(value.values()) <= 0:
+    def _weights_of_all_qualities(cls, value: dict[Grade, float]) -> dict[Grade, float]:
+        if set(value) != set(Grade) or min(value.values()) < 0 or max(value.values()) <= 0:
             raise ValueError("give A, B and C a weight each, none negative, one positive")
         return value
 
@@ -349,6 +350,20 @@ class Campaign(Section):
             raise ValueError(
                 f"properties: {self.dft.engine} has no molecular dynamics to compare with; "
                 "set mode: static, or reference: false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_have_what_is_asked_of_them(self) -> Campaign:
+        """Refuse to weigh or to compare what the engine does not compute: a fit leaves such labels out."""
+        engine = self.dft.description
+        for name in engine.lacks:
+            if getattr(self.fit, f"{name}_weight") > 0:
+                raise ValueError(f"fit.{name}_weight: {engine.title}'s labels have no {name}; set it to 0")
+        if self.properties.reference and "stress" in engine.lacks:
+            raise ValueError(
+                f"properties.reference: {engine.title} computes no stress: there is no pressure to compare; "
+                "set it to false"
             )
         return self
 

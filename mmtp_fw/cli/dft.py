@@ -10,6 +10,7 @@ import typer
 
 from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
 from mmtp_fw.cli.output import console, print_json, table
+from mmtp_fw.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -81,12 +82,12 @@ def _show(found: Convergence) -> None:
         for rung in ladder
     ]  # fmt: skip
     rows.append(("together", "as in the campaign", "", *_numbers(found.left_open())))
-    names = ("ladder", "settings", ">SCF steps", ">meV/atom", ">meV/Å", ">GPa", ">meV/μB")
+    names = ("ladder", "settings", ">SCF steps", *(f">{row.unit}" for row in QUANTITIES.values()))
     console().print(table(names, rows))
     console().print(
         f"{found.formula}, differences from the finest of each ladder. A constant in the energy is no error of a label."
     )
 
 
-def _numbers(differences: Differences) -> tuple[str, ...]:
-    return tuple(f"{value:.3g}" for value in differences.model_dump().values())
+def _numbers(differences: Differences) -> tuple[str | None, ...]:
+    return tuple(None if value is None else f"{value:.3g}" for value in differences.in_order())

@@ -8,12 +8,16 @@ import typer
 
 from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
 from mmtp_fw.cli.output import console, print_json, table
+from mmtp_fw.labelling import LABEL_STATES, RUNNING, Grade
+
+_STATES = (*LABEL_STATES, RUNNING)
+_QUALITIES = tuple(grade.value for grade in Grade)
 
 
 def find(
     campaign: Annotated[str | None, typer.Option(help="Campaign that generated or selected it.")] = None,
     formula: Annotated[str | None, typer.Option(help="Chemical formula, as Fe22Pd10.")] = None,
-    status: Annotated[str | None, typer.Option(help="Of its label: accepted, rejected, failed, running.")] = None,
+    status: Annotated[str | None, typer.Option(help=f"Of its label: {', '.join(_STATES)}.")] = None,
     engine: Annotated[str | None, typer.Option(help="DFT engine, as campaign.yaml names it.")] = None,
     quality: Annotated[str | None, typer.Option(help="Of the label: A, B or C.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most rows, the newest first.")] = 50,
@@ -24,11 +28,12 @@ def find(
     from mmtp_fw.database.queries import find_configurations
     from mmtp_fw.errors import InputError
 
-    known = ("accepted", "rejected", "failed", "running")
-    if status is not None and status not in known:
-        raise InputError(f"--status {status}: no such verdict", f"one of {', '.join(known)}")
-    if quality is not None and quality not in ("A", "B", "C"):
-        raise InputError(f"--quality {quality}: no such quality", "one of A, B, C; docs/dft.md says what they mean")
+    if status is not None and status not in _STATES:
+        raise InputError(f"--status {status}: no such verdict", f"one of {', '.join(_STATES)}")
+    if quality is not None and quality not in _QUALITIES:
+        raise InputError(
+            f"--quality {quality}: no such quality", f"one of {', '.join(_QUALITIES)}; docs/dft.md says what they mean"
+        )
     with open_database(launchpad) as database:
         rows = find_configurations(
             database,

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtp_fw.cli.output import cell, console, duration, pairs, table
+from mmtp_fw.labelling import ACCEPTED, FAILED, LABEL_STATES, OPEN, REJECTED
 from mmtp_fw.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -83,10 +84,10 @@ def summary_line(state: dict[str, Any]) -> str:
         open_kinds = sorted(state["due"].items(), key=lambda item: item[0] != state["phase"])
         parts.append(", ".join(f"{kind} ({count} open)" for kind, count in open_kinds) or state["phase"])
     parts.append(
-        f"labels {labels['accepted']} accepted" + (f", {labels['rejected']} rejected" if labels["rejected"] else "")
+        f"labels {labels[ACCEPTED]} {ACCEPTED}" + (f", {labels[REJECTED]} {REJECTED}" if labels[REJECTED] else "")
     )
-    if labels["failed"]:
-        parts.append(f"{labels['failed']} failed")
+    if labels[FAILED]:
+        parts.append(f"{labels[FAILED]} {FAILED}")
     if state["selected"]:
         parts.append("selected " + "+".join(str(n) for _, n in sorted(state["selected"].items())))
     if potential:
@@ -103,7 +104,7 @@ def summary_line(state: dict[str, Any]) -> str:
 def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
     """Return a campaign's state as what a terminal shows."""
     labels = state["labels"]
-    spent = labels["accepted"] + labels["rejected"] + labels["failed"] - labels["refused"]
+    spent = sum(labels[verdict] for verdict in LABEL_STATES) - labels["refused"]
     head = Text.assemble((state["campaign"], "bold"), "  ", _phase(state))
     if seconds is not None:
         head.append(f"  {duration(seconds)}", style="dim")
@@ -115,9 +116,7 @@ def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
     )
     facts = pairs(
         {
-            "Labels": ", ".join(
-                f"{labels[verdict]} {verdict}" for verdict in ("accepted", "rejected", "failed", "open")
-            ),
+            "Labels": ", ".join(f"{labels[verdict]} {verdict}" for verdict in (*LABEL_STATES, OPEN)),
             "Spent": f"{state['scf_runs']:,} SCF runs, {state['md_steps']:,} MD steps",
             "Selected": ", ".join(f"it. {k}: {n}" for k, n in sorted(state["selected"].items())) or None,
             "Errors": _errors(state["potential"]),

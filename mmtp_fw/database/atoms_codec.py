@@ -10,9 +10,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from mmtp_fw.plain import plain
+from mmtp_fw.quantities import ARRAYS, RESULTS
 
 HASH_RULE = "blake2b-16 of sorted (Z, wrapped fraction 1e-7, moment 1e-6 μB), cell 1e-7 Å, pbc; v1"
-_RESULTS = ("energy", "forces", "stress", "magmoms")
 
 
 def to_document(atoms: Atoms) -> dict[str, Any]:
@@ -36,11 +36,10 @@ def to_document(atoms: Atoms) -> dict[str, Any]:
         "moments": [float(m) for m in atoms.get_initial_magnetic_moments()],
     }
     results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
-    kept = {name: np.asarray(results[name]).tolist() for name in _RESULTS if results.get(name) is not None}
+    kept = {name: np.asarray(results[name]).tolist() for name in RESULTS if results.get(name) is not None}
     if kept:
         document["results"] = kept
-    if "magnetic_forces" in atoms.arrays:
-        document["magnetic_forces"] = atoms.arrays["magnetic_forces"].tolist()
+    document |= {name: atoms.arrays[name].tolist() for name in ARRAYS if name in atoms.arrays}
     info = {key: plain(value) for key, value in atoms.info.items()}
     if info:
         document["info"] = info
@@ -52,8 +51,9 @@ def from_document(document: dict[str, Any]) -> Atoms:
     atoms = Atoms(document["numbers"], positions=document["positions"], cell=document["cell"], pbc=document["pbc"])
     atoms.set_initial_magnetic_moments(document["moments"])
     atoms.info.update(document.get("info", {}))
-    if "magnetic_forces" in document:
-        atoms.arrays["magnetic_forces"] = np.array(document["magnetic_forces"], dtype=float)
+    for name in ARRAYS:
+        if name in document:
+            atoms.arrays[name] = np.array(document[name], dtype=float)
     if "results" in document:
         results = {
             name: value if name == "energy" else np.array(value, dtype=float)

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 import mmtp_fw
+from mmtp_fw.labelling import RUNNING
 
 SCHEMA_VERSION = 1
 
@@ -68,7 +69,7 @@ class CalculationDocument(Document):
     configuration: str = Field(description="Content hash")
     engine: str
     engine_settings: dict[str, Any] = Field(description="All of the engine's settings that define the label")
-    status: str = Field(default="running", description="running, accepted, rejected or failed")
+    status: str = Field(default=RUNNING, description="running, accepted, rejected or failed")
     stages: list[dict[str, Any]] = Field(
         default_factory=list, description="Every stage with λ, targets, moments, energies: `mmtp_fw.dft.stages.Stage`"
     )

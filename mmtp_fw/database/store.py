@@ -27,6 +27,7 @@ from mmtp_fw.database.records import (
     TrainingSetDocument,
 )
 from mmtp_fw.errors import DatabaseError
+from mmtp_fw.labelling import FAILED, REFUSED_INPUT, REJECTED, RUNNING
 from mmtp_fw.plain import plain
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def add_configuration(
     return key
 
 
-NOT_OF_THE_CONFIGURATION = {"$or": [{"status": "failed"}, {"status": "rejected", "rule": "input"}]}
+NOT_OF_THE_CONFIGURATION = {"$or": [{"status": FAILED}, {"status": REJECTED, "rule": REFUSED_INPUT}]}
 """Finished calculations that are tried again when they are asked for again: the engine failed, or refused the target
 under a limit that is no part of the settings."""
 
@@ -98,7 +99,7 @@ def begin_calculation(
     database.calculations.update_one(
         {"_id": key}, {"$setOnInsert": document, "$addToSet": {"owners": owner}}, upsert=True
     )
-    open_again = {"status": "running", "reason": None, "rule": None, "finished": None}
+    open_again = {"status": RUNNING, "reason": None, "rule": None, "finished": None}
     database.calculations.update_one({"_id": key, **NOT_OF_THE_CONFIGURATION}, {"$set": open_again})
 
 

@@ -14,18 +14,8 @@ if TYPE_CHECKING:
     from mmtp_fw.dft.protocol import run_protocol
     from mmtp_fw.dft.registry import EngineDescription, describe, engine_names, get_engine
     from mmtp_fw.dft.settings import ProtocolSettings
-    from mmtp_fw.dft.stages import (
-        Check,
-        CheckVerdict,
-        Extrapolation,
-        Grade,
-        Label,
-        Outcome,
-        OutcomeStatus,
-        Rule,
-        Stage,
-        StageName,
-    )
+    from mmtp_fw.dft.stages import Check, CheckVerdict, Extrapolation, Label, Outcome, Rule, Stage
+    from mmtp_fw.labelling import Grade, OutcomeStatus, StageName
 
 __all__ = [
     "Check",

@@ -18,7 +18,8 @@ from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind
 from mmtp_fw.dft.moments import per_atom
 from mmtp_fw.dft.quality import Judged
 from mmtp_fw.dft.recorder import Recorder
-from mmtp_fw.dft.stages import Check, CheckVerdict, Stage, StageName
+from mmtp_fw.dft.stages import Check, CheckVerdict, Stage
+from mmtp_fw.labelling import StageName
 
 # λ of a soft label's second point over the label's: the penalties at about one force are then as 1 to this.
 _STRENGTH_RATIOS = (3.0, 2.2)

@@ -7,36 +7,51 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.units import GPa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.protocol import run_protocol
 from mmtp_fw.dft.registry import checked_settings, describe, engines_with_ladders, get_engine
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.files import write_whole
+from mmtp_fw.quantities import QUANTITIES
 
 
-class Differences(BaseModel):
-    """How far a label is from the finest of its ladder.
+class _Differences(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    def in_order(self) -> list[float | None]:
+        """Return them in the order of `QUANTITIES`."""
+        return [getattr(self, row.shown_key) for row in QUANTITIES.values()]
+
+
+if TYPE_CHECKING:  # the fields come from a table, which no type checker reads
+    _OfQuantities = _Differences
+else:
+    _OfQuantities = create_model(
+        "_OfQuantities",
+        __base__=_Differences,
+        **{
+            row.shown_key: (float | None, Field(default=None, description=f"Largest difference in {row.unit}"))
+            for row in QUANTITIES.values()
+        },
+    )
+
+
+class Differences(_OfQuantities):
+    """How far a label is from the finest of its ladder; None of a quantity that the engine's labels lack.
 
     Energies differ by a constant between cut-offs, which is no error of what is trained on them; forces, stress and
     magnetic forces, their derivatives, show what is.
     """
-
-    model_config = ConfigDict(extra="forbid")
-
-    energy_meV_per_atom: float
-    force_meV_per_A: float = Field(description="Largest difference of a component")
-    stress_GPa: float = Field(description="Largest difference of a component")
-    magnetic_force_meV_per_muB: float = Field(description="Largest difference of an atom")
 
 
 class Rung(BaseModel):
@@ -64,9 +79,14 @@ class Convergence(BaseModel):
     def left_open(self) -> Differences:
         """Return what the chosen settings leave open, all ladders taken together (root of the sum of squares)."""
         chosen = [rung.differences for ladder in self.ladders.values() for rung in ladder if not rung.settings]
-        table = np.array([list(differences.model_dump().values()) for differences in chosen])
-        total = np.sqrt(np.sum(table**2, axis=0))
-        return Differences(**dict(zip(Differences.model_fields, map(float, total), strict=True)))
+        columns = zip(*(differences.in_order() for differences in chosen), strict=True)
+        totals = [_together(column) for column in columns]
+        return Differences(**dict(zip((row.shown_key for row in QUANTITIES.values()), totals, strict=True)))
+
+
+def _together(differences: Iterable[float | None]) -> float | None:
+    known = [value for value in differences if value is not None]
+    return float(np.sqrt(np.sum(np.square(known)))) if known else None
 
 
 def converge(
@@ -160,13 +180,23 @@ def _label(
 
 
 def _differences(label: Label, finest: Label) -> Differences:
-    def largest(name: str) -> float:
-        return float(np.max(np.abs(np.array(getattr(label, name)) - np.array(getattr(finest, name)))))
-
-    energy = label.extrapolation.energy_eV - finest.extrapolation.energy_eV
+    own, best = _compared(label), _compared(finest)
     return Differences(
-        energy_meV_per_atom=1e3 * abs(energy) / len(label.symbols),
-        force_meV_per_A=1e3 * largest("forces"),
-        stress_GPa=largest("stress") / GPa,
-        magnetic_force_meV_per_muB=1e3 * largest("magnetic_forces"),
+        **{
+            row.shown_key: row.factor * float(np.max(np.abs(own[name] - best[name])))
+            for name, row in QUANTITIES.items()
+            if name in own and name in best
+        }
     )
+
+
+def _compared(label: Label) -> dict[str, FloatArray]:
+    """Return what a label holds of every quantity, as errors are counted in it; the energy is that at its target."""
+    atoms = label.to_atoms()
+    results = atoms.calc.results | {"energy": label.extrapolation.energy_eV}
+    found = {name: row.label(results, atoms) for name, row in QUANTITIES.items()}
+    return {
+        name: QUANTITIES[name].compared(np.asarray(value, dtype=float), len(atoms))
+        for name, value in found.items()
+        if value is not None
+    }

@@ -7,8 +7,9 @@ from mmtp_fw.dft.engine import ConstraintKind
 from mmtp_fw.dft.recorder import Recorder
 from mmtp_fw.dft.registry import describe
 from mmtp_fw.dft.soft import SoftLadder
-from mmtp_fw.dft.stages import Outcome, Rule, Stage, StageName
+from mmtp_fw.dft.stages import Outcome, Rule, Stage
 from mmtp_fw.dft.verdict import Verdict
+from mmtp_fw.labelling import StageName
 
 
 class HardPath:

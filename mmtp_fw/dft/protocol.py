@@ -18,8 +18,9 @@ from mmtp_fw.dft.recorder import Recorder, StoppedError
 from mmtp_fw.dft.registry import describe
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.soft import SoftLadder
-from mmtp_fw.dft.stages import Outcome, OutcomeStatus, Rule, Stage
+from mmtp_fw.dft.stages import Outcome, Rule, Stage
 from mmtp_fw.errors import EngineError, InputError, RefusedInputError
+from mmtp_fw.labelling import OutcomeStatus
 
 
 def run_protocol(

@@ -11,7 +11,8 @@ import numpy as np
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind
 from mmtp_fw.dft.settings import ProtocolSettings
-from mmtp_fw.dft.stages import Grade, Stage, StageName
+from mmtp_fw.dft.stages import Stage
+from mmtp_fw.labelling import Grade, StageName
 
 # Magnetic forces that are wrong by so much on every atom are to be found.
 WRONG_FORCE_EV_PER_MUB = 0.03

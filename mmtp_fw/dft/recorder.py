@@ -16,8 +16,9 @@ from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind, Engine, ScfRequest, ScfResult, settings_hash
 from mmtp_fw.dft.moments import deviations, magnetic_forces, per_atom, slope_by_species
 from mmtp_fw.dft.settings import ProtocolSettings
-from mmtp_fw.dft.stages import DECISIONS, Label, Outcome, OutcomeStatus, Rule, Stage, StageName
+from mmtp_fw.dft.stages import Label, Outcome, Rule, Stage
 from mmtp_fw.errors import EngineError
+from mmtp_fw.labelling import DECISIONS, OutcomeStatus, StageName
 
 
 class StoppedError(Exception):

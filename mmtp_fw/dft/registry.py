@@ -76,6 +76,8 @@ class EngineDescription:
     costs : EngineCosts
     constraints : tuple of {"hard", "soft"}
         How it can hold moments, the best first: exactly, or by a penalty (`mmtp_fw.dft.engine.ConstraintKind`).
+    lacks : tuple of str
+        Quantities (`mmtp_fw.quantities.QUANTITIES`) that its labels do not have: no fit may weigh them.
     dynamics : callable, optional
         Takes the settings and returns an ASE calculator with relaxed moments, fast enough for molecular dynamics;
         None for an engine that can only be compared at rest.
@@ -98,6 +100,7 @@ class EngineDescription:
     engine: Callable[..., Engine]
     costs: EngineCosts
     constraints: tuple[Literal["hard", "soft"], ...] = ("soft",)
+    lacks: tuple[str, ...] = ()
     dynamics: Callable[[Mapping[str, Any]], Calculator] | None = None
     ladders: Mapping[str, Callable[[Mapping[str, Any]], list[dict[str, Any]]]] = field(default_factory=dict)
     programs: tuple[Program, ...] = ()

@@ -10,8 +10,9 @@ from mmtp_fw.dft.check import SoftCheck
 from mmtp_fw.dft.engine import SMOOTHED, UNSMOOTHED, ConstraintKind
 from mmtp_fw.dft.moments import LARGER_START, lost_magnetization, per_atom, slope_by_species
 from mmtp_fw.dft.recorder import Recorder
-from mmtp_fw.dft.stages import Outcome, Rule, Stage, StageName
+from mmtp_fw.dft.stages import Outcome, Rule, Stage
 from mmtp_fw.dft.verdict import Verdict
+from mmtp_fw.labelling import StageName
 
 
 class SoftLadder:

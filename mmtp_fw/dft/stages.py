@@ -13,32 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind
-
-
-class StageName(StrEnum):
-    """The stages of the protocol, in their order; docs/dft.md says which a hard and which a soft constraint takes."""
-
-    HARD = "hard"
-    EQUILIBRIUM = "equilibrium"
-    RADII = "radii"
-    MAP = "map"
-    RAMP = "ramp"
-    REFINE = "refine"
-    CHECK = "check"
-    ACCEPT = "accept"
-
-
-DECISIONS = (StageName.MAP, StageName.ACCEPT)
-"""Stages without a calculation."""
-
-
-class OutcomeStatus(StrEnum):
-    """How the protocol ended for one configuration."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
+from mmtp_fw.labelling import DECISIONS, Grade, OutcomeStatus, StageName
 
 
 class Rule(StrEnum):
@@ -53,21 +28,6 @@ class Rule(StrEnum):
     ENGINE_FAILED = "engine_failed"
     INPUT_REFUSED = "input_refused"
     STOPPED = "stopped"
-
-
-class Grade(StrEnum):
-    """Quality of a label.
-
-    A: inside both limits, and the work of the magnetic forces confirmed the energy.
-    B: inside both limits, not checked (or nothing near enough to check by).
-    C: moments off target but near enough to be useful; the label is exact at its own moments.
-
-    Where energy and magnetic forces disagree there is no label.
-    """
-
-    A = "A"
-    B = "B"
-    C = "C"
 
 
 class CheckVerdict(StrEnum):

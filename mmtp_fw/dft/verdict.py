@@ -9,7 +9,8 @@ from mmtp_fw.dft.check import Checked
 from mmtp_fw.dft.engine import ConstraintKind, settings_hash
 from mmtp_fw.dft.moments import flipped
 from mmtp_fw.dft.recorder import Recorder
-from mmtp_fw.dft.stages import CheckVerdict, Label, Outcome, OutcomeStatus, Rule, Stage, StageName
+from mmtp_fw.dft.stages import CheckVerdict, Label, Outcome, Rule, Stage
+from mmtp_fw.labelling import OutcomeStatus, StageName
 
 
 class Verdict:

@@ -193,7 +193,7 @@ def accepted_labels(context: Context) -> dict[str, Atoms]:
     for document in found:
         label = Label.model_validate(document["label"])
         labels[document["_id"]] = label.to_atoms()
-        labels[document["_id"]].info["weight"] = context.campaign.fit.quality_weights[label.grade.value]
+        labels[document["_id"]].info["weight"] = context.campaign.fit.quality_weights[label.grade]
     return {key: labels[key] for key in sorted(labels)}
 
 

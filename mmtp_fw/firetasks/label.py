@@ -15,9 +15,10 @@ from mmtp_fw.database.process import owner_name
 from mmtp_fw.dft import ProtocolSettings, Stage, get_engine, run_protocol
 from mmtp_fw.dft.checks import check_request
 from mmtp_fw.dft.engine import Engine, settings_hash
-from mmtp_fw.dft.stages import OutcomeStatus, Rule
+from mmtp_fw.dft.stages import Rule
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError
+from mmtp_fw.labelling import ACCEPTED, REFUSED_INPUT, REJECTED, OutcomeStatus
 
 _LOG = log.logger(__name__)
 
@@ -59,7 +60,7 @@ class LabelWork:
         self, context: Context, configuration: str, key: str, engine: Engine, should_stop: Callable[[], bool]
     ) -> _Labelled | None:
         known = context.database.calculations.find_one({"_id": key})
-        if known is not None and (known["status"] == "accepted" or _is_verdict(known)):
+        if known is not None and (known["status"] == ACCEPTED or _is_verdict(known)):
             return _Labelled(key, None, _result(key, known["status"], known["reason"], 0))
         atoms = _configuration(context.database, configuration)
         try:
@@ -70,8 +71,8 @@ class LabelWork:
                 context.database, key, configuration, engine.name, engine.settings_document(), owner_name()
             )
             _LOG.warning("refused by %s: %s", engine.name, error)
-            verdict = {"status": "rejected", "reason": str(error), "rule": "input", "label": None}
-            return _Labelled(key, verdict, _result(key, "rejected", str(error), 0) | {"refused": True})
+            verdict = {"status": REJECTED, "reason": str(error), "rule": REFUSED_INPUT, "label": None}
+            return _Labelled(key, verdict, _result(key, REJECTED, str(error), 0) | {"refused": True})
         except EngineError as error:
             raise NotHereError(str(error)) from error
         stages = [Stage.model_validate(stage) for stage in (known or {}).get("stages", [])]
@@ -113,7 +114,7 @@ class LabelWork:
 
 def _is_verdict(calculation: Mapping[str, Any]) -> bool:
     """Return whether a calculation was rejected for what the configuration is."""
-    return bool(calculation["status"] == "rejected" and calculation["rule"] != "input")
+    return bool(calculation["status"] == REJECTED and calculation["rule"] != REFUSED_INPUT)
 
 
 def _check_datasets(database: Database, engine: Engine, atoms: Atoms) -> None:

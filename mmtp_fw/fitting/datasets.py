@@ -24,6 +24,7 @@ from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
 from mmtp_fw.fitting.samples import labels_of
 from mmtp_fw.potential import moments_of
+from mmtp_fw.quantities import RESULTS
 from mmtp_fw.vaspio import is_vasp_output, read_vasp_output
 
 Format = Literal["extxyz", "cfg"]
@@ -153,7 +154,7 @@ def _plain(atoms: Atoms) -> Atoms:
     copy: Atoms = atoms.copy()
     copy.info = {k: v for k, v in atoms.info.items() if isinstance(v, (str, int, float, bool))}
     if atoms.calc is not None:
-        results = {k: v for k, v in atoms.calc.results.items() if k in {"energy", "forces", "stress", "magmoms"}}
+        results = {k: v for k, v in atoms.calc.results.items() if k in RESULTS}
         copy.calc = SinglePointCalculator(copy, **results)
     return copy
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.labelling import ACCEPTED as ACCEPTED
+from mmtp_fw.labelling import FAILED as FAILED
 
 
 class Kind(StrEnum):
@@ -54,9 +56,7 @@ PRIORITIES: Mapping[Kind, int] = {
     Kind.REPORT: 60,
 }
 
-ACCEPTED = "accepted"
 COMPLETED = "completed"
-FAILED = "failed"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mmtp_fw.dft.registry import engine_title
+from mmtp_fw.labelling import ACCEPTED, FAILED, OPEN, REJECTED
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, REFERENCE, SPECIES, panels
 
@@ -27,7 +28,7 @@ def selection(data: Data) -> Figure | None:
     numbers = [row["iteration"] for row in rows]
     figure, (left, right) = panels(1, 2, (8.4, 3.1))
     bottom = np.zeros(len(rows))
-    verdicts = (("accepted", GOOD), ("rejected", BAD), ("failed", INK), ("open", QUIET))
+    verdicts = ((ACCEPTED, GOOD), (REJECTED, BAD), (FAILED, INK), (OPEN, QUIET))
     for verdict, color in verdicts:
         heights = np.array([row[verdict] for row in rows], dtype=float)
         if heights.any():
@@ -38,7 +39,7 @@ def selection(data: Data) -> Figure | None:
     left.set(title="Configurations labelled per iteration", xlabel="Iteration", ylabel="Configurations")
     left.set_ylim(0, 1.18 * max(1.0, float(bottom.max())))
     left.legend(loc="upper right")
-    total = np.cumsum([row["accepted"] for row in rows])
+    total = np.cumsum([row[ACCEPTED] for row in rows])
     right.plot(numbers, total, "o-", color=MMTP)
     right.annotate(f"{total[-1]}", (numbers[-1], total[-1]), (0, 6), textcoords="offset points", ha="center")
     right.set(title="Labels in total", xlabel="Iteration", ylabel="Accepted labels")
@@ -210,16 +211,16 @@ def moments(data: Data) -> Figure | None:
 
 def _strengths(axes: Axes, labels: Sequence[Data]) -> None:
     """Draw how many labels were taken at each λ, in at most eight ranges."""
-    verdicts: dict[str, list[float]] = {"accepted": [], "rejected": []}
+    verdicts: dict[str, list[float]] = {ACCEPTED: [], REJECTED: []}
     for label in labels:
         if label["lambda_eV_per_muB2"]:
-            verdict = "accepted" if label["status"] == "accepted" else "rejected"
+            verdict = ACCEPTED if label["status"] == ACCEPTED else REJECTED
             verdicts[verdict].append(label["lambda_eV_per_muB2"])
-    values = verdicts["accepted"] + verdicts["rejected"]
+    values = verdicts[ACCEPTED] + verdicts[REJECTED]
     if values:
         edges = np.geomspace(min(values) * 0.9, max(values) * 1.1, min(8, len(set(values))) + 1).tolist()
         shown = {name: found for name, found in verdicts.items() if found}
-        colors = [GOOD if name == "accepted" else BAD for name in shown]
+        colors = [GOOD if name == ACCEPTED else BAD for name in shown]
         axes.hist(list(shown.values()), edges, stacked=True, color=colors, label=list(shown), rwidth=0.9)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -235,7 +236,7 @@ def _strengths(axes: Axes, labels: Sequence[Data]) -> None:
 def _deviations(axes: Axes, labels: Sequence[Data], limits: Data) -> None:
     for verdict, color in ((True, GOOD), (False, BAD)):
         chosen = [
-            label for label in labels if (label["status"] == "accepted") == verdict and label["mae_muB"] is not None
+            label for label in labels if (label["status"] == ACCEPTED) == verdict and label["mae_muB"] is not None
         ]
         if chosen:
             axes.plot(
@@ -245,7 +246,7 @@ def _deviations(axes: Axes, labels: Sequence[Data], limits: Data) -> None:
                 ms=4,
                 alpha=0.8,
                 color=color,
-                label="accepted" if verdict else "rejected",
+                label=ACCEPTED if verdict else REJECTED,
             )
     axes.axvline(limits["mae_limit_muB"], color=INK, lw=0.9, ls="--")
     axes.axhline(limits["max_limit_muB"], color=INK, lw=0.9, ls="--")

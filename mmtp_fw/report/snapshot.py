@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mmtp_fw.database import Database, queries, views
-from mmtp_fw.database.views import LABEL_STATES
+from mmtp_fw.labelling import LABEL_STATES, OPEN
 from mmtp_fw.loop.conclusion import conclusion
 from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.loop.gather import gather
@@ -83,7 +83,7 @@ def _labels(facts: Facts, unfinished: int) -> dict[str, int]:
     outcomes = Counter(fact.outcome for fact in found)
     numbers = {name: outcomes.get(name, 0) for name in LABEL_STATES}
     refused = sum(fact.refused for fact in found)
-    return numbers | {"open": unfinished, "budget": facts.campaign.budget.max_labels, "refused": refused}
+    return numbers | {OPEN: unfinished, "budget": facts.campaign.budget.max_labels, "refused": refused}
 
 
 def _headline(database: Database, campaign_id: str, position: Position) -> str | None:

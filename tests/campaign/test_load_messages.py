@@ -69,6 +69,14 @@ def test_the_line_of_broken_yaml():
         ("name: a\nmd: {stepps: 1}\n", "md.stepps: unknown key"),
         ("name: a\npotential: {level: 7}\n", "potential: level must be even, not 7"),
         ("name: a\nmd: {steps: [1]}\n", "md.steps: input should be a valid integer"),
+        (
+            "name: a\ndft: {engine: elk}\n",
+            "fit.stress_weight: Elk's labels have no stress; set it to 0",
+        ),
+        (
+            "name: a\ndft: {engine: elk}\nfit: {stress_weight: 0}\n",
+            "properties.reference: Elk computes no stress: there is no pressure to compare; set it to false",
+        ),
         ("name: a\nmd: 3\n", "md: input should be a valid dictionary or instance of MdSection, not 3"),
     ],
 )
@@ -115,3 +123,8 @@ def test_files_name_themselves(tmp_path):
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(InputError, match=r"a\.yaml: .*codec can't decode"):
         load_campaign(path)
+
+
+def test_an_engine_without_stress_is_taken_where_nothing_needs_one():
+    text = "name: a\ndft: {engine: elk}\nfit: {stress_weight: 0}\nproperties: {reference: false}\n"
+    assert parse_campaign(text).fit.stress_weight == 0

@@ -11,10 +11,10 @@ from small_campaign import small
 from mmtp_fw.cli.options import only_campaign
 from mmtp_fw.database import backup, history, queries, store, views
 from mmtp_fw.database.summary import summarize
-from mmtp_fw.database.views.labels import DECISIONS
 from mmtp_fw.dft import ProtocolSettings, get_engine, run_protocol, stages
 from mmtp_fw.dft.engine import ConstraintKind
 from mmtp_fw.errors import InputError
+from mmtp_fw.labelling import DECISIONS
 from mmtp_fw.loop.facts import Fact
 from mmtp_fw.loop.fits import best_of
 from mmtp_fw.loop.gather import campaign_settings
@@ -141,10 +141,6 @@ def test_stages_that_say_nothing_give_no_numbers(labelled):
     row = queries.find_configurations(labelled(nothing))[0]
     assert row["stages"] == len(before) + 1
     assert [row[name] for name in ("lambda_eV_per_muB2", "mae_muB", "achieved")] == [None, None, None]
-
-
-def test_decisions_are_those_of_the_protocol():
-    assert set(DECISIONS) == {name.value for name in stages.DECISIONS}
 
 
 QUESTIONS = {

@@ -97,6 +97,18 @@ def test_differences_from_the_finest_of_each_ladder(toy, tmp_path):
     assert Convergence.model_validate_json(found.model_dump_json()) == found
 
 
+def test_a_quantity_that_labels_lack_has_no_difference(toy, tmp_path, monkeypatch):
+    whole = Toy.scf
+    monkeypatch.setattr(Toy, "scf", lambda self, request: replace(whole(self, request), stress=None))
+    found = converge("toy", {"cut_off": 10.0}, iron(), directory=tmp_path)
+    assert [rung.differences.stress_GPa for ladder in found.ladders.values() for rung in ladder] == [None] * 5
+    together = found.left_open()
+    assert together.stress_GPa is None and together.force_meV_per_A > 0
+    assert list(together.model_dump()) == [
+        "energy_meV_per_atom", "force_meV_per_A", "stress_GPa", "magnetic_force_meV_per_muB",
+    ]  # fmt: skip
+
+
 def test_what_is_there_is_not_made_again(toy, tmp_path, monkeypatch):
     first = converge("toy", {}, iron(), directory=tmp_path)
     monkeypatch.setattr(Toy, "scf", None)

@@ -19,7 +19,6 @@ from mmtp_fw.database.views.campaigns import (
 )
 from mmtp_fw.database.views.labels import (
     CONFIGURATION,
-    LABEL_STATES,
     CampaignLabelRow,
     LabelRow,
     calculations,
@@ -32,7 +31,6 @@ from mmtp_fw.database.views.versions import PotentialRow, md_runs, potentials
 __all__ = [
     "ACTION",
     "CONFIGURATION",
-    "LABEL_STATES",
     "CampaignLabelRow",
     "CampaignRow",
     "LabelRow",

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mmtp_fw.database.collections import DECLARED
+from mmtp_fw.labelling import ACCEPTED, FAILED, OPEN, REJECTED
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -69,7 +70,7 @@ def rounds(database: Database, campaign: str, actions: Iterable[Mapping[str, Any
         elif kind == "select":
             row["selected"] += len(result.get("configurations", ()))
         elif kind == "label":
-            _count_label(row, result.get("outcome", "open"))
+            _count_label(row, result.get("outcome", OPEN))
         elif kind == "md":
             row["md_runs"] += 1
             row["md_completed"] += result.get("outcome") == "completed"
@@ -89,10 +90,10 @@ def _empty_round(number: int) -> RoundRow:
         "iteration": number,
         "generated": 0,
         "selected": 0,
-        "accepted": 0,
-        "rejected": 0,
-        "failed": 0,
-        "open": 0,
+        ACCEPTED: 0,
+        REJECTED: 0,
+        FAILED: 0,
+        OPEN: 0,
         "scf_runs": 0,
         "md_runs": 0,
         "md_completed": 0,
@@ -105,14 +106,14 @@ def _empty_round(number: int) -> RoundRow:
 
 
 def _count_label(row: RoundRow, outcome: str) -> None:
-    if outcome == "accepted":
-        row["accepted"] += 1
-    elif outcome == "rejected":
-        row["rejected"] += 1
-    elif outcome == "failed":
-        row["failed"] += 1
+    if outcome == ACCEPTED:
+        row[ACCEPTED] += 1
+    elif outcome == REJECTED:
+        row[REJECTED] += 1
+    elif outcome == FAILED:
+        row[FAILED] += 1
     else:
-        row["open"] += 1
+        row[OPEN] += 1
 
 
 def _add_runs(database: Database, campaign: str, rows: Mapping[int, RoundRow]) -> None:
@@ -139,7 +140,7 @@ def counts(actions: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
         row["planned"] += 1
         if action.get("result") is not None:
             row["finished"] += 1
-            row["failed"] += action["result"].get("outcome") == "failed"
+            row["failed"] += action["result"].get("outcome") == FAILED
     return found
 
 
@@ -152,7 +153,7 @@ def failures(actions: Iterable[Mapping[str, Any]]) -> list[Row]:
     """Return a row for every failed attempt at actions: action, owner, message, given_up."""
     rows: list[Row] = []
     for action in actions:
-        given_up = (action.get("result") or {}).get("outcome") == "failed"
+        given_up = (action.get("result") or {}).get("outcome") == FAILED
         for error in action.get("errors", ()):
             lines = str(error.get("text", "")).strip().splitlines()
             message = lines[-1] if lines else "no message"

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from mmtp_fw import labelling
+
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
 
 Row = dict[str, Any]
 
-LABEL_STATES = ("accepted", "rejected", "failed")
-"""How a label can end."""
-DECISIONS = ["map", "accept"]
-"""Stages without a calculation, see `mmtp_fw.dft.stages.DECISIONS`."""
-_BESIDE_THE_TARGET = ["equilibrium", "radii", "check"]
-"""Stages whose moments say nothing of how near to its targets a label came."""
+_DECISIONS = [name.value for name in labelling.DECISIONS]
+_BESIDE_THE_TARGET = [name.value for name in labelling.BESIDE_THE_TARGET]
 _MANY = 10_000
 """Most ids that are asked for at once: a query may not be larger than a document."""
 
@@ -106,7 +104,7 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
     }
     own = {
         "$and": [
-            {"$not": {"$in": ["$$this.name", DECISIONS]}},
+            {"$not": {"$in": ["$$this.name", _DECISIONS]}},
             {"$eq": [{"$ifNull": ["$$this.reused_from", None]}, None]},
         ]
     }
@@ -163,7 +161,7 @@ def campaign_labels(database: Database, campaign: str) -> list[CampaignLabelRow]
                 **row,
                 "hash": action["params"]["configuration"],
                 "iteration": action["iteration"],
-                "status": result.get("outcome", "open"),
+                "status": result.get("outcome", labelling.OPEN),
                 "reason": row["reason"] or result.get("reason"),
                 "scf_runs": result.get("scf_runs", 0),
             }

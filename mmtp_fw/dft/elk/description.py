@@ -26,6 +26,7 @@ ENGINE = EngineDescription(
     engine=_engine,
     costs=EngineCosts(scf_seconds=36000.0),
     constraints=("hard",),
+    lacks=("stress",),
     programs=(Program("elk-lapw", f"{INSTALL} (engine 'elk')"),),
     datasets=DatasetSearch("species files", species_folders, find_species, INSTALL),
     page="docs/elk.md",
