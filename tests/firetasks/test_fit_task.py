@@ -179,10 +179,7 @@ def test_members_of_an_ensemble_start_from_the_version(database, tmp_path, monke
         assert bags[-1] and not bags[-1] & set(fitted.validation)
     assert found[0] == found[2], "the same action comes out the same"
     assert found[0] != found[1] and bags[0] != bags[1]
-    radial = best.parameter_slices["radial"]
-    for member in found[:2]:
-        apart = np.abs(member.parameters[radial] / best.parameters[radial] - 1)
-        assert 0.01 < np.median(apart) < 0.5
+    assert best not in found
 
 
 def test_a_member_leaves_out_what_its_version_left_out(database, tmp_path, monkeypatch):
