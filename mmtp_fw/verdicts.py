@@ -33,7 +33,7 @@ RULES: Mapping[Verdict, str] = {
     "uncertainty together, and one of them could have been larger",
     Verdict.OUTSIDE: "a difference is larger than that",
     Verdict.EXTRAPOLATED: "no difference is larger, but the grade of the averaged configurations exceeds γ select",
-    Verdict.UNSTABLE: "the potential's trajectory broke off, or a member of the ensemble found no minimum",
+    Verdict.UNSTABLE: "the potential's trajectory broke off, or it or most of its ensemble found no minimum",
     Verdict.UNCERTAIN: "no difference is larger, but the uncertainty leaves room for "
     + " or ".join(f"{row.widest:g} {row.unit}" for row in COMPARED.values()),
     Verdict.NOT_JUDGED: "a number that the rules need is missing, or nothing could have failed",
@@ -148,6 +148,12 @@ def _missing(mine: Averages | None, reference: Averages | None, spread: Mapping[
     missed = spread.get("frames_left_out", 0.0)
     if missed:
         return Judgement(Verdict.UNSTABLE, f"a member of the ensemble found no minimum in {missed:g} configurations")
+    passed, unstable = spread.get("members", 0.0), spread.get("members_unstable", 0.0)
+    if unstable > passed:
+        reason = f"{unstable:g} of {passed + unstable:g} members of the ensemble found no minimum in a configuration"
+        return Judgement(Verdict.UNSTABLE, reason)
+    if "members" in spread and passed == 0:
+        return Judgement(Verdict.NOT_JUDGED, "every member of the ensemble was refused: no model uncertainty")
     if reference is None or reference.outcome != "done":
         ended = "" if reference is None else f": {reference.message or reference.outcome}"
         return Judgement(Verdict.NOT_JUDGED, f"no averages of the reference{ended}")

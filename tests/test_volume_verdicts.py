@@ -66,6 +66,15 @@ def test_a_member_without_a_minimum_is_an_unstable_potential():
     assert judged(spread={"frames": 32.0, "frames_left_out": 0.0} | SPREAD).verdict is Verdict.INSIDE
 
 
+def test_members_that_were_refused_are_no_uncertainty():
+    few = {"members": 2.0, "members_unstable": 2.0, "members_refused": 1.0}
+    assert judged(spread=few | SPREAD).verdict is Verdict.INSIDE
+    found = judged(spread=few | {"members": 1.0} | SPREAD)
+    assert found.verdict is Verdict.UNSTABLE and "2 of 3 members" in found.reason
+    found = judged(spread={"members": 0.0, "members_refused": 4.0})
+    assert found.verdict is Verdict.NOT_JUDGED and "every member of the ensemble was refused" in found.reason
+
+
 def test_an_uncertainty_that_covers_everything_validates_nothing():
     wild = judged(averages(p=29.0), spread={M: 0.004, P: 38.0})
     assert wild.verdict is Verdict.UNCERTAIN and wild.differences[P].inside

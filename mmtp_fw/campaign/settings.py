@@ -188,8 +188,8 @@ class FitSettings(_LossWeights):
     starts: Count = Field(default=1, description="Random starts of the first fit, one Firework each; the best goes on")
     ensemble: Count = Field(
         default=5,
-        description="Potentials fitted to the final training set from different starts, one Firework each; "
-        "their spread is the uncertainty",
+        description="The final potential and members fitted from it, by bags of its labels and noise, one Firework "
+        "each; their spread is the uncertainty",
     )
     settings: dict[str, Any] = Field(
         default={}, description="Further settings of the fit, by the names of mmtp_fw.fitting"

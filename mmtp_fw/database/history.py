@@ -104,7 +104,7 @@ def potential(database: Database, which: str | int) -> dict[str, Any]:
         "removed": sorted(before - own),
         "labels": [row | {"validation": row["calculation"] in held_out} for row in views.labels_of(database, own)],
         "md_runs": views.md_runs(database, {"potential": number}),
-        "children": [d["_id"] for d in database.potentials.find({"parent": number}, {"_id": 1})],
+        "children": [d["_id"] for d in database.potentials.find({"parent": number, "member_of": None}, {"_id": 1})],
         "members": [d["_id"] for d in database.potentials.find({"member_of": number}, {"_id": 1})],
         "properties": list(database.properties.find({"potential": number}).sort("_id", 1)),
     }

@@ -17,9 +17,10 @@ from mmtp_fw.errors import FitError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.fit_checkpoint import KeptFit
 from mmtp_fw.firetasks.potentials import load_potential
-from mmtp_fw.fitting import FitResult, FitSettings, Progress, Report, Weights, check_training_set, fit
+from mmtp_fw.fitting import FitResult, FitSettings, Progress, Report, Weights, check_training_set, fit, fit_member
+from mmtp_fw.fitting.ensemble import PERTURBATION
 from mmtp_fw.loop.facts import ACCEPTED, seed_of
-from mmtp_fw.loop.fits import VERSION
+from mmtp_fw.loop.fits import MEMBER, VERSION
 from mmtp_fw.potential import Potential, Systems
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.selection import ActiveSet
@@ -35,6 +36,14 @@ class _Fitted:
     validation: list[str]
     active_set: bytes | None
     fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The outcome of a fit, and the record of what makes it a member of an ensemble; None of a version."""
+
+    result: FitResult
+    member: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,12 @@ class FitWork:
     """`Work` of a fit action."""
 
     def compute(self, context: Context) -> _Fitted | None:
-        """Fit from the parent potential, or from random starts; stop between two steps when asked, and go on later."""
-        start = _start(context, context.campaign, context.action.params["parent"])
+        """Fit from the parent potential, or from random starts; stop between two steps when asked, and go on later.
+
+        A member of an ensemble starts from the version that it belongs to.
+        """
+        params = context.action.params
+        start = _start(context, context.campaign, params.get("of") or params["parent"])
         sets = _sets(context, start)
         kept = KeptFit(context.database, context.action.key, context.directory / "fit.checkpoint")
         kept.fetch()
@@ -86,8 +99,8 @@ class FitWork:
             kept.keep(now=True)
             return INTERRUPTED
         kept.path.unlink(missing_ok=True)  # who has to fit again begins with the copy in the database
-        if not np.isfinite(best.loss):
-            raise FitError(f"the loss is {best.loss}", "look at the labels: `mmtp find`")
+        if not np.isfinite(best.result.loss):
+            raise FitError(f"the loss is {best.result.loss}", "look at the labels: `mmtp find`")
         return _fitted(context, sets, best)
 
     def store(self, context: Context, payload: _Fitted, session: ClientSession) -> Mapping[str, Any]:
@@ -122,18 +135,19 @@ def _sets(context: Context, start: Potential) -> _Sets:
     training, validation = split(
         list(labels), context.campaign.fit.validation_fraction, recorded.training, recorded.validation
     )
+    training = [key for key in training if key not in recorded.left_out]
     chosen = set(training)
     part = report.of_part([index for index, key in enumerate(found) if key in chosen])
     return _Sets(labels, excluded, training, validation, part, systems)
 
 
-def _fit(context: Context, start: Potential, sets: _Sets, kept: KeptFit) -> FitResult:
+def _fit(context: Context, start: Potential, sets: _Sets, kept: KeptFit) -> _Best:
     def look_up(progress: Progress) -> None:
         kept.keep()
         if context.should_stop():
             raise _StoppedError
 
-    return fit(
+    common = (
         start,
         [sets.labels[key] for key in sets.training],
         Weights(**_weights(context.campaign)),
@@ -143,9 +157,27 @@ def _fit(context: Context, start: Potential, sets: _Sets, kept: KeptFit) -> FitR
         sets.report,
         sets.systems,
     )
+    if context.action.params.get("role") != MEMBER:
+        return _Best(fit(*common))
+    member = fit_member(*common, temperature_K=_hottest(context.campaign))
+    return _Best(
+        member.result,
+        {
+            "seed": member.seed,
+            "perturbation": PERTURBATION,
+            "out_of_bag": [sets.training[k] for k in member.out_of_bag],
+            "loss_ratio": member.loss_ratio,
+            "refused": member.refused,
+        },
+    )
 
 
-def _fitted(context: Context, sets: _Sets, best: FitResult) -> _Fitted:
+def _hottest(campaign: Campaign) -> float:
+    return max(*campaign.md.temperatures_K, campaign.properties.temperature_K)
+
+
+def _fitted(context: Context, sets: _Sets, found: _Best) -> _Fitted:
+    best = found.result
     campaign, params, potential = context.campaign, context.action.params, best.potential
     role, active = params.get("role", VERSION), None
     if role == VERSION:  # the others never drive a trajectory
@@ -167,6 +199,7 @@ def _fitted(context: Context, sets: _Sets, best: FitResult) -> _Fitted:
             "suspects": [sets.training[k] for k in best.suspects],
             "left_out": [sets.training[k] for k in best.left_out],
             "excluded": [{"calculation": key, "reason": reason} for key, reason in sets.excluded.items()],
+            **({} if found.member is None else {"member": found.member}),
         },
     }
     return _Fitted(potential.dumps(), params["parent"], list(sets.labels), sets.validation, active, fields)
@@ -238,11 +271,15 @@ def split(
 
 @dataclass(frozen=True)
 class _Recorded:
-    """How earlier versions have divided labels; `only`: no other label is to be used."""
+    """How earlier versions have divided labels; `only`: no other label is to be used.
+
+    `left_out`: the version whose ensemble is joined left them out as suspects.
+    """
 
     training: frozenset[str] = frozenset()
     validation: frozenset[str] = frozenset()
     only: bool = False
+    left_out: frozenset[str] = frozenset()
 
 
 def _recorded(context: Context) -> _Recorded:
@@ -253,12 +290,15 @@ def _recorded(context: Context) -> _Recorded:
     database, version = context.database, context.action.params.get("of")
     query: dict[str, Any] = {"campaign": context.campaign.name}
     query |= {"iteration": {"$lt": context.action.iteration}} if version is None else {"_id": version}
-    made = database.potentials.find(query, {"training_set": 1})
+    made = list(database.potentials.find(query, {"training_set": 1, "fit.left_out": 1}))
     keys = sorted({document["training_set"] for document in made if document.get("training_set")})
     found = list(database.training_sets.find({"_id": {"$in": keys}}, {"calculations": 1, "validation": 1}))
     validation = frozenset(key for document in found for key in document["validation"])
     every = frozenset(key for document in found for key in document["calculations"])
-    return _Recorded(every - validation, validation, only=version is not None and bool(found))
+    if version is None:
+        return _Recorded(every - validation, validation)
+    left_out = frozenset(key for document in made for key in document.get("fit", {}).get("left_out", ()))
+    return _Recorded(every - validation, validation, bool(found), left_out)
 
 
 def _start(context: Context, campaign: Campaign, parent: int | None) -> Potential:

@@ -41,17 +41,24 @@ class ReportWork:
 def uncertainties(context: Context) -> list[dict[str, float]]:
     """Return the ensemble's spread at every lattice parameter, see `mmtp_fw.properties.ensemble_spread`.
 
-    Empty without a second member.
+    Of the members only those that passed their fit; `members_refused` says how many of those asked for did not, be it
+    that they were refused or that their fit failed. Empty where none was asked for.
     """
     database, version = context.database, context.action.params["potential"]
-    found = database.potentials.find({"campaign": context.campaign.name, "member_of": version}, {"_id": 1})
-    versions = [version, *sorted(document["_id"] for document in found)]
-    if version is None or len(versions) < 2:
+    if version is None:
         return []
-    ensemble = [load_potential(database, member) for member in versions]
-    own = {"campaign": context.campaign.name, "potential": version, "source": "mmtp", "trajectory": {"$ne": None}}
+    own = {"campaign": context.campaign.name}
+    made = list(database.potentials.find({**own, "member_of": version}, {"fit.member.refused": 1}).sort("_id", 1))
+    asked = max(len(made), database.actions.count_documents({**own, "kind": "fit", "params.of": version}))
+    if not asked:
+        return []
+    members = [one["_id"] for one in made if not one.get("fit", {}).get("member", {}).get("refused")]
+    counted = {"members_refused": float(asked - len(members))}
+    ensemble = [load_potential(database, member) for member in (version, *members)]
+    averaged = {**own, "potential": version, "source": "mmtp", "trajectory": {"$ne": None}}
     spreads = []
-    for document in database.properties.find(own, {"params": 1}):
-        spread = ensemble_spread(ensemble, store.frames_of(database, document["_id"]))
-        spreads.append({"lattice_parameter_A": document["params"]["lattice_parameter_A"], **spread})
+    for document in database.properties.find(averaged, {"params": 1}):
+        frames = store.frames_of(database, document["_id"])
+        spread = ensemble_spread(ensemble, frames) if members else {"members": 0.0}
+        spreads.append({"lattice_parameter_A": document["params"]["lattice_parameter_A"], **counted, **spread})
     return sorted(spreads, key=lambda row: row["lattice_parameter_A"])

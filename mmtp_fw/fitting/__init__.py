@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mmtp_fw.fitting.datasets import read_configurations, write_configurations
-from mmtp_fw.fitting.fit import find_suspects, fit, fit_ensemble, random_start
+from mmtp_fw.fitting.ensemble import Ensemble, Member, fit_ensemble, fit_member
+from mmtp_fw.fitting.fit import find_suspects, fit, random_start
 from mmtp_fw.fitting.holes import MomentHole
 from mmtp_fw.fitting.loss import loss_and_gradient
 from mmtp_fw.fitting.settings import FitResult, FitSettings, Progress
@@ -13,9 +14,11 @@ from mmtp_fw.fitting.validate import Finding, Report, check_training_set
 from mmtp_fw.fitting.weights import Weights
 
 __all__ = [
+    "Ensemble",
     "Finding",
     "FitResult",
     "FitSettings",
+    "Member",
     "MomentHole",
     "Progress",
     "Report",
@@ -29,6 +32,7 @@ __all__ = [
     "find_suspects",
     "fit",
     "fit_ensemble",
+    "fit_member",
     "loss_and_gradient",
     "random_start",
     "read_configurations",

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.arrays import FloatArray
+from mmtp_fw.arrays import FloatArray, IntArray
+from mmtp_fw.fitting.loss import Loss
 from mmtp_fw.fitting.samples import Sample, called, make_samples, name_of
 from mmtp_fw.fitting.search import Callback, Search, random_start
 from mmtp_fw.fitting.settings import FitResult, FitSettings
@@ -20,7 +21,7 @@ from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Potential, Systems, TrainedRange
 from mmtp_fw.potential.threads import one_blas_thread
 
-__all__ = ["find_suspects", "fit", "fit_ensemble", "random_start"]
+__all__ = ["find_suspects", "fit", "random_start"]
 
 
 def fit(
@@ -32,6 +33,7 @@ def fit(
     progress: Callback | None = None,
     report: Report | None = None,
     systems: Systems | None = None,
+    counts: IntArray | None = None,
 ) -> FitResult:
     """Fit all parameters of a potential to labelled configurations.
 
@@ -60,6 +62,9 @@ def fit(
         Of `check_training_set` for these configurations and weights, where it was made already.
     systems : Systems, optional
         Where others look at the same configurations: every neighbour list is made once.
+    counts : ndarray of int, shape (K,), optional
+        How often each configuration counts in what is minimised: a bag. The loss, errors and suspects of the result are
+        those of all configurations, once each; none is left out.
 
     Returns
     -------
@@ -82,36 +87,10 @@ def fit(
     held_out = make_samples(potential, validation, weights, systems) if validation else []
     with one_blas_thread():
         work.count(potential, samples)
-        return work.done(*work.search(potential, samples, held_out, progress), samples, held_out)
-
-
-def fit_ensemble(
-    potential: Potential,
-    configurations: Sequence[Atoms],
-    count: int = 5,
-    weights: Weights | None = None,
-    validation: Sequence[Atoms] | None = None,
-    settings: FitSettings | None = None,
-    progress: Callback | None = None,
-) -> list[FitResult]:
-    """Fit the same form from `count` different random starts: their spread is an uncertainty; see `fit`."""
-    settings = FitSettings() if settings is None else settings
-    weights = Weights() if weights is None else weights
-    systems = Systems(potential)
-    report = check_training_set(potential, configurations, weights, systems)
-    return [
-        fit(
-            potential,
-            configurations,
-            weights,
-            validation,
-            replace(settings, start="random", starts=1, seed=settings.seed + 1000 * member, checkpoint=None),
-            progress,
-            report,
-            systems,
-        )
-        for member in range(count)
-    ]
+        if counts is not None:
+            return work.bagged(potential, samples, counts, held_out, progress)
+        run, suspects, left_out = work.search(potential, samples, held_out, progress)
+        return work.done(run, run.losses(), suspects, left_out, samples, held_out)
 
 
 def find_suspects(losses: FloatArray, factor: float) -> list[int]:
@@ -166,8 +145,29 @@ class _Work:
         run.decision = f"{found.decision}; then without {len(suspects)} suspect labels"
         return run, suspects, suspects
 
+    def bagged(
+        self,
+        potential: Potential,
+        samples: list[Sample],
+        counts: IntArray,
+        held_out: list[Sample],
+        progress: Callback | None,
+    ) -> FitResult:
+        """Search with each sample counted so many times; the result's numbers are of all samples, once each."""
+        drawn = [sample.repeated(int(n)) for sample, n in zip(samples, counts, strict=True) if n > 0]
+        run = Search(potential, drawn, held_out, self.settings, progress)
+        run.run()
+        losses = Loss(potential, samples, self.settings.thread_count).per_configuration(run.trail.point.x)
+        return self.done(run, losses, find_suspects(losses, self.settings.suspect_factor), [], samples, held_out)
+
     def done(
-        self, run: Search, suspects: list[int], left_out: list[int], samples: list[Sample], held_out: list[Sample]
+        self,
+        run: Search,
+        losses: FloatArray,
+        suspects: list[int],
+        left_out: list[int],
+        samples: list[Sample],
+        held_out: list[Sample],
     ) -> FitResult:
         """Return the result, with errors and warnings."""
         fitted = run.potential
@@ -176,7 +176,7 @@ class _Work:
         training = [atoms for k, atoms in enumerate(self.configurations) if k not in set(left_out)]
         fitted.trained = TrainedRange.of(fitted, training, self.systems.of)
         self.warnings += check_stability(fitted, training, systems=self.systems).messages
-        trail, losses = run.trail, run.losses()
+        trail = run.trail
         loss, state = float(losses.sum()), "converged" if trail.converged else "stopped at max_iterations"
         text = f"{state} after {run.iterations} iterations, loss {loss:.6g}"
         if trail.history[-1][0] < run.iterations and held_out:

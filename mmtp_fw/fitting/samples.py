@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -41,6 +41,10 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.system)
+
+    def repeated(self, times: int) -> Sample:
+        """Return the same sample, counting so many times."""
+        return replace(self, weights={name: times * weight for name, weight in self.weights.items()})
 
     @property
     def numbers(self) -> int:

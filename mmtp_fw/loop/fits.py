@@ -1,4 +1,4 @@
-"""Which fits a round needs: random starts for the first potential, members of an ensemble for the last."""
+"""Which fits a round needs: random starts for the first potential, members of an ensemble around the last."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def best_of(fits: Sequence[Fact]) -> int | None:
 
 def members(facts: Facts, iteration: int, potential: int) -> list[Action]:
     """Return the fits of the other members of the ensemble that `potential` belongs to."""
-    params = {"parent": None, "role": MEMBER, "of": potential}
+    params = {"parent": potential, "role": MEMBER, "of": potential}
     return [
         facts.action(iteration, Kind.FIT, f"member-{k}", params, priority=MEMBER_PRIORITY)
         for k in range(1, facts.campaign.fit.ensemble)

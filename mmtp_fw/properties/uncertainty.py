@@ -15,11 +15,12 @@ from mmtp_fw.potential import Potential
 def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) -> dict[str, float]:
     """Return how far the members of an ensemble disagree about the configurations of a trajectory.
 
-    Every member relaxes the moments of the same frames; the spread is the sample standard deviation over the
-    members. A frame counts only where every member finds a minimum inside its ranges (`RelaxedMoments.sound`): what
-    didn't converge says nothing about that state. Means over frames come before the spread, so that thermal
-    fluctuations cancel. The frames were made by one member, hence a difference between the members' own trajectories
-    is seen to first order only.
+    The first potential is the one that made the frames, the others are members of its ensemble. All relax the moments
+    of the same frames; the spread is the sample standard deviation over them. A frame counts where the first finds
+    a minimum inside its ranges (`RelaxedMoments.sound`): what didn't converge says nothing about that state. A member
+    that misses a minimum in a frame that counts is refused, for all frames, and counted: those that pass are averaged
+    over the same ones. Means over frames come before the spread, so that thermal fluctuations cancel. A difference
+    between the members' own trajectories is seen to first order only.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) ->
     dict
         magnetization_muB_per_atom and pressure_GPa: spread of the means over frames; energy_eV_per_atom: spread of
         the mean energies; forces_eV_per_A: root mean square over components of the spread of forces. All four are
-        absent where no frame counts. frames and frames_left_out: how many counted, and how many didn't.
+        absent where no frame counts or no member passes. frames and frames_left_out: how many counted, and how many
+        didn't. members and members_unstable: how many passed, and how many were refused, the first not counted.
 
     Raises
     ------
@@ -42,13 +44,22 @@ def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) ->
     """
     if len(potentials) < 2 or not frames:
         raise InputError("a spread needs at least two potentials and one configuration", "raise fit.ensemble")
-    counted = [sheet for atoms in frames if (sheet := _by_all(potentials, atoms)) is not None]
-    found = {"frames": float(len(counted)), "frames_left_out": float(len(frames) - len(counted))}
-    if not counted:
+    own = [(atoms, sheet) for atoms in frames if (sheet := _of(potentials[0], atoms)) is not None]
+    columns = [[sheet for _, sheet in own]]
+    found = {"frames": float(len(own)), "frames_left_out": float(len(frames) - len(own))}
+    if not own:
         return found
-    means = np.mean([[row for row, _ in sheet] for sheet in counted], axis=0)
+    for member in potentials[1:]:
+        sheets = _of_all(member, [atoms for atoms, _ in own])
+        if sheets is not None:
+            columns.append(sheets)
+    passed = len(columns) - 1
+    found |= {"members": float(passed), "members_unstable": float(len(potentials) - 1 - passed)}
+    if not passed:
+        return found
+    means = [np.mean([row for row, _ in column], axis=0) for column in columns]
     magnetization, pressure, energy = np.std(means, axis=0, ddof=1)
-    forces = np.concatenate([np.var([force for _, force in sheet], axis=0, ddof=1) for sheet in counted])
+    forces = np.var([np.concatenate([force for _, force in column]) for column in columns], axis=0, ddof=1)
     return found | {
         "magnetization_muB_per_atom": float(magnetization),
         "pressure_GPa": float(pressure),
@@ -57,14 +68,26 @@ def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) ->
     }
 
 
-def _by_all(potentials: Sequence[Potential], atoms: Atoms) -> list[tuple[list[float], FloatArray]] | None:
-    """Return magnetization, pressure and energy per atom, and forces, of a frame by every member; None if one fails."""
-    sheet: list[tuple[list[float], FloatArray]] = []
-    for potential in potentials:
-        relaxed = potential.relax_moments(atoms, start=atoms.get_initial_magnetic_moments())
-        if not relaxed.sound:
+_Sheet = tuple[list[float], FloatArray]
+"""Magnetization, pressure and energy per atom, and forces (n, 3), of a frame."""
+
+
+def _of_all(potential: Potential, frames: Sequence[Atoms]) -> list[_Sheet] | None:
+    """Return what a potential says of all frames; None if it finds no minimum in one."""
+    sheets = []
+    for atoms in frames:
+        sheet = _of(potential, atoms)
+        if sheet is None:
             return None
-        result = potential.evaluate(atoms, moments=relaxed.moments)
-        pressure = -float(np.mean(result.stress[:3])) / units.GPa
-        sheet.append(([float(relaxed.moments.mean()), pressure, result.energy / len(atoms)], result.forces))
-    return sheet
+        sheets.append(sheet)
+    return sheets
+
+
+def _of(potential: Potential, atoms: Atoms) -> _Sheet | None:
+    """Return what a potential says of a frame with relaxed moments; None if it finds no minimum."""
+    relaxed = potential.relax_moments(atoms, start=atoms.get_initial_magnetic_moments())
+    if not relaxed.sound:
+        return None
+    result = potential.evaluate(atoms, moments=relaxed.moments)
+    pressure = -float(np.mean(result.stress[:3])) / units.GPa
+    return [float(relaxed.moments.mean()), pressure, result.energy / len(atoms)], result.forces

@@ -158,24 +158,40 @@ def test_a_label_never_changes_sides():
 
 
 @pytest.mark.parametrize("settings", [{"start": "random"}, {"start": "given", "method": "bfgs"}])
-def test_members_of_an_ensemble_start_apart(database, tmp_path, monkeypatch, settings):
-    """From radial functions of the fit's own, and from those of the potential that it is given."""
+def test_members_of_an_ensemble_start_from_the_version(database, tmp_path, monkeypatch, settings):
+    """Whatever start the campaign's other fits have; they differ by their bags and noise."""
     monkeypatch.chdir(tmp_path)
-    context, _ = labelled(database, tmp_path, settings=settings)
-    found = []
+    context, _ = labelled(database, tmp_path, settings=settings, validation_fraction=0.3)
+    run_action(database, context.action.key, tasks.FitTask.work)
+    version = database.potentials.find_one({"_id": 1})
+    best = Potential.loads(version["text"])
+    found, bags = [], []
     for k in (1, 2, 1):
         place = tmp_path / f"{len(found)}"
         place.mkdir()
-        action = replace(
-            context.action, key=f"small/001/fit/member-{k}", params={"parent": None, "role": "member", "of": 1}
-        )
+        params = {"parent": 1, "role": "member", "of": 1}
+        action = replace(context.action, key=f"small/001/fit/member-{k}", params=params)
         fitted = FitWork().compute(replace(context, action=action, directory=place))
-        assert fitted.active_set is None
+        assert fitted.active_set is None and fitted.parent == 1
+        assert "from the given parameters" in fitted.fields["fit"]["decision"]
         found.append(Potential.loads(fitted.text))
+        bags.append(set(fitted.fields["fit"]["member"]["out_of_bag"]))
+        assert bags[-1] and not bags[-1] & set(fitted.validation)
     assert found[0] == found[2], "the same action comes out the same"
-    radial = found[0].parameter_slices["radial"]
-    apart = np.abs(found[0].parameters[radial] - found[1].parameters[radial])
-    assert np.median(apart) > 0.01 * np.median(np.abs(found[0].parameters[radial]))
+    assert found[0] != found[1] and bags[0] != bags[1]
+    assert best not in found
+
+
+def test_a_member_leaves_out_what_its_version_left_out(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    context, _ = labelled(database, tmp_path)
+    run_action(database, context.action.key, tasks.FitTask.work)
+    first = database.training_sets.find_one()["calculations"][0]
+    database.potentials.update_one({"_id": 1}, {"$set": {"fit.left_out": [first]}})
+    action = replace(context.action, key="small/001/fit/member-1", params={"parent": 1, "role": "member", "of": 1})
+    fitted = FitWork().compute(replace(context, action=action))
+    assert len(fitted.fields["fit"]["loss_by_configuration"]) == len(fitted.calculations) - len(fitted.validation) - 1
+    assert first in fitted.calculations and first not in fitted.fields["fit"]["member"]["out_of_bag"]
 
 
 def test_a_label_has_one_neighbour_list_and_one_check(database, tmp_path, monkeypatch):

@@ -105,6 +105,10 @@ def test_the_spread_is_of_a_versions_own_members_and_frames(database, tmp_path, 
     version = save(made, members[0], action="a")
     one = save(made, members[1], action="b", role="member", member_of=version)
     save(made, members[3], action="c", role="member", member_of=one)
+    refused = {"member": {"refused": "its loss is 7 times the best potential's"}}
+    save(made, members[4], action="e", role="member", member_of=version, fit=refused)
+    for k in (1, 2, 3):  # the third one's fit failed
+        made.action(Kind.FIT, 0, f"member-{k}", params={"role": "member", "of": version})
     save(other, members[4], action="d", role="member", member_of=version)
     frames = {a: [cell(a), cell(a)] for a in (3.72, 3.66)}
     for pair in frames.values():
@@ -127,6 +131,10 @@ def test_the_spread_is_of_a_versions_own_members_and_frames(database, tmp_path, 
     for row in found:
         expected = ensemble_spread(members[:2], frames[row["lattice_parameter_A"]])
         assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+        assert (row["members"], row["members_refused"]) == (1.0, 2.0)
+    database.potentials.update_one({"action": "b"}, {"$set": {"fit.member.refused": "a hole"}})
+    nothing = {"members_refused": 3.0, "members": 0.0}
+    assert uncertainties(at) == [{"lattice_parameter_A": a} | nothing for a in (3.66, 3.72)]
     alone = context(made, tmp_path, Kind.REPORT, params={"potential": 99, "stop": "converged"})
     assert uncertainties(alone) == []
 

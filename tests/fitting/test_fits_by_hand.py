@@ -14,7 +14,6 @@ from mmtp_fw.fitting import (
     check_stability,
     find_suspects,
     fit,
-    fit_ensemble,
     loss_and_gradient,
     random_start,
 )
@@ -269,16 +268,6 @@ def test_a_fit_converges_where_nothing_is_gained(small, cells):
     result = fit(small, cells[:2], settings=settings)
     assert result.converged and result.iterations < 400
     assert result.message.startswith("converged after ")
-
-
-def test_ensembles_have_a_seed_each(small, cells):
-    made = cells[:3]
-    settings = FitSettings(max_iterations=2, threads=1, seed=4, start="given")
-    members = fit_ensemble(small, made, 2, settings=settings)
-    assert len(members) == 2
-    for k, member in enumerate(members):
-        alone = fit(small, made, settings=FitSettings(max_iterations=2, threads=1, start="random", seed=4 + 1000 * k))
-        np.testing.assert_array_equal(member.potential.parameters, alone.potential.parameters)
 
 
 def test_findings_may_be_allowed(small, cells):

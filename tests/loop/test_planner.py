@@ -129,7 +129,7 @@ def test_members_of_the_ensemble_share_the_last_version_and_never_drive_md():
     actions = [action for _, actions in world.history for action in actions]
     members = [action for action in actions if action.params.get("role") == "member"]
     assert [member.key for member in members] == ["c/002/fit/member-1", "c/002/fit/member-2"]
-    assert {member.params["of"] for member in members} == {position.potential}
+    assert {member.params[name] for member in members for name in ("of", "parent")} == {position.potential}
     report = next(action for action in actions if action.kind == Kind.REPORT)
     assert {member.key for member in members} <= set(report.after)
 

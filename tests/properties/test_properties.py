@@ -81,7 +81,7 @@ def test_spread_of_an_ensemble():
     atoms.set_initial_magnetic_moments([1.0, 1.0])
     member = Potential.from_level(4, ["Fe"], r_min=1.5, r_cut=4.0, max_moment=3.0, magnetic_size=3, seed=5)
     same = ensemble_spread([member, member], [atoms])
-    assert same == dict.fromkeys(same, 0.0) | {"frames": 1.0}
+    assert same == dict.fromkeys(same, 0.0) | {"frames": 1.0, "members": 1.0}
     other = Potential.loads(member.dumps())
     other.parameters = 1.01 * member.parameters
     spread = ensemble_spread([member, other], [atoms])
@@ -105,11 +105,21 @@ def test_what_did_not_converge_is_not_averaged():
     good = ensemble_spread(members, [frame])
     assert good["frames"] == 1 and good["frames_left_out"] == 0
     assert good["pressure_GPa"] < 2.0 and good["energy_eV_per_atom"] < 0.01
-    lost = frame.copy()  # into the first one's hole
+    lost = frame.copy()  # into the hole of one
     lost.set_initial_magnetic_moments(np.where(frame.numbers == 46, -2.0, frame.get_initial_magnetic_moments()))
     both = ensemble_spread(members, [frame, lost])
     assert both == good | {"frames_left_out": 1.0}
     assert ensemble_spread(members, [lost]) == {"frames": 0.0, "frames_left_out": 1.0}
+    # A member that falls into it is refused for all frames, and counted: the others are averaged without it.
+    hole, best = members
+    sound = best.copy()
+    sound.parameters = 1.01 * best.parameters
+    spread = ensemble_spread([best, hole, sound], [frame, lost])
+    assert spread == ensemble_spread([best, sound], [frame, lost]) | {"members_unstable": 1.0}
+    assert (spread["frames"], spread["members"]) == (2.0, 1.0) and spread["energy_eV_per_atom"] > 0
+    assert ensemble_spread([best, hole], [frame, lost]) == {
+        "frames": 2.0, "frames_left_out": 0.0, "members": 0.0, "members_unstable": 1.0,
+    }  # fmt: skip
 
 
 def test_one_potential_has_no_spread():
