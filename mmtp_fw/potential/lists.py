@@ -54,10 +54,10 @@ def _after(image: Int32Array, a: int, b: int, c: int) -> bool:
 
 
 @jit
-def distance_then(
-    reference: FloatArray, inverse: FloatArray, positions: FloatArray, cell: FloatArray, r_cut: float, most: float
-) -> float:
-    """Return how far apart a pair was at most that is within the cut-off now; infinite if that may be beyond `most`.
+def complete(
+    reference: FloatArray, inverse: FloatArray, positions: FloatArray, cell: FloatArray, r_cut: float, allowed: float
+) -> bool:
+    """Return whether every pair within the cut-off now was surely within `allowed` of each other then.
 
     With positions then x, now x F + u, a distance d now was at most |F⁻¹| (d + 2 max |u|), and |F⁻¹| is at most
     1 / (1 − |F − 1|). Positions and references have the shape (n, 3), the inverse of the cell then and the cell now
@@ -70,11 +70,9 @@ def distance_then(
             value = inverse[a, 0] * cell[0, k] + inverse[a, 1] * cell[1, k] + inverse[a, 2] * cell[2, k]
             deformation[a, k] = value
             change += (value - (a == k)) ** 2
-    stretch = 1.0 - np.sqrt(change)
-    allowed = 0.5 * (most * stretch - r_cut)
-    if not allowed >= 0.0:
-        return np.inf
-    largest = 0.0
+    most = 0.5 * (allowed * (1.0 - np.sqrt(change)) - r_cut)
+    if not most >= 0.0:
+        return False
     for i in range(len(positions)):
         square = 0.0
         for k in range(3):
@@ -82,11 +80,9 @@ def distance_then(
             for a in range(3):
                 away -= reference[i, a] * deformation[a, k]
             square += away * away
-        if not square <= largest:
-            largest = square
-            if not square <= allowed * allowed:
-                return np.inf
-    return float((r_cut + 2.0 * np.sqrt(largest)) / stretch)
+        if not square <= most * most:
+            return False
+    return True
 
 
 # Every sum is rounded as it is written: the bits of a vector may not depend on the pairs beside it.

@@ -31,12 +31,11 @@ Pairs = tuple[IntArray, Int32Array, FloatArray, float]
 
 @dataclass(frozen=True, eq=False)
 class _Candidates:
-    """Pairs within a distance of each other (Å) in a reference configuration."""
+    """Pairs within cut-off + skin of a reference configuration."""
 
     positions: FloatArray
     inverse_cell: FloatArray
     pbc: tuple[bool, ...]
-    reach: float
     first: IntArray
     neighbors: Int32Array
     shifts: Int32Array
@@ -46,10 +45,10 @@ class ListCache:
     """Neighbour lists for one cut-off, made faster by what is kept of earlier ones, and the same to the last bit.
 
     A list holds the pairs within the cut-off in the order of their first atom, their second one and its image, with
-    vectors by one arithmetic; where its candidates come from can't be told from it. A configuration that is alone costs
-    one search. From the second on that differs little from one of the last few, candidates with a skin are kept and
-    only their vectors are computed, until an atom or the cell has moved so far that a pair might be missing. Threads
-    may share it: what is kept is replaced as a whole.
+    vectors by one arithmetic; where its candidates come from can't be told from it. Every search finds candidates
+    within the cut-off and a skin, and those of the last few are kept. For a configuration that differs little from one
+    of theirs only vectors are computed, until an atom or the cell has moved so far that a pair might be missing.
+    Threads may share it: what is kept is replaced as a whole.
 
     Parameters
     ----------
@@ -90,61 +89,48 @@ class ListCache:
         if not any(pbc):
             cell = _UNIT
         kept = self._kept
-        close: _Candidates | None = None
         for candidates in kept:
-            distance = self._distance_then(candidates, positions, cell, pbc)
-            if distance <= candidates.reach - ROUNDING_A:
+            if self._serves(candidates, positions, cell, pbc):
                 if candidates is not kept[0]:
                     self._kept = (candidates, *(other for other in kept if other is not candidates))
                 return self._within(candidates, positions, cell)
-            if close is None and distance < np.inf:
-                close = candidates
         if not np.isfinite(positions).all():
             raise InputError("a position is not finite")
         self.builds += 1
-        made = self._search(positions, cell, pbc, 0.0 if close is None else self.skin)
-        self._keep(made, kept, close)
+        made = self._search(positions, cell, pbc)
+        self._keep(made, kept)
         return self._within(made, positions, cell)
 
-    def _distance_then(
-        self, kept: _Candidates, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]
-    ) -> float:
-        """Return how far apart a pair within the cut-off now was at most; infinite if the configurations differ much.
-
-        One that a list with a skin has just ceased to serve still follows it.
-        """
+    def _serves(self, kept: _Candidates, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> bool:
+        """Return whether every pair within the cut-off now was within cut-off + skin then."""
         if kept.positions.shape != positions.shape or pbc != kept.pbc:
-            return np.inf
-        from mmtp_fw.potential.lists import distance_then  # numba waits for the first use
+            return False
+        from mmtp_fw.potential.lists import complete  # numba waits for the first use
 
-        most = self.r_cut + self.skin * (2.0 if self._has_skin(kept) else 1.0)
-        return float(distance_then(kept.positions, kept.inverse_cell, positions, cell, self.r_cut, most))
+        allowed = self.r_cut + self._searched_skin() - ROUNDING_A
+        return bool(complete(kept.positions, kept.inverse_cell, positions, cell, self.r_cut, allowed))
 
-    def _has_skin(self, kept: _Candidates) -> bool:
-        return kept.reach >= self.r_cut + self.skin
+    def _searched_skin(self) -> float:
+        return max(self.skin, 2.0 * ROUNDING_A)
 
-    def _search(self, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...], skin: float) -> _Candidates:
+    def _search(self, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> _Candidates:
         from vesin import NeighborList
 
         from mmtp_fw.potential.lists import in_order
 
-        reach = self.r_cut + max(skin, 2.0 * ROUNDING_A)
-        # vesin's own sorting and copying take as long as finding the pairs; its arrays live as long as `found` does.
-        found = NeighborList(cutoff=reach, full_list=True, sorted=False, n_threads=1)
+        # The skin costs next to nothing: cells of atoms are searched whole. vesin's own sorting and copying take as
+        # long as finding the pairs; its arrays live as long as `found` does.
+        found = NeighborList(cutoff=self.r_cut + self._searched_skin(), full_list=True, sorted=False, n_threads=1)
         i, j, shifts = found.compute(positions, cell, list(pbc), quantities="ijS", copy=False)
         ordered = in_order(len(positions), i, j, shifts)
-        inverse = np.asarray(np.linalg.inv(cell), dtype=np.float64)
-        return _Candidates(positions.copy(), inverse, pbc, reach, *ordered)
+        return _Candidates(positions.copy(), np.asarray(np.linalg.inv(cell), dtype=np.float64), pbc, *ordered)
 
-    def _keep(self, made: _Candidates, kept: tuple[_Candidates, ...], close: _Candidates | None) -> None:
-        """Keep the newest list before others, without the one that it makes superfluous."""
-        served = close is not None and not self._has_skin(close)
+    def _keep(self, made: _Candidates, kept: tuple[_Candidates, ...]) -> None:
+        """Keep the newest list before others."""
         found, total = [made], len(made.neighbors)
-        for other in kept:
-            if served and other is close:
-                continue
+        for other in kept[: KEPT - 1]:
             total += len(other.neighbors)
-            if total > KEPT_PAIRS or len(found) == KEPT:
+            if total > KEPT_PAIRS:
                 break
             found.append(other)
         self._kept = tuple(found)
