@@ -58,8 +58,8 @@ class Potential(Parametric):
     trained : TrainedRange or None
         Moments and distances that the labels covered, which a fit records; None where nobody has.
 
-    All but the last are fixed once it is made, and an evaluation leaves nothing behind: its numbers are the same, to
-    the last bit, whatever was asked before.
+    All but the last are fixed once it is made. An evaluation may go faster for what is kept of the last few, but its
+    numbers are the same, to the last bit, whatever was asked before.
 
     Examples
     --------
@@ -101,6 +101,7 @@ class Potential(Parametric):
                 f"a symmetrized potential needs a symmetric magnetic range, not [{self.min_moment}, {self.max_moment}]"
             )
         self._form: Form | None = None
+        self._lists = ListCache(self.r_cut)
 
     # Making and keeping -----------------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class Potential(Parametric):
     def copy(self) -> Potential:
         """Return an independent copy."""
         other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__, species=list(self.species))
+        other.__dict__.update(self.__dict__, species=list(self.species), _lists=self.lists())
         other.parameters = self.parameters
         return other
 
@@ -225,14 +226,13 @@ class Potential(Parametric):
     def lists(self) -> ListCache:
         """Return what keeps neighbour lists for configurations that follow each other; the caller holds it.
 
-        The order of neighbours in a kept list, and with it the last bits of sums, depends on the configurations
-        before.
+        The potential keeps some of its own; a walk that has these can't be slowed down by other uses meanwhile.
         """
         return ListCache(self.r_cut)
 
     def system(self, atoms: Atoms, lists: ListCache | None = None) -> System:
         """Return the arrays and the neighbour list of a configuration; see `System.from_atoms`."""
-        return System.from_atoms(atoms, self.species, self.r_cut, lists)
+        return System.from_atoms(atoms, self.species, self.r_cut, self._lists if lists is None else lists)
 
     def evaluate(self, atoms: Atoms, moments: FloatArray | None = None, lists: ListCache | None = None) -> Evaluation:
         """Evaluate energy, forces, stress and magnetic forces.
@@ -244,7 +244,7 @@ class Potential(Parametric):
         moments : ndarray, shape (n,), optional
             μB; by default those of `atoms` (see `moments_of`).
         lists : ListCache, optional
-            From `lists`, where `atoms` follows, along a trajectory say, what was evaluated with it before.
+            From `lists`; by default the potential's own.
 
         Raises
         ------

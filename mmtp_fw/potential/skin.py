@@ -14,6 +14,15 @@ from mmtp_fw.errors import InputError
 SKIN_A = 0.6
 """Å; at 300 K a list then serves some twenty steps of molecular dynamics."""
 
+ROUNDING_A = 1e-5
+"""Å; no search and no bound is trusted to tell distances closer than this apart."""
+
+KEPT = 8
+"""Lists: enough for configurations that take turns, the images of a path say."""
+
+KEPT_PAIRS = 1_000_000
+"""Pairs (16 bytes each) beyond which only the newest list is kept."""
+
 _UNIT: FloatArray = np.eye(3)
 
 Pairs = tuple[IntArray, Int32Array, FloatArray, float]
@@ -25,21 +34,21 @@ class _Candidates:
     """Pairs within cut-off + skin of a reference configuration."""
 
     positions: FloatArray
-    cell: FloatArray
+    inverse_cell: FloatArray
     pbc: tuple[bool, ...]
     first: IntArray
     neighbors: Int32Array
-    shifts: FloatArray
+    shifts: Int32Array
 
 
 class ListCache:
-    """Neighbour lists for one cut-off; the last configuration's candidates are kept for its successors.
+    """Neighbour lists for one cut-off, made faster by what is kept of earlier ones, and the same to the last bit.
 
-    Whoever evaluates along a trajectory holds one; see `Potential.lists`.
-
-    A configuration that is alone costs one list. From the second on that differs little from the one before,
-    candidates with a skin are kept and only their vectors are computed, until an atom or the cell has moved so far
-    that a pair might be missing. Threads may share it: what is kept is replaced as a whole.
+    A list holds the pairs within the cut-off in the order of their first atom, their second one and its image, with
+    vectors by one arithmetic; where its candidates come from can't be told from it. Every search finds candidates
+    within the cut-off and a skin, and those of the last few are kept. For a configuration that differs little from one
+    of theirs only vectors are computed, until an atom or the cell has moved so far that a pair might be missing.
+    Threads may share it: what is kept is replaced as a whole.
 
     Parameters
     ----------
@@ -47,20 +56,24 @@ class ListCache:
         Å.
     skin : float
         Å.
+
+    Attributes
+    ----------
+    builds : int
+        Searches so far.
     """
 
     def __init__(self, r_cut: float, skin: float = SKIN_A) -> None:
         self.r_cut = r_cut
         self.skin = skin
         self.builds = 0
-        self._candidates: _Candidates | None = None
-        self._last: tuple[FloatArray, FloatArray, tuple[bool, ...]] | None = None
+        self._kept: tuple[_Candidates, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"r_cut": self.r_cut, "skin": self.skin, "builds": 0, "_candidates": None, "_last": None}
+        return {"r_cut": self.r_cut, "skin": self.skin, "builds": 0, "_kept": ()}
 
     def pairs(self, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> Pairs:
-        """Return all pairs within the cut-off, every image counted, sorted by their first atom.
+        """Return all pairs within the cut-off, every image counted, sorted.
 
         Parameters
         ----------
@@ -73,80 +86,61 @@ class ListCache:
         InputError
             Coincident atoms, positions that are not finite.
         """
-        kept, last = self._candidates, self._last
-        if kept is not None and self._complete(kept.positions, kept.cell, kept.pbc, positions, cell, pbc):
-            return self._refreshed(kept, positions, cell)
+        if not any(pbc):
+            cell = _UNIT
+        kept = self._kept
+        for candidates in kept:
+            if self._serves(candidates, positions, cell, pbc):
+                if candidates is not kept[0]:
+                    self._kept = (candidates, *(other for other in kept if other is not candidates))
+                return self._within(candidates, positions, cell)
         if not np.isfinite(positions).all():
             raise InputError("a position is not finite")
-        self._last = positions.copy(), cell.copy(), pbc
         self.builds += 1
-        if last is None or not self._complete(*last, positions, cell, pbc):
-            self._candidates = None
-            return self._fresh(positions, cell, pbc)
-        from mmtp_fw.potential.lists import compress  # numba waits for the first use
+        made = self._search(positions, cell, pbc)
+        self._keep(made, kept)
+        return self._within(made, positions, cell)
 
-        owner, (i, j, shifts) = _find(positions, cell, pbc, self.r_cut + self.skin, "ijS")
-        first, neighbors, sorted_shifts, *_ = compress(len(positions), i, j, shifts.astype(np.float64))
-        del owner
-        kept = _Candidates(positions.copy(), cell.copy(), pbc, first, neighbors, sorted_shifts)
-        self._candidates = kept
-        return self._refreshed(kept, positions, cell)
-
-    def _complete(
-        self, reference: FloatArray, cell_then: FloatArray, pbc_then: tuple[bool, ...],
-        positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...],
-    ) -> bool:  # fmt: skip
-        """Return whether every pair within the cut-off now was within cut-off + skin then.
-
-        With positions then x, now x F + u, a distance d now was at most |F⁻¹| (d + 2 max |u|).
-        """
-        if reference.shape != positions.shape or pbc != pbc_then or len(positions) == 0:
+    def _serves(self, kept: _Candidates, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> bool:
+        """Return whether every pair within the cut-off now was within cut-off + skin then."""
+        if kept.positions.shape != positions.shape or pbc != kept.pbc:
             return False
-        from mmtp_fw.potential.lists import drift
+        from mmtp_fw.potential.lists import complete  # numba waits for the first use
 
-        stretch = 1.0
-        deformation = _UNIT
-        if cell.tobytes() != cell_then.tobytes():
-            if not all(pbc) or abs(np.linalg.det(cell_then)) < 1e-9:
-                return False
-            deformation = np.asarray(np.linalg.solve(cell_then, cell), dtype=np.float64)
-            least = np.linalg.svd(deformation, compute_uv=False)[-1]
-            if not least > 0.5:
-                return False
-            stretch = 1.0 / least
-        moved = drift(reference, positions, deformation)
-        return bool(stretch * (self.r_cut + 2.0 * moved) <= self.r_cut + self.skin)
+        allowed = self.r_cut + self._searched_skin() - ROUNDING_A
+        return bool(complete(kept.positions, kept.inverse_cell, positions, cell, self.r_cut, allowed))
 
-    def _refreshed(self, kept: _Candidates, positions: FloatArray, cell: FloatArray) -> Pairs:
+    def _searched_skin(self) -> float:
+        return max(self.skin, 2.0 * ROUNDING_A)
+
+    def _search(self, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> _Candidates:
+        from vesin import NeighborList
+
+        from mmtp_fw.potential.lists import in_order
+
+        # The skin costs next to nothing: cells of atoms are searched whole. vesin's own sorting and copying take as
+        # long as finding the pairs; its arrays live as long as `found` does.
+        found = NeighborList(cutoff=self.r_cut + self._searched_skin(), full_list=True, sorted=False, n_threads=1)
+        i, j, shifts = found.compute(positions, cell, list(pbc), quantities="ijS", copy=False)
+        ordered = in_order(len(positions), i, j, shifts)
+        return _Candidates(positions.copy(), np.asarray(np.linalg.inv(cell), dtype=np.float64), pbc, *ordered)
+
+    def _keep(self, made: _Candidates, kept: tuple[_Candidates, ...]) -> None:
+        """Keep the newest list before others."""
+        found, total = [made], len(made.neighbors)
+        for other in kept[: KEPT - 1]:
+            total += len(other.neighbors)
+            if total > KEPT_PAIRS:
+                break
+            found.append(other)
+        self._kept = tuple(found)
+
+    def _within(self, candidates: _Candidates, positions: FloatArray, cell: FloatArray) -> Pairs:
         from mmtp_fw.potential.lists import refresh
 
         first, neighbors, vectors, count, square, i, j = refresh(
-            kept.first, kept.neighbors, kept.shifts, positions, cell, self.r_cut
+            candidates.first, candidates.neighbors, candidates.shifts, positions, cell, self.r_cut
         )
-        _refuse_coincident(square, i, j)
+        if square < 1e-12:
+            raise InputError(f"atoms {i} and {j} coincide", "remove one of them")
         return first, neighbors[:count], vectors[:count], sqrt(square)
-
-    def _fresh(self, positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...]) -> Pairs:
-        from mmtp_fw.potential.lists import compress
-
-        owner, (i, j, vectors) = _find(positions, cell, pbc, self.r_cut, "ijD")
-        first, neighbors, sorted_vectors, closest, square = compress(len(positions), i, j, vectors)
-        _refuse_coincident(square, i[closest] if closest >= 0 else -1, j[closest] if closest >= 0 else -1)
-        del owner
-        return first, neighbors, sorted_vectors, float(np.sqrt(square))
-
-
-def _find(
-    positions: FloatArray, cell: FloatArray, pbc: tuple[bool, ...], cutoff: float, quantities: str
-) -> tuple[Any, Any]:
-    """Return the owner of the memory, to be kept as long as the arrays, and the arrays."""
-    from vesin import NeighborList
-
-    # vesin's own sorting and copying take as long as finding the pairs.
-    pairs = NeighborList(cutoff=cutoff, full_list=True, sorted=False, n_threads=1)
-    return pairs, pairs.compute(positions, cell, list(pbc), quantities=quantities, copy=False)
-
-
-def _refuse_coincident(square: float, i: int, j: int) -> None:
-    if square < 1e-12:
-        raise InputError(f"atoms {i} and {j} coincide", "remove one of them")

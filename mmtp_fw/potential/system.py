@@ -118,7 +118,7 @@ class System:
         r_cut : float
             Å.
         lists : ListCache, optional
-            Of this cut-off, where configurations follow each other.
+            Of this cut-off, where configurations follow each other. The arrays are the same without, to the last bit.
 
         Raises
         ------

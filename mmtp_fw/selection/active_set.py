@@ -192,7 +192,7 @@ class ActiveSet:
         moments : ndarray, shape (n,), optional
             μB; by default those of `atoms`.
         lists : ListCache, optional
-            From `Potential.lists`, where `atoms` follows what was graded with it before.
+            From `Potential.lists`; by default the potential's own.
 
         Returns
         -------

@@ -9,28 +9,33 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential
-from mmtp_fw.potential.skin import ListCache
+from mmtp_fw.potential.skin import KEPT, ListCache
 from mmtp_fw.potential.system import System
 
 
 def same(atoms: Atoms, cache: ListCache) -> None:
-    """Compare the pairs of every atom, in any order, with those of a search of their own."""
+    """Compare the list, to the last bit, with one of a search of its own."""
     kept = System.from_atoms(atoms, ["Fe", "Pd"], cache.r_cut, cache)
     fresh = System.from_atoms(atoms, ["Fe", "Pd"], cache.r_cut)
-    assert np.array_equal(kept.first, fresh.first)
-    assert kept.closest == pytest.approx(fresh.closest, rel=1e-12)
-    for i in range(len(atoms)):
-        rows = []
-        for system in (kept, fresh):
-            part = slice(system.first[i], system.first[i + 1])
-            table = np.column_stack([system.neighbors[part], system.vectors[part]])
-            rows.append(table[np.lexsort(np.round(table, 6).T)])
-        assert np.allclose(rows[0], rows[1], atol=1e-10)
+    for name in ("first", "neighbors", "vectors"):
+        assert getattr(kept, name).tobytes() == getattr(fresh, name).tobytes(), name
+    assert kept.closest == fresh.closest
+
+
+def right(atoms: Atoms, cache: ListCache) -> None:
+    """Compare the list with one of a search of its own, and, in any order, with ASE's."""
+    same(atoms, cache)
+    kept = System.from_atoms(atoms, ["Fe", "Pd"], cache.r_cut, cache)
+    i, j, vectors = neighbor_list("ijD", atoms, cache.r_cut)
+    mine = np.column_stack([np.repeat(np.arange(len(atoms)), np.diff(kept.first)), kept.neighbors, kept.vectors])
+    ours, theirs = (table[np.lexsort(np.round(table, 6).T)] for table in (mine, np.column_stack([i, j, vectors])))
+    assert ours.shape == theirs.shape and np.allclose(ours, theirs, atol=1e-9)
 
 
 steps = st.lists(
@@ -54,7 +59,7 @@ def test_any_history_gives_the_pairs_of_a_fresh_search(steps, seed, size):
     random = np.random.default_rng(seed)
     atoms = bulk("Fe", "bcc", 2.87, cubic=True) * size
     cache = ListCache(3.5, skin=0.5)
-    same(atoms, cache)
+    right(atoms, cache)
     for what, amount in steps:
         if what == "walk":
             atoms.positions += amount * random.uniform(-1, 1, atoms.positions.shape) / np.sqrt(3)
@@ -73,7 +78,7 @@ def test_any_history_gives_the_pairs_of_a_fresh_search(steps, seed, size):
             atoms.pbc = random.choice([True, False], 3)
         atoms.set_chemical_symbols(random.choice(["Fe", "Pd"], len(atoms)).tolist())
         try:
-            same(atoms, cache)
+            right(atoms, cache)
         except InputError:  # two atoms met, in both lists alike
             with pytest.raises(InputError):
                 System.from_atoms(atoms, ["Fe", "Pd"], 3.5)
@@ -96,6 +101,63 @@ def test_a_trajectory_needs_few_searches():
     assert alone.builds == 5, "configurations that have nothing to do with each other"
 
 
+def test_configurations_that_take_turns_are_searched_once_each():
+    random = np.random.default_rng(0)
+    images = [bulk("Fe", "bcc", 2.6 + 0.1 * k, cubic=True) * (2, 2, 2) for k in range(4)]
+    for k, atoms in enumerate(images):
+        atoms.rattle(0.5, seed=k)
+    cache = ListCache(5.0)
+    for _ in range(10):
+        for atoms in images:
+            atoms.positions += 0.005 * random.uniform(-1, 1, atoms.positions.shape)
+            same(atoms, cache)
+    assert cache.builds == 4
+
+
+def test_many_configurations_in_turn_leave_few_lists_behind():
+    cache = ListCache(5.0)
+    sizes = []
+    for _ in range(3):
+        for k in range(12):
+            atoms = bulk("Fe", "bcc", 2.87, cubic=True) * (2, 2, 2)
+            atoms.rattle(0.5, seed=k)
+            same(atoms, cache)
+        sizes.append(sum(len(kept.neighbors) for kept in cache._kept))
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert cache.builds == 36
+    assert len(cache._kept) == KEPT
+    assert len(pickle.dumps(cache)) < 300
+
+
+def test_of_large_configurations_only_the_newest_list_stays():
+    cache = ListCache(5.0)
+    for a in (2.5, 3.0):
+        same(bulk("Fe", "bcc", a, cubic=True) * (18, 18, 18), cache)
+        assert len(cache._kept) == 1
+
+
+def test_pairs_at_the_cut_off_are_the_same_in_every_list():
+    cache = ListCache(3.0)
+    atoms = bulk("Fe", "sc", 3.0) * (2, 2, 2)
+    for shift in (0.0, 0.1, 0.3, 1 / 3, 1e-6, 10.0):
+        atoms.positions += shift
+        kept, fresh = (System.from_atoms(atoms, ["Fe"], 3.0, lists) for lists in (cache, None))
+        assert kept.vectors.tobytes() == fresh.vectors.tobytes()
+        assert kept.neighbors.tobytes() == fresh.neighbors.tobytes()
+
+
+def test_neighbours_stand_in_the_order_of_atoms_and_images():
+    atoms = bulk("Fe", "bcc", 2.87, cubic=True) * (2, 1, 1)
+    atoms.rattle(0.1, seed=0)
+    system = System.from_atoms(atoms, ["Fe"], 6.0)
+    for i in range(len(atoms)):
+        part = slice(system.first[i], system.first[i + 1])
+        j = system.neighbors[part]
+        images = (system.vectors[part] - atoms.positions[j] + atoms.positions[i]) @ np.linalg.inv(atoms.cell.array)
+        rows = [(k, *image) for k, image in zip(j.tolist(), np.round(images).astype(int).tolist(), strict=True)]
+        assert rows == sorted(rows)
+
+
 def test_clusters_molecules_and_nothing():
     cache = ListCache(4.0)
     cluster = molecule("H2O")
@@ -103,7 +165,7 @@ def test_clusters_molecules_and_nothing():
     for _ in range(4):
         cluster.positions += 0.02
         cluster.positions[0] += 0.01
-        same(cluster, cache)
+        right(cluster, cache)
     assert len(System.from_atoms(Atoms(), ["Fe"], 4.0, cache)) == 0
     single = Atoms("Fe", cell=[20, 20, 20], pbc=True)
     for _ in range(3):
@@ -145,7 +207,7 @@ def test_threads_may_share_kept_lists():
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == pytest.approx(expected, rel=1e-11)
+    assert found == expected
 
 
 def test_lists_of_another_cut_off_are_refused():

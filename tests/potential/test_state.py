@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bcc100, bulk, molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,8 +29,8 @@ def crystal(seed: int):
     return atoms
 
 
-def bits(potential: Potential, atoms) -> bytes:
-    r = potential.evaluate(atoms)
+def bits(potential: Potential, atoms, lists=None) -> bytes:
+    r = potential.evaluate(atoms, lists=lists)
     return b"".join(np.ascontiguousarray(x).tobytes() for x in (r.energy, r.forces, r.stress, r.magnetic_forces))
 
 
@@ -64,12 +66,78 @@ def test_the_order_of_evaluations_changes_no_bit(calls, asked):
     assert bits(POT.copy(), crystal(asked)) == FRESH[asked]
 
 
+def kinds() -> dict[str, Atoms]:
+    """Return configurations of all kinds; every one has relatives that lists may be handed on to."""
+    water = molecule("H2O", vacuum=3.0)
+    water.set_chemical_symbols(["Fe", "Pd", "Fe"])
+    slab = bcc100("Fe", (2, 2, 3), a=2.87, vacuum=5.0)
+    slab.symbols[::2] = "Pd"
+    tiny = bulk("Fe", "bcc", 2.87)
+    found = {"molecule": water, "slab": slab, "tiny": tiny, "at the cut-off": bulk("Fe", "sc", 4.2) * (1, 1, 2)}
+    skew = bulk("Pd", "fcc", 3.9)
+    skew.set_cell(skew.cell.array @ np.array([[1, 0.4, 0], [0, 1, 0.3], [0, 0, 1]]), scale_atoms=True)
+    found |= {"skew": skew, "crystal": crystal(0), "pair in a row": bulk("Fe", "bcc", 2.87, cubic=True)}
+    found["pair in a row"].pbc = [True, False, False]
+    for atoms in found.values():
+        atoms.set_initial_magnetic_moments(np.linspace(1.0, 2.5, len(atoms)))
+    return found
+
+
+def moved(kind: str, way: str, amount: int) -> Atoms:
+    atoms = kinds()[kind]
+    if way == "walk":
+        atoms.rattle(0.03 * amount, seed=amount)
+    elif way == "drag":
+        atoms.positions += 0.31 * amount
+    elif way == "strain":
+        atoms.set_cell(atoms.cell.array * (1 + 0.004 * amount), scale_atoms=True)
+    elif way == "shear":
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.01 * amount * np.eye(3, k=1)), scale_atoms=True)
+    elif atoms.pbc.any():  # the same atoms in other images
+        atoms.positions[amount % len(atoms)] += atoms.cell.array[0]
+    return atoms
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    asked=st.lists(
+        st.tuples(
+            st.sampled_from(sorted(kinds())),
+            st.sampled_from(["walk", "drag", "strain", "shear", "image"]),
+            st.integers(0, 5),
+            st.sampled_from(["own", "lists", "copy", "pickle", "threads"]),
+        ),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_no_way_to_a_neighbour_list_changes_a_bit(asked):
+    lists, twin = POT.lists(), POT.copy()
+    for kind, way, amount, by in asked:
+        atoms = moved(kind, way, amount)
+        expected = bits(pickle.loads(pickle.dumps(POT)), atoms)
+        if by == "threads":
+            with ThreadPoolExecutor(3) as pool:
+                found = set(pool.map(lambda atoms: bits(POT, atoms), [atoms.copy() for _ in range(6)]))
+        else:
+            potential = {"copy": twin, "pickle": pickle.loads(pickle.dumps(twin))}.get(by, POT)
+            found = {bits(potential, atoms, lists if by == "lists" else None)}
+        assert found == {expected}
+
+
+def test_copies_share_no_lists():
+    first, second = POT.copy(), POT.copy()
+    first.evaluate(crystal(0))
+    assert (first._lists.builds, second._lists.builds, first.copy()._lists.builds) == (1, 0, 0)
+    assert pickle.loads(pickle.dumps(first))._lists._kept == (), "pickles carry no lists"
+
+
 def test_kept_lists_belong_to_who_asked_for_them():
     one, other = POT.lists(), POT.copy().lists()
     assert one is not other and one is not POT.lists()
     for seed in (0, 0, 1):
         POT.evaluate(crystal(seed), lists=one)
-    assert (one.builds, other.builds) == (2, 0)
+    assert (one.builds, other.builds) == (1, 0)
 
 
 def test_what_makes_a_potential_is_fixed():
