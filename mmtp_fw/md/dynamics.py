@@ -92,7 +92,6 @@ def trajectory(
 class _Run:
     def __init__(self, model: Model, atoms: Atoms, settings: MdSettings, active_set: ActiveSet | None) -> None:
         self.settings, self.active_set = settings, active_set
-        self.lists = None if active_set is None else active_set.potential.lists()
         self.result = MdResult()
         self.rows: list[list[float]] = []
         self.next_candidate = 0
@@ -191,7 +190,7 @@ class _Run:
         grade, snapshot = self.lammps.grade, None
         if grade is None:
             snapshot = self.snapshot()
-            grade = self.active_set.grade(snapshot, lists=self.lists)
+            grade = self.active_set.grade(snapshot)
         result.max_grade = max(result.max_grade, grade)
         self._consider(step, grade, snapshot, outside)
         if result.state is not MdState.COMPLETED:
