@@ -40,8 +40,7 @@ def fit(
     The linear parameters are solved for exactly, then all are minimised together (see `FitSettings.method`); gauge
     modes have no effect and are damped. A potential that was trained before is a warm start: the fit goes on from it,
     and only when the configurations that it described well come out worse (see `FitSettings.start`) random starts are
-    tried as well, and the better result is taken. One that describes less than constants of the species would,
-    fresh from `Potential.from_level` say, is a form and no start.
+    tried as well, and the better result is taken. One that describes less than the species' constants is no start.
 
     Same data and settings, same result, to the last bit, whatever the number of threads (on one kind of processor).
 
@@ -53,8 +52,7 @@ def fit(
         The training set.
     weights : Weights, optional
     validation : sequence of Atoms, optional
-        Labelled configurations that no step looks at; of all parameters on the way those are kept that do best
-        on them.
+        Labelled, and no step looks at them; of all parameters on the way those are kept that do best on them.
     settings : FitSettings, optional
     progress : callable, optional
         Called with `Progress` after each step.
@@ -63,8 +61,7 @@ def fit(
     systems : Systems, optional
         Where others look at the same configurations: every neighbour list is made once.
     counts : ndarray of int, shape (K,), optional
-        How often each configuration counts in what is minimised: a bag. The loss, errors and suspects of the result are
-        those of all configurations, once each; none is left out.
+        A bag: how often each counts in what is minimised. The result's numbers are of all, once each; none is left out.
 
     Returns
     -------
@@ -86,11 +83,7 @@ def fit(
     samples = make_samples(potential, configurations, weights, systems)
     held_out = make_samples(potential, validation, weights, systems) if validation else []
     with one_blas_thread():
-        work.count(potential, samples)
-        if counts is not None:
-            return work.bagged(potential, samples, counts, held_out, progress)
-        run, suspects, left_out = work.search(potential, samples, held_out, progress)
-        return work.done(run, run.losses(), suspects, left_out, samples, held_out)
+        return work.result(potential, samples, held_out, progress, counts)
 
 
 def find_suspects(losses: FloatArray, factor: float) -> list[int]:
@@ -144,6 +137,21 @@ class _Work:
         run.iterations += found.iterations
         run.decision = f"{found.decision}; then without {len(suspects)} suspect labels"
         return run, suspects, suspects
+
+    def result(
+        self,
+        potential: Potential,
+        samples: list[Sample],
+        held_out: list[Sample],
+        progress: Callback | None,
+        counts: IntArray | None,
+    ) -> FitResult:
+        """Search with all samples, or with a bag of them."""
+        self.count(potential, samples)
+        if counts is not None:
+            return self.bagged(potential, samples, counts, held_out, progress)
+        run, suspects, left_out = self.search(potential, samples, held_out, progress)
+        return self.done(run, run.losses(), suspects, left_out, samples, held_out)
 
     def bagged(
         self,

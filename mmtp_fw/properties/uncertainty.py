@@ -11,6 +11,9 @@ from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential
 
+_Sheet = tuple[list[float], FloatArray]
+"""Magnetization, pressure and energy per atom, and forces (n, 3), of a frame."""
+
 
 def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) -> dict[str, float]:
     """Return how far the members of an ensemble disagree about the configurations of a trajectory.
@@ -45,31 +48,29 @@ def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) ->
     if len(potentials) < 2 or not frames:
         raise InputError("a spread needs at least two potentials and one configuration", "raise fit.ensemble")
     own = [(atoms, sheet) for atoms in frames if (sheet := _of(potentials[0], atoms)) is not None]
-    columns = [[sheet for _, sheet in own]]
     found = {"frames": float(len(own)), "frames_left_out": float(len(frames) - len(own))}
     if not own:
         return found
-    for member in potentials[1:]:
-        sheets = _of_all(member, [atoms for atoms, _ in own])
-        if sheets is not None:
-            columns.append(sheets)
+    others = [_of_all(member, [atoms for atoms, _ in own]) for member in potentials[1:]]
+    columns = [[sheet for _, sheet in own], *(sheets for sheets in others if sheets is not None)]
     passed = len(columns) - 1
     found |= {"members": float(passed), "members_unstable": float(len(potentials) - 1 - passed)}
     if not passed:
         return found
+    return found | _spread(columns)
+
+
+def _spread(columns: Sequence[Sequence[_Sheet]]) -> dict[str, float]:
+    """Return the spread over potentials of what each says of the same frames."""
     means = [np.mean([row for row, _ in column], axis=0) for column in columns]
     magnetization, pressure, energy = np.std(means, axis=0, ddof=1)
     forces = np.var([np.concatenate([force for _, force in column]) for column in columns], axis=0, ddof=1)
-    return found | {
+    return {
         "magnetization_muB_per_atom": float(magnetization),
         "pressure_GPa": float(pressure),
         "energy_eV_per_atom": float(energy),
         "forces_eV_per_A": float(np.sqrt(np.mean(forces))),
     }
-
-
-_Sheet = tuple[list[float], FloatArray]
-"""Magnetization, pressure and energy per atom, and forces (n, 3), of a frame."""
 
 
 def _of_all(potential: Potential, frames: Sequence[Atoms]) -> list[_Sheet] | None:
