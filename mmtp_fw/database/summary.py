@@ -9,6 +9,7 @@ import numpy as np
 
 from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import queries, views
+from mmtp_fw.labelling import LABEL_STATES
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -41,9 +42,7 @@ def summarize(database: Database, campaign: str) -> dict[str, Any]:
     return {
         **_errors(averages, None, ""),
         **_errors(averages, held_out, "held_out_"),
-        "labels_accepted": labels["accepted"],
-        "labels_rejected": labels["rejected"],
-        "labels_failed": labels["failed"],
+        **{f"labels_{verdict}": labels[verdict] for verdict in LABEL_STATES},
         "scf_runs": sum(result.get("scf_runs", 0) for _, result in results),
         "md_steps": sum(result.get("md_steps", 0) for _, result in results),
         "wall_seconds": (ended - started).total_seconds() if started and ended else 0.0,
