@@ -52,7 +52,7 @@ def copies(cells: list[Atoms], count: int | None = None) -> list[Atoms]:
 
 def test_defaults_of_a_fit():
     assert FitSettings() == FitSettings(
-        max_iterations=400, tolerance=0.02, method="metric-bfgs", starts=1, seed=0, start="auto", fallback_factor=4.0,
+        max_iterations=400, tolerance=0.02, method="auto", starts=1, seed=0, start="auto", fallback_factor=4.0,
         damping=3e-3, metric_interval=50, probes_per_parameter=6.0, threads=None, checkpoint=None,
         checkpoint_interval=10, suspect_factor=30.0, leave_out_suspects=False, allow_findings=False,
     )  # fmt: skip
