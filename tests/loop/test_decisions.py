@@ -317,7 +317,7 @@ def test_each_step_knows_what_made_it_due():
         assert select.after == tuple(runs)
         assert select.params["potential"] == select.iteration + 1
     (member,) = [a for a in actions_of(world, Kind.FIT) if a.params["role"] == "member"]
-    assert member.params == {"parent": None, "role": "member", "of": 3} and member.iteration == 2
+    assert member.params == {"parent": 3, "role": "member", "of": 3} and member.iteration == 2
     (report,) = actions_of(world, Kind.REPORT)
     assert report.params == {"stop": "converged", "potential": 3} and report.iteration == 2
     properties = actions_of(world, Kind.PROPERTY)
