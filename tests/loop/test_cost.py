@@ -24,7 +24,7 @@ def test_cells_have_as_many_atoms_as_their_lattice(structure, atoms):
 
 
 def test_every_engine_has_its_own_costs():
-    # Of 24 labels twelve are checked, the first ten and every tenth; a reference at rest is one more at each of 5 volumes.
+    # Of 24 labels twelve are checked, the first ten and every tenth; a reference at rest is one more at every volume.
     runs = {"soft": 24 * 5 + 12, "hard": round(24 * 1.2 + 12 * 3)}
 
     def seconds(name: str) -> float:
