@@ -15,6 +15,8 @@ from mmtp_fw.compared import COMPARED
 SIGMAS = 3.0
 """A difference of up to so many standard deviations is inside: of ten numbers that two would call wrong, by chance,
 four campaigns in ten."""
+LEAST_MEMBERS = 2
+"""Members of an ensemble, beside the potential itself, from which on their spread is a model uncertainty."""
 
 
 class Verdict(StrEnum):
@@ -36,7 +38,8 @@ RULES: Mapping[Verdict, str] = {
     Verdict.UNSTABLE: "the potential's trajectory broke off, or it or most of its ensemble found no minimum",
     Verdict.UNCERTAIN: "no difference is larger, but the uncertainty leaves room for "
     + " or ".join(f"{row.widest:g} {row.unit}" for row in COMPARED.values()),
-    Verdict.NOT_JUDGED: "a number that the rules need is missing, or nothing could have failed",
+    Verdict.NOT_JUDGED: f"a number that the rules need is missing, fewer than {LEAST_MEMBERS} members of the ensemble "
+    "passed, or nothing could have failed",
 }
 """One line for people on each."""
 
@@ -152,8 +155,9 @@ def _missing(mine: Averages | None, reference: Averages | None, spread: Mapping[
     if unstable > passed:
         reason = f"{unstable:g} of {passed + unstable:g} members of the ensemble found no minimum in a configuration"
         return Judgement(Verdict.UNSTABLE, reason)
-    if "members" in spread and passed == 0:
-        return Judgement(Verdict.NOT_JUDGED, "every member of the ensemble was refused: no model uncertainty")
+    if "members" in spread and passed < LEAST_MEMBERS:
+        reason = f"{passed:g} members of the ensemble passed, fewer than {LEAST_MEMBERS}: no model uncertainty"
+        return Judgement(Verdict.NOT_JUDGED, reason)
     if reference is None or reference.outcome != "done":
         ended = "" if reference is None else f": {reference.message or reference.outcome}"
         return Judgement(Verdict.NOT_JUDGED, f"no averages of the reference{ended}")

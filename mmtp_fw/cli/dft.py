@@ -10,7 +10,6 @@ import typer
 
 from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
 from mmtp_fw.cli.output import console, print_json, table
-from mmtp_fw.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -75,6 +74,8 @@ def _typical(campaign: Campaign) -> Atoms:
 
 
 def _show(found: Convergence) -> None:
+    from mmtp_fw.quantities import QUANTITIES
+
     rows = [
         (name, ", ".join(f"{key} {value}" for key, value in rung.settings.items()) or "as in the campaign",
          rung.scf_steps, *_numbers(rung.differences))

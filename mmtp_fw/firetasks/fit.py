@@ -165,7 +165,6 @@ def _fit(context: Context, start: Potential, sets: _Sets, kept: KeptFit) -> _Bes
         {
             "seed": member.seed,
             "perturbation": PERTURBATION,
-            "out_of_bag": [sets.training[k] for k in member.out_of_bag],
             "loss_ratio": member.loss_ratio,
             "refused": member.refused,
         },

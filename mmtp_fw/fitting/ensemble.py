@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.arrays import IntArray
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import FitError
 from mmtp_fw.fitting.fit import fit
 from mmtp_fw.fitting.loss import Loss
@@ -34,11 +34,9 @@ class Member:
     Attributes
     ----------
     result : FitResult
-        Loss, errors and suspects are of all training labels, those out of its bag included.
+        Loss, errors and suspects are of all training labels, each counted once.
     seed : int
         Of its bag and noise.
-    out_of_bag : list of int
-        Indices of the training labels that it was not fitted to.
     loss_ratio : float
         Its loss on all training labels over the best potential's.
     refused : str
@@ -47,7 +45,6 @@ class Member:
 
     result: FitResult
     seed: int
-    out_of_bag: list[int]
     loss_ratio: float
     refused: str = ""
 
@@ -111,7 +108,7 @@ def fit_ensemble(
         if member.refused:
             refused.append(f"member {number}: {member.refused}")
         else:
-            members.append(replace(member, out_of_bag=[kept[k] for k in member.out_of_bag]))
+            members.append(member)
     return Ensemble(best, members, refused)
 
 
@@ -128,8 +125,8 @@ def fit_member(
 ) -> Member:
     """Fit a member of an ensemble: from the best potential, with noise, to a bag of its training set.
 
-    As many labels are drawn, with repetition, as there are; each parameter is changed by `PERTURBATION` of itself
-    at random. `settings.seed` decides on both. Labels of validation stay out of every bag.
+    Each label counts by a random weight, see `bag`; each parameter is changed by `PERTURBATION` of itself at random.
+    `settings.seed` decides on both. Labels of validation are in no bag.
 
     A member is refused, never averaged, whose loss on all training labels is not finite or more than `LARGEST_LOSS`
     times the best potential's, or which is unstable: at moments beyond the trained ones it has a hole of a species that
@@ -161,13 +158,17 @@ def fit_member(
     reached = float(Loss(best, samples, settings.thread_count).per_configuration(best.parameters).sum())
     ratio = result.loss / reached if reached > 0 else math.inf
     refused = too_bad(ratio) or unstable(best, result.potential, configurations, systems, temperature_K)
-    return Member(result, settings.seed, [int(k) for k in np.flatnonzero(counts == 0)], ratio, refused)
+    return Member(result, settings.seed, ratio, refused)
 
 
-def bag(count: int, seed: int) -> IntArray:
-    """Return how often each of `count` labels is drawn in as many draws with repetition, shape (count,)."""
-    rng = np.random.default_rng([seed, 311])
-    return np.bincount(rng.integers(0, count, count), minlength=count)
+def bag(count: int, seed: int) -> FloatArray:
+    """Return how much each of `count` labels counts, 1 in the mean, shape (count,).
+
+    The Bayesian bootstrap (D. B. Rubin, Ann. Statist. 9, 130 (1981)): exponential weights instead of draws with
+    repetition, which leave out a third. A set that active learning chose needs each of its labels.
+    """
+    drawn = np.random.default_rng([seed, 311]).exponential(size=count)
+    return np.asarray(drawn / drawn.mean())
 
 
 def perturbed(potential: Potential, seed: int) -> Potential:

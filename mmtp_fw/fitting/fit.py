@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from ase import Atoms
 
-from mmtp_fw.arrays import FloatArray, IntArray
+from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.loss import Loss
 from mmtp_fw.fitting.samples import Sample, called, make_samples, name_of
 from mmtp_fw.fitting.search import Callback, Search, random_start
@@ -33,7 +33,7 @@ def fit(
     progress: Callback | None = None,
     report: Report | None = None,
     systems: Systems | None = None,
-    counts: IntArray | None = None,
+    counts: FloatArray | None = None,
 ) -> FitResult:
     """Fit all parameters of a potential to labelled configurations.
 
@@ -60,8 +60,8 @@ def fit(
         Of `check_training_set` for these configurations and weights, where it was made already.
     systems : Systems, optional
         Where others look at the same configurations: every neighbour list is made once.
-    counts : ndarray of int, shape (K,), optional
-        A bag: how often each counts in what is minimised. The result's numbers are of all, once each; none is left out.
+    counts : ndarray, shape (K,), optional
+        A bag: how much each counts in what is minimised. The result's numbers are of all, once each; none is left out.
 
     Returns
     -------
@@ -144,7 +144,7 @@ class _Work:
         samples: list[Sample],
         held_out: list[Sample],
         progress: Callback | None,
-        counts: IntArray | None,
+        counts: FloatArray | None,
     ) -> FitResult:
         """Search with all samples, or with a bag of them."""
         self.count(potential, samples)
@@ -157,12 +157,12 @@ class _Work:
         self,
         potential: Potential,
         samples: list[Sample],
-        counts: IntArray,
+        counts: FloatArray,
         held_out: list[Sample],
         progress: Callback | None,
     ) -> FitResult:
-        """Search with each sample counted so many times; the result's numbers are of all samples, once each."""
-        drawn = [sample.repeated(int(n)) for sample, n in zip(samples, counts, strict=True) if n > 0]
+        """Search with each sample counted so much; the result's numbers are of all samples, once each."""
+        drawn = [sample.repeated(n) for sample, n in zip(samples, counts, strict=True) if n > 0]
         run = Search(potential, drawn, held_out, self.settings, progress)
         run.run()
         losses = Loss(potential, samples, self.settings.thread_count).per_configuration(run.trail.point.x)

@@ -42,7 +42,7 @@ class Sample:
     def __len__(self) -> int:
         return len(self.system)
 
-    def repeated(self, times: int) -> Sample:
+    def repeated(self, times: float) -> Sample:
         """Return the same sample, counting so many times."""
         return replace(self, weights={name: times * weight for name, weight in self.weights.items()})
 
