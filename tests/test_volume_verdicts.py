@@ -71,8 +71,10 @@ def test_members_that_were_refused_are_no_uncertainty():
     assert judged(spread=few | SPREAD).verdict is Verdict.INSIDE
     found = judged(spread=few | {"members": 1.0} | SPREAD)
     assert found.verdict is Verdict.UNSTABLE and "2 of 3 members" in found.reason
-    found = judged(spread={"members": 0.0, "members_refused": 4.0})
-    assert found.verdict is Verdict.NOT_JUDGED and "every member of the ensemble was refused" in found.reason
+    for passed in (0.0, 1.0):
+        found = judged(spread=SPREAD | {"members": passed, "members_refused": 4.0 - passed})
+        assert found.verdict is Verdict.NOT_JUDGED
+        assert found.reason == f"{passed:g} members of the ensemble passed, fewer than 2: no model uncertainty"
 
 
 def test_an_uncertainty_that_covers_everything_validates_nothing():
