@@ -368,6 +368,14 @@ class Campaign(Section):
         return self
 
     @model_validator(mode="after")
+    def _engine_has_the_constraint(self) -> Campaign:
+        engine, asked = self.dft.description, self.dft.protocol.constraint
+        if asked not in ("auto", *engine.constraints):
+            offered = " or ".join(engine.constraints)
+            raise ValueError(f"dft.protocol.constraint: {engine.title} has no {asked} constraint; set auto or {offered}")
+        return self
+
+    @model_validator(mode="after")
     def _budget_covers_pretraining(self) -> Campaign:
         if self.budget.max_labels < self.pretraining.structures:
             raise ValueError(

@@ -77,6 +77,15 @@ def test_the_line_of_broken_yaml():
             "name: a\ndft: {engine: elk}\nfit: {stress_weight: 0}\n",
             "properties.reference: Elk computes no stress: there is no pressure to compare; set it to false",
         ),
+        (
+            "name: a\ndft: {engine: vasp, protocol: {constraint: hard}}\n",
+            "dft.protocol.constraint: VASP has no hard constraint; set auto or soft",
+        ),
+        (
+            "name: a\ndft: {engine: elk, protocol: {constraint: soft}}\nfit: {stress_weight: 0}\n"
+            "properties: {reference: false}\n",
+            "dft.protocol.constraint: Elk has no soft constraint; set auto or hard",
+        ),
         ("name: a\nmd: 3\n", "md: input should be a valid dictionary or instance of MdSection, not 3"),
     ],
 )
