@@ -372,7 +372,9 @@ class Campaign(Section):
         engine, asked = self.dft.description, self.dft.protocol.constraint
         if asked not in ("auto", *engine.constraints):
             offered = " or ".join(engine.constraints)
-            raise ValueError(f"dft.protocol.constraint: {engine.title} has no {asked} constraint; set auto or {offered}")
+            raise ValueError(
+                f"dft.protocol.constraint: {engine.title} has no {asked} constraint; set auto or {offered}"
+            )
         return self
 
     @model_validator(mode="after")
