@@ -36,5 +36,6 @@ def worker(
             only_campaign(database, campaign)
         stop.listen()
         kinds = ", ".join(kind.value for kind in category or ()) or "all"
-        print(f"worker on {repr(database).strip('<>')} for {kinds} work; Ctrl-C ends it after the task at hand")
+        told = f"worker on {repr(database).strip('<>')} for {kinds} work; Ctrl-C ends it after the task at hand"
+        print(told, flush=True)  # a batch system's file would have it at the end only
         run_worker(database, [kind.value for kind in category or ()], directory, campaign, stop)
