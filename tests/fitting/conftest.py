@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
+from mmtp_fw.fitting import FitSettings
 from mmtp_fw.potential import Potential
 from mmtp_fw.structures import generate
+
+QUICK = FitSettings(max_iterations=6, threads=1)
 
 
 def labelled(count: int, seed: int, supercell: tuple[int, int, int] = (1, 1, 2)) -> list[Atoms]:
@@ -38,3 +42,25 @@ def validation() -> list[Atoms]:
 @pytest.fixture
 def potential() -> Potential:
     return Potential.from_level(6, ["Fe", "Pd"], r_min=1.9, r_cut=4.5, radial_size=5, magnetic_size=2, seed=3)
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Atoms]:
+    """Twelve labelled cells that no test changes."""
+    return labelled(12, seed=0)
+
+
+@pytest.fixture
+def small(potential) -> Potential:
+    return potential
+
+
+def copies(cells: list[Atoms], count: int | None = None) -> list[Atoms]:
+    """Return copies with their labels, to be spoilt."""
+    made = []
+    for atoms in cells[:count]:
+        copy = atoms.copy()
+        copy.calc = SinglePointCalculator(copy, **{k: np.copy(v) for k, v in atoms.calc.results.items()})
+        copy.calc.results["energy"] = float(atoms.calc.results["energy"])
+        made.append(copy)
+    return made

@@ -20,32 +20,7 @@ from mmtp_fw.fitting import (
 from mmtp_fw.fitting.samples import labels_of, make_sample, make_samples
 from mmtp_fw.fitting.statistics import Comparison
 from mmtp_fw.potential import Potential
-from tests.fitting.conftest import labelled
-
-QUICK = FitSettings(max_iterations=6, threads=1)
-
-
-@pytest.fixture(scope="module")
-def cells() -> list[Atoms]:
-    """Twelve labelled cells that no test changes."""
-    return labelled(12, seed=0)
-
-
-@pytest.fixture
-def small(potential) -> Potential:
-    return potential
-
-
-def copies(cells: list[Atoms], count: int | None = None) -> list[Atoms]:
-    """Return copies with their labels, to be spoilt."""
-    made = []
-    for atoms in cells[:count]:
-        copy = atoms.copy()
-        copy.calc = SinglePointCalculator(copy, **{k: np.copy(v) for k, v in atoms.calc.results.items()})
-        copy.calc.results["energy"] = float(atoms.calc.results["energy"])
-        made.append(copy)
-    return made
-
+from tests.fitting.conftest import copies
 
 # Settings ---------------------------------------------------------------------------------------------------------
 
