@@ -2,6 +2,7 @@
 
     python benchmarks/constraint.py hard            # 120 labels, a line of JSON each, appended to constraint.jsonl
     python benchmarks/constraint.py soft            # a random 40 of them by the soft ladder
+    python benchmarks/constraint.py hard --cells iron       # in two processes: iron in one, alloys in the other
     python benchmarks/constraint.py summary
 
 What has its line is not computed again: it can be ended and started as one likes. Settings are coarse (12 Ha, 0.75
@@ -122,6 +123,8 @@ def line(number: int, kind: str, way: str, atoms: Atoms, outcome: Outcome, secon
             "energy_eV": label.energy_eV,
             "moments_muB": label.moments,
             "magnetic_forces_eV_per_muB": label.magnetic_forces,
+            "forces_eV_per_A": label.forces,
+            "stress_eV_per_A3": label.stress,
             "max_deviation_muB": label.max_deviation_muB,
             "limit_eV": label.extrapolation.energy_eV,
             "limit_uncertainty_eV": label.extrapolation.energy_uncertainty_eV,
@@ -138,8 +141,8 @@ def _split(stages: list[Stage]) -> tuple[list[Stage], list[Stage]]:
     return stages[:end], stages[end:]
 
 
-def compute(way: str) -> None:
-    """Compute what is missing of one way."""
+def compute(way: str, cells: str) -> None:
+    """Compute what is missing of one way, of the cells of iron, of the alloys, or of all."""
     engine = get_engine("abinit", **SETTINGS)
     settings = ProtocolSettings(constraint=way)
     made = requests()
@@ -151,6 +154,8 @@ def compute(way: str) -> None:
         if number in done:
             continue
         kind, atoms = made[number]
+        if cells != "all" and (cells == "iron") != kind.startswith("Fe,"):
+            continue
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="mmtp-constraint-") as directory:
             outcome = run_protocol(engine, atoms, settings, directory, check=settings.checks(number))
@@ -214,11 +219,12 @@ def main() -> None:
     """Compute one way, or print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("hard", "soft", "summary"))
-    what = parser.parse_args().what
-    if what == "summary":
+    parser.add_argument("--cells", choices=("all", "iron", "alloys"), default="all")
+    options = parser.parse_args()
+    if options.what == "summary":
         print(json.dumps(summary(), indent=2, ensure_ascii=False))
     else:
-        compute(what)
+        compute(options.what, options.cells)
 
 
 if __name__ == "__main__":
