@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmtp_fw.selection.active_set import ActiveSet, GradeState
+from mmtp_fw.selection.calibration import Calibration, calibration, calibrations
 from mmtp_fw.selection.maxvol import SquareSet, maxvol
 from mmtp_fw.selection.prediction import Knowledge, PredictionUncertainty
 from mmtp_fw.selection.rows import rows_of
@@ -10,11 +11,14 @@ from mmtp_fw.selection.uncertainty import Uncertainty
 
 __all__ = [
     "ActiveSet",
+    "Calibration",
     "GradeState",
     "Knowledge",
     "PredictionUncertainty",
     "SquareSet",
     "Uncertainty",
+    "calibration",
+    "calibrations",
     "maxvol",
     "rows_of",
 ]
