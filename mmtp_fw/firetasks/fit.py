@@ -19,6 +19,7 @@ from mmtp_fw.firetasks.configurations import store_configurations
 from mmtp_fw.firetasks.fit_checkpoint import KeptFit
 from mmtp_fw.firetasks.holes import closing, documents
 from mmtp_fw.firetasks.potentials import load_potential
+from mmtp_fw.firetasks.surprise import surprise
 from mmtp_fw.fitting import (
     FitResult,
     FitSettings,
@@ -197,12 +198,13 @@ def _hottest(campaign: Campaign) -> float:
 def _fitted(context: Context, sets: _Sets, found: _Best) -> _Fitted:
     best = found.result
     campaign, params, potential = context.campaign, context.action.params, best.potential
-    role, active, holes = params.get("role", VERSION), None, []
+    role, active, holes, told = params.get("role", VERSION), None, [], None
     if role == VERSION:  # the others never drive a trajectory
         active = ActiveSet.from_configurations(
             potential, _fitted_to(sets, best), mode=campaign.selection.mode, systems=sets.systems
         ).to_bytes()
         holes = within_reach(best.holes, _hottest(campaign))
+        told = surprise(context.database, params["parent"], sets.labels, Weights(**_weights(campaign)))
     fields = {
         "role": role,
         "member_of": params.get("of"),
@@ -218,6 +220,7 @@ def _fitted(context: Context, sets: _Sets, found: _Best) -> _Fitted:
             "suspects": [sets.training[k] for k in best.suspects],
             "left_out": [sets.training[k] for k in best.left_out],
             "holes": documents(holes),
+            "surprise": told,
             "excluded": [{"calculation": key, "reason": reason} for key, reason in sets.excluded.items()],
             **({} if found.member is None else {"member": found.member}),
         },

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from mmtp_fw.calibration import calibration, calibrations
 from mmtp_fw.errors import InputError
-from mmtp_fw.selection.calibration import calibration, calibrations
 
 
 def test_by_hand():
