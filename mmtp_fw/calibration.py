@@ -95,11 +95,7 @@ def calibration(errors: ArrayLike, uncertainties: ArrayLike, bins: int = 6) -> C
     InputError
         Shapes that differ, an error that is no number, a u that is negative or no number.
     """
-    off, u = np.abs(np.asarray(errors, dtype=np.float64)), np.asarray(uncertainties, dtype=np.float64)
-    if off.ndim != 1 or off.shape != u.shape:
-        raise InputError(f"errors {off.shape} and uncertainties {u.shape} must be two lists of one length")
-    if not np.all(np.isfinite(off)) or np.any(np.isnan(u)) or np.any(u < 0):
-        raise InputError("errors must be finite, uncertainties zero or more")
+    off, u = _checked(errors, uncertainties)
     said = np.isfinite(u)
     off, u = off[said], u[said]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -117,6 +113,15 @@ def calibration(errors: ArrayLike, uncertainties: ArrayLike, bins: int = 6) -> C
         tuple(_bin(u[part], off[part]) for part in parts),
         bool(GOOD_MEDIAN[0] <= median <= GOOD_MEDIAN[1]) if enough and median is not None else None,
     )
+
+
+def _checked(errors: ArrayLike, uncertainties: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    off, u = np.abs(np.asarray(errors, dtype=np.float64)), np.asarray(uncertainties, dtype=np.float64)
+    if off.ndim != 1 or off.shape != u.shape:
+        raise InputError(f"errors {off.shape} and uncertainties {u.shape} must be two lists of one length")
+    if not np.all(np.isfinite(off)) or np.any(np.isnan(u)) or np.any(u < 0):
+        raise InputError("errors must be finite, uncertainties zero or more")
+    return off, u
 
 
 def calibrations(pairs: Mapping[str, tuple[ArrayLike, ArrayLike]], bins: int = 6) -> dict[str, Calibration]:

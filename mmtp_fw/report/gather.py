@@ -47,16 +47,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     potentials = views.potentials(database, campaign_id)
     calibration = calibrated(potentials, concluded["volumes"])
     return {
-        "campaign": {
-            "name": campaign_id,
-            "created": document["created"],
-            "finished": document.get("finished"),
-            "stop": document.get("stop"),
-            "explanation": explain(document.get("stop")),
-            "settings": document["settings"],
-            "code_version": document["code_version"],
-            "convergence": document.get("convergence"),
-        },
+        "campaign": _campaign(campaign_id, document),
         "potentials": potentials,
         "calibration": calibration,
         "labels": [_label(row) for row in views.campaign_labels(database, campaign_id)],
@@ -78,6 +69,19 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
             "volumes": concluded["volumes"],
             "calibration": calibration,
         },
+    }
+
+
+def _campaign(campaign_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": campaign_id,
+        "created": document["created"],
+        "finished": document.get("finished"),
+        "stop": document.get("stop"),
+        "explanation": explain(document.get("stop")),
+        "settings": document["settings"],
+        "code_version": document["code_version"],
+        "convergence": document.get("convergence"),
     }
 
 
