@@ -3,7 +3,8 @@
     python benchmarks/constraint.py hard            # 120 labels, a line of JSON each, appended to constraint.jsonl
     python benchmarks/constraint.py soft            # a random 40 of them by the soft ladder
     python benchmarks/constraint.py hard --cells iron       # in two processes: iron in one, alloys in the other
-    python benchmarks/constraint.py summary
+    python benchmarks/constraint.py summary         # figures as JSON
+    python benchmarks/constraint.py table           # the tables of docs/dft.md
 
 What has its line is not computed again: it can be ended and started as one likes. Settings are coarse (12 Ha, 0.75
 1/Å): half a minute per label of iron on one core.
@@ -215,14 +216,69 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def table() -> str:
+    """Return the figures as the tables of docs/dft.md."""
+    rows = finished()
+    ways = {way: [row for row in rows if row["way"] == way] for way in ("hard", "soft")}
+    both = {row["number"] for row in ways["hard"]} & {row["number"] for row in ways["soft"]}
+    lines = [
+        "| cells | hard: labels | accepted | held by the constraint | electronic steps per label | of its check "
+        "| soft: labels | accepted | electronic steps per label | of its check |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind in sorted({row["kind"] for row in rows}):
+        lines.append(_line(kind, *([row for row in ways[way] if row["kind"] == kind] for way in ("hard", "soft"))))
+    lines.append(_line("all", ways["hard"], ways["soft"]))
+    lines.append(_line("those of both", *([row for row in ways[way] if row["number"] in both] for way in ways)))
+    lines += [
+        "",
+        "| cells | No. | soft: λ (eV/μB²) | largest deviation (μB) | label − hard (meV/atom) | limit − hard (meV/atom) "
+        "| stated uncertainty of the limit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    hard = {row["number"]: row for row in ways["hard"] if row.get("constraint") == "hard"}
+    for soft in sorted(ways["soft"], key=lambda row: (row["kind"], row["number"])):
+        if soft["number"] in hard and soft["status"] == "accepted":
+            lines.append(_limit(soft, hard[soft["number"]]))
+    return "\n".join(lines)
+
+
+def _line(kind: str, hard: list[dict[str, Any]], soft: list[dict[str, Any]]) -> str:
+    cells = [kind]
+    for rows, held in ((hard, True), (soft, False)):
+        accepted = sum(row["status"] == "accepted" for row in rows)
+        cells += [str(len(rows)), str(accepted)]
+        cells += [str(sum(row.get("constraint") == "hard" for row in rows))] if held else []
+        steps = f"{sum(row['steps'] for row in rows) / accepted:.0f}" if accepted else "–"
+        checked = [row["check_steps"] for row in rows if row["check_steps"]]
+        cells += [steps, f"{np.mean(checked):.0f} ({len(checked)} checked)" if checked else "–"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _limit(soft: dict[str, Any], hard: dict[str, Any]) -> str:
+    atoms = len(soft["targets_muB"])
+    cells = [
+        soft["kind"],
+        str(soft["number"]),
+        f"{soft['lambda_eV_per_muB2']:.2g}" if soft["lambda_eV_per_muB2"] else "hard",
+        f"{soft['max_deviation_muB']:.4f}",
+        f"{_per_atom(soft['energy_eV'], hard):+.3f}",
+        f"{_per_atom(soft['limit_eV'], hard):+.3f}",
+        f"{1e3 * soft['limit_uncertainty_eV'] / atoms:.3f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
     """Compute one way, or print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("hard", "soft", "summary"))
+    parser.add_argument("what", choices=("hard", "soft", "summary", "table"))
     parser.add_argument("--cells", choices=("all", "iron", "alloys"), default="all")
     options = parser.parse_args()
     if options.what == "summary":
         print(json.dumps(summary(), indent=2, ensure_ascii=False))
+    elif options.what == "table":
+        print(table())
     else:
         compute(options.what, options.cells)
 
