@@ -95,6 +95,10 @@ def training_set(
 def trajectory(
     run: Annotated[str, typer.Argument(help="Number or key of the MD run, as `mmtp show campaign` gives it.")],
     path: Annotated[Path, typer.Argument(help="File to write: .xyz (extended XYZ), which ASE and OVITO read.")],
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Also what the run's potential knows of every frame and of every atom."),
+    ] = False,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -106,7 +110,14 @@ def trajectory(
     if path.suffix not in (".xyz", ".extxyz"):
         raise InputError(f"{path}: unknown kind of file", "end it with .xyz or .extxyz")
     with open_database(launchpad) as database:
-        frames = store.frames_of(database, history.md_run(database, run)["md_run"]["_id"])
+        found = history.md_run(database, run)["md_run"]
+        frames = store.frames_of(database, found["_id"])
+        if uncertainty:
+            from mmtp_fw.firetasks.uncertainties import annotate, uncertainty_of
+
+            known = uncertainty_of(database, found["potential"])
+            for frame in frames:
+                annotate(frame, known.of(frame))
     write(path, frames, format="extxyz")
     _tell(path, f"{len(frames)} frames", as_json)
 

@@ -143,6 +143,13 @@ _OF_A_RUN = (
 )
 
 
+def _expected(origin: Mapping[str, Any]) -> Any:
+    """Return the error of the energy that the potential expected where it selected; its verdict where it has none."""
+    known = origin.get("uncertainty") or {}
+    size = known.get("energy_meV_per_atom")
+    return known.get("verdict") if size is None else size
+
+
 def md_run(history: History) -> Iterator[Any]:
     """Yield what is printed of `mmtp_fw.database.history.md_run`."""
     run = history["md_run"]
@@ -150,9 +157,15 @@ def md_run(history: History) -> Iterator[Any]:
     facts = {name.replace("_", " "): run.get(name) for name in _OF_A_RUN}
     yield pairs(facts | {f"set: {name}": value for name, value in run["params"].items()})
     yield table(
-        [">No.", "Formula", ">Step", ">Grade"],
+        [">No.", "Formula", ">Step", ">Grade", ">Expected error (meV/atom)"],
         [
-            (item["number"], item["formula"], item["origin"].get("step"), item["origin"].get("grade"))
+            (
+                item["number"],
+                item["formula"],
+                item["origin"].get("step"),
+                item["origin"].get("grade"),
+                _expected(item["origin"]),
+            )
             for item in history["selected"]
         ],
         title="Selected from it",

@@ -12,7 +12,6 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import store
-from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import FitError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.configurations import store_configurations
@@ -20,6 +19,7 @@ from mmtp_fw.firetasks.fit_checkpoint import KeptFit
 from mmtp_fw.firetasks.holes import closing, documents
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.surprise import surprise
+from mmtp_fw.firetasks.uncertainties import as_label
 from mmtp_fw.fitting import (
     FitResult,
     FitSettings,
@@ -246,11 +246,7 @@ def accepted_labels(context: Context) -> dict[str, Atoms]:
     }
     keys = {action["result"]["calculation"] for action in context.database.actions.find(query, {"result": 1})}
     found = context.database.calculations.find({"_id": {"$in": sorted(keys)}}, {"label": 1})
-    labels = {}
-    for document in found:
-        label = Label.model_validate(document["label"])
-        labels[document["_id"]] = label.to_atoms()
-        labels[document["_id"]].info["weight"] = context.campaign.fit.quality_weights[label.grade]
+    labels = {document["_id"]: as_label(document["label"], context.campaign) for document in found}
     return {key: labels[key] for key in sorted(labels)}
 
 

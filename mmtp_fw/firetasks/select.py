@@ -8,10 +8,25 @@ from typing import Any
 from ase import Atoms
 from pymongo.client_session import ClientSession
 
+from mmtp_fw import log
 from mmtp_fw.database import atoms_codec, store
+from mmtp_fw.errors import InputError
 from mmtp_fw.firetasks.base import Context
 from mmtp_fw.firetasks.configurations import Possible, store_configurations
 from mmtp_fw.firetasks.potentials import load_active_set
+from mmtp_fw.firetasks.uncertainties import told, uncertainty_of
+from mmtp_fw.selection import Uncertainty
+
+_LOG = log.logger(__name__)
+
+
+def _known(context: Context, version: int) -> Uncertainty | None:
+    """Return what the labels of a version determine; None of one that came without labels."""
+    try:
+        return uncertainty_of(context.database, version)
+    except InputError as error:
+        _LOG.info("selected without uncertainties: %s", error)
+        return None
 
 
 class SelectWork:
@@ -23,9 +38,13 @@ class SelectWork:
         candidates = self._candidates(context)
         chosen = active_set.select(candidates, max_count=context.action.params["max_count"])
         selected = [candidates[index] for index in chosen]
+        version = context.action.params["potential"]
+        known = _known(context, version) if selected else None
         for atoms in selected:
             atoms.info["grade"] = float(active_set.grade(atoms))
-            atoms.info["potential"] = context.action.params["potential"]
+            atoms.info["potential"] = version
+            if known is not None:
+                atoms.info["uncertainty"] = told(known.of(atoms))
         return selected
 
     def store(self, context: Context, payload: list[Atoms], session: ClientSession) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from ase import Atoms
 
 from mmtp_fw.database import Database
 from mmtp_fw.firetasks.potentials import load_potential
+from mmtp_fw.firetasks.uncertainties import trained_on
 from mmtp_fw.fitting import Weights
 from mmtp_fw.selection import Uncertainty, stated
 
@@ -36,7 +37,7 @@ def surprise(
     """
     if parent is None:
         return None
-    seen = _trained_on(database, parent)
+    seen = set(trained_on(database, parent))
     trained = [atoms for key, atoms in labels.items() if key in seen]
     new = {key: atoms for key, atoms in labels.items() if key not in seen}
     if not new or not trained:
@@ -48,10 +49,3 @@ def surprise(
         "labels": list(new),
         "pairs": {key: {"errors": off.tolist(), "uncertainties": u.tolist()} for key, (off, u) in pairs.items()},
     }
-
-
-def _trained_on(database: Database, version: int) -> set[str]:
-    document = database.potentials.find_one({"_id": version}, {"training_set": 1, "fit.left_out": 1}) or {}
-    found = database.training_sets.find_one({"_id": document.get("training_set")}) or {}
-    left_out = {*found.get("validation", ()), *(document.get("fit") or {}).get("left_out", ())}
-    return set(found.get("calculations", ())) - left_out

@@ -10,6 +10,7 @@ import sys
 import time
 
 import ase.io
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 from small_campaign import SMALL
@@ -109,6 +110,14 @@ def test_a_campaign_by_command(place, call):
     call("export", "trajectory", "1", "run.xyz")
     frames = ase.io.read(place / "run.xyz", ":")
     assert len(frames) >= 1 and frames[0].get_initial_magnetic_moments().any()
+    call("export", "trajectory", "1", "run.xyz", "--uncertainty")
+    known = ase.io.read(place / "run.xyz", ":")
+    for frame, plain in zip(known, frames, strict=True):
+        np.testing.assert_allclose(frame.positions, plain.positions)
+        assert frame.arrays["forces_uncertainty"].shape == (len(plain), 3) and frame.info["knowledge"]
+        assert (
+            np.all(frame.arrays["magnetic_forces_uncertainty"] > 0) and frame.info["energy_uncertainty_eV_per_atom"] > 0
+        )
     assert "run.pdf" in call("export", "trajectory", "1", "run.pdf", ok=False)
     assert "0 problems" in call("db", "check")
     call("db", "backup", "all.bak")
