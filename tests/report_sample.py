@@ -37,6 +37,7 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
         "iterations": [_round(k, rounds, [x for x in labels if x["iteration"] == k]) for k in range(rounds)],
         "potentials": potentials,
         "calibration": calibrated(potentials, volumes),
+        "spectra": [],
         "labels": labels,
         "md_runs": [
             {

@@ -23,15 +23,26 @@ class PhononDos:
         1/THz.
     species : dict of str to ndarray, shape (n,)
         Partial densities, for comparison with nuclear resonant scattering, which sees ⁵⁷Fe only.
+    total_error : ndarray, shape (n,)
+    species_error : dict of str to ndarray, shape (n,)
+        One standard deviation, see `_error`.
     """
 
     frequency_THz: FloatArray
     total: FloatArray
     species: dict[str, FloatArray]
+    total_error: FloatArray
+    species_error: dict[str, FloatArray]
+
+
+RESOLUTION_THZ = 0.3
+"""Standard deviation of the smoothing."""
+_HANN = 0.61
+"""Standard deviation of a Hann window's power spectrum, in units of the inverse length."""
 
 
 def vibrational_dos(
-    velocities: FloatArray, numbers: IntArray, interval_fs: float, resolution_THz: float = 0.3
+    velocities: FloatArray, numbers: IntArray, interval_fs: float, resolution_THz: float = RESOLUTION_THZ
 ) -> PhononDos:
     """Return the power spectrum of the mass-weighted velocities.
 
@@ -71,8 +82,24 @@ def vibrational_dos(
         area = trapezoid(smooth, frequency)
         return smooth / area if area > 0 else smooth
 
-    species = {chemical_symbols[z]: curve(numbers == z) for z in sorted(set(np.asarray(numbers).tolist()))}
-    return PhononDos(frequency, curve(np.ones(len(numbers), dtype=bool)), species)
+    width = float(np.hypot(resolution_THz, _HANN / (steps * interval_fs * 1e-3)))
+    kinds = {chemical_symbols[z]: np.asarray(numbers) == z for z in sorted(set(np.asarray(numbers).tolist()))}
+    species = {name: curve(mine) for name, mine in kinds.items()}
+    total = curve(np.ones(len(numbers), dtype=bool))
+    errors = {name: _error(species[name], int(mine.sum()), width) for name, mine in kinds.items()}
+    return PhononDos(frequency, total, species, _error(total, len(numbers), width), errors)
+
+
+def _error(density: FloatArray, atoms: int, width_THz: float) -> FloatArray:
+    """Return the standard deviation of a density of states g from one trajectory of n atoms.
+
+    Each of the 3n modes has the energy that it happened to start with: exponentially distributed, so that it is as
+    uncertain as it is large, and kept for as long as the mode lives. Smoothed by a Gaussian of width s,
+    N = 3n · g · 2√π s modes make up g, whose error is g/√N. Of a trajectory that is much longer than the modes live
+    this is an upper bound.
+    """
+    modes = 3.0 * atoms * 2.0 * np.sqrt(np.pi) * width_THz
+    return np.asarray(np.sqrt(np.maximum(density, 0.0) / modes), dtype=np.float64)
 
 
 def _smooth(values: FloatArray, frequency: FloatArray, width: float) -> FloatArray:

@@ -80,7 +80,8 @@ def phonon_dos(
     Returns
     -------
     dict or None
-        frequency_THz, total (1/THz) and species (by symbol); None where the trajectories are too short.
+        frequency_THz, total (1/THz) and species (by symbol), with one standard deviation of each (total_error,
+        species_error); None where the trajectories are too short.
     """
     spectra = []
     for one in trajectories:
@@ -94,4 +95,13 @@ def phonon_dos(
         "frequency_THz": spectra[0].frequency_THz[shown].tolist(),
         "total": np.mean([one.total for one in spectra], axis=0)[shown].tolist(),
         "species": {name: curve[shown].tolist() for name, curve in curves.items()},
+        "total_error": _of_mean([one.total_error for one in spectra])[shown].tolist(),
+        "species_error": {
+            name: _of_mean([one.species_error[name] for one in spectra])[shown].tolist() for name in curves
+        },
     }
+
+
+def _of_mean(errors: Sequence[FloatArray]) -> FloatArray:
+    """Return the error of a mean over independent trajectories."""
+    return np.asarray(np.sqrt(np.mean(np.square(errors), axis=0) / len(errors)))

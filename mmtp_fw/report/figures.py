@@ -276,6 +276,10 @@ def phonons(data: Data) -> Figure | None:
                         lw=1.2,
                         label=_source_name(data, name),
                     )
+                    if dos.get("total_error") is not None:
+                        middle, error = np.array(dos["total"]), np.array(dos["total_error"])
+                        low = np.maximum(middle - error, 0.0)
+                        one.fill_between(dos["frequency_THz"], low, middle + error, color=color, alpha=0.15, lw=0)
         held = any(item["held_out"] for item in items if item["lattice_parameter_A"] == a)
         one.set(
             title=f"a = {a:g} Å" + (" (never trained on)" if held else ""),

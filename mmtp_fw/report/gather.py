@@ -15,6 +15,7 @@ from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.loop.stop import explain
 from mmtp_fw.report.calibrated import calibrated
+from mmtp_fw.spectra import spectrum_difference
 
 
 def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
@@ -46,13 +47,16 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     concluded = conclusion(database, campaign_id, ensemble=ensemble)
     potentials = views.potentials(database, campaign_id)
     calibration = calibrated(potentials, concluded["volumes"])
+    properties = _properties(database, actions, held_out, ensemble)
+    spectra = _spectra(properties)
     return {
         "campaign": _campaign(campaign_id, document),
         "potentials": potentials,
         "calibration": calibration,
         "labels": [_label(row) for row in views.campaign_labels(database, campaign_id)],
         "md_runs": views.md_runs(database, {"campaign": campaign_id}),
-        "properties": _properties(database, actions, held_out, ensemble),
+        "properties": properties,
+        "spectra": spectra,
         "failures": [row | {"message": row["message"][:300]} for row in views.failures(actions)],
         "iterations": iterations,
         "unusable": _unusable(actions),
@@ -68,6 +72,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
             "ensemble": ensemble,
             "volumes": concluded["volumes"],
             "calibration": calibration,
+            "spectra": spectra,
         },
     }
 
@@ -152,6 +157,19 @@ def _properties(
             "spread": spreads.get(a, {}) if params["source"] == "mmtp" else {},
         }
     return [newest[key] for key in sorted(newest)]
+
+
+def _spectra(properties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return how far the potential's spectrum is from the reference's at every volume that has both."""
+    found = {(row["source"], row["lattice_parameter_A"]): row for row in properties if row.get("phonon_dos")}
+    rows = []
+    for source, a in sorted(found):
+        reference = found.get(("reference", a))
+        if source == "mmtp" and reference is not None:
+            mine = found[source, a]
+            told = spectrum_difference(mine["phonon_dos"], reference["phonon_dos"]).document()
+            rows.append({"lattice_parameter_A": a, "held_out": mine["held_out"]} | told)
+    return rows
 
 
 def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:

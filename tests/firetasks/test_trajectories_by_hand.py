@@ -191,7 +191,9 @@ def test_a_long_average_has_a_spectrum_and_keeps_some_frames(database, tmp_path,
     made = averaging(database, fepd, steps=400, equilibration_steps=50, replicas=1)
     _, values = average_of(made, tmp_path, "reference")
     spectrum = values["phonon_dos"]
-    assert set(spectrum) == {"frequency_THz", "total", "species"} and set(spectrum["species"]) == {"Fe", "Pd"}
+    assert set(spectrum) == {"frequency_THz", "total", "species", "total_error", "species_error"}
+    assert set(spectrum["species"]) == set(spectrum["species_error"]) == {"Fe", "Pd"}
+    assert len(spectrum["total_error"]) == len(spectrum["total"]) and max(spectrum["total_error"]) > 0
     # 70 samples after equilibration, 5 fs apart: every third is kept, no more than 32.
     assert len(values["frames"]) == 24 <= KEPT_FRAMES
     assert [atoms.info["step"] for atoms in values["frames"][:3]] == [55, 70, 85]

@@ -181,6 +181,37 @@ def test_the_drift_of_the_cell_is_no_vibration():
     assert area(dos, 9, 15) / area(dos, 2, 8) == pytest.approx(1 + iron / palladium, rel=0.01)
 
 
+def test_stated_errors_of_spectra_are_those_of_repeated_crystals():
+    """Harmonic crystals of the same modes with energies drawn anew, as a thermostat draws them."""
+    rng = np.random.default_rng(4)
+    atoms, steps, repeats = 24, 500, 60
+    modes = 3 * atoms
+    frequencies = rng.normal(6.0, 1.2, modes).clip(2.0, 10.0)
+    shapes = np.linalg.qr(rng.normal(size=(modes, modes)))[0]
+    phase = 2 * np.pi * np.outer(TIMES[:steps], frequencies)
+    numbers = np.full(atoms, IRON)
+    found = []
+    for _ in range(repeats):
+        cosine, sine = rng.normal(size=(2, modes))
+        velocities = (np.cos(phase) * cosine + np.sin(phase) * sine) @ shapes.T
+        found.append(vibrational_dos(velocities.reshape(steps, atoms, 3), numbers, INTERVAL))
+    spread = np.std([dos.total for dos in found], axis=0)
+    stated = np.mean([dos.total_error for dos in found], axis=0)
+    peak = np.mean([dos.total for dos in found], axis=0) > 0.1
+    # 60 repeats give a spread to 10 %, the peak holds few independent frequencies, and norms are fixed to 1.
+    assert np.mean(spread[peak]) / np.mean(stated[peak]) == pytest.approx(1.0, abs=0.25)
+
+
+def test_more_trajectories_and_larger_cells_have_smaller_errors():
+    velocities, numbers = opposite((IRON, 0, 5.0, 1.0), (PALLADIUM, 1, 8.0, 1.0))
+    one = SampledTrajectory(MdState.COMPLETED, 1200, {"step": np.arange(1200)}, velocities)
+    alone, four = (phonon_dos([one] * count, numbers, INTERVAL, -1) for count in (1, 4))
+    np.testing.assert_allclose(four["total_error"], 0.5 * np.array(alone["total_error"]))
+    wide = vibrational_dos(np.concatenate([velocities, velocities], axis=1), np.tile(numbers, 2), INTERVAL)
+    single = vibrational_dos(velocities, numbers, INTERVAL)
+    np.testing.assert_allclose(wide.total_error, single.total_error / np.sqrt(2))
+
+
 def test_all_three_directions_count():
     for axis in range(3):
         velocities, numbers = opposite((IRON, axis, 6.0, 1.0), (IRON, (axis + 1) % 3, 12.0, 1.0))
