@@ -28,6 +28,7 @@ from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Potential, System, moments_of
 from mmtp_fw.potential.threads import each, thread_count
 from mmtp_fw.selection.calibration import left_out, scales, typical_weights
+from mmtp_fw.selection.derived import DERIVED, FEWEST_DERIVED, combinations, errors_of
 from mmtp_fw.selection.directions import Open, Space, open_directions, rank_of
 from mmtp_fw.selection.observations import NAMES, Rows, observed, prediction_rows, triangle_of
 from mmtp_fw.selection.prediction import EXTRAPOLATED_ABOVE, Knowledge, PredictionUncertainty
@@ -40,6 +41,8 @@ CALIBRATED_ON = 100
 SHOWN = 1e-6
 """Part of a row that shows a direction rather than rounding, which is some powers of ten below."""
 
+_FOLLOW = ("pressure", "magnetization")  # are undetermined with the stress and the moments that stand for them
+
 
 class Uncertainty:
     """What a potential's labels determine, and how well.
@@ -51,7 +54,7 @@ class Uncertainty:
     potential : Potential
         A copy.
     scales : dict of str to tuple of float
-        a and c of each quantity.
+        a and c of each quantity, and of what is derived: pressure, moments, magnetization.
     """
 
     def __init__(
@@ -141,26 +144,32 @@ class Uncertainty:
         asked = list(samples if held_out is None else held_out)
         asked = asked[:: max(1, -(-len(asked) // CALIBRATED_ON))]
 
-        def work(sample: Sample) -> list[tuple[int, float, float]]:
+        def work(sample: Sample) -> list[tuple[str, float, float]]:
             return self._errors(sample, held_out is None)
 
-        found: dict[int, list[tuple[float, float]]] = {k: [] for k in range(len(NAMES))}
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*NAMES, *DERIVED)}
         for first in range(0, len(asked), thread_count()):
             for entries in each(work, asked[first : first + thread_count()]):
-                for k, error, square in entries:
-                    found[k].append((error, square))
-        everything = [pair for pairs in found.values() for pair in pairs]
-        self.scales = {name: scales(np.array(found[k] or everything)) for k, name in enumerate(NAMES)}
+                for name, error, square in entries:
+                    found[name].append((error, square))
+        everything = [pair for name in NAMES for pair in found[name]]
+        self.scales = {name: scales(np.array(found[name] or everything)) for name in NAMES}
+        for name, parts in DERIVED.items():
+            enough = len(found[name]) >= FEWEST_DERIVED
+            self.scales[name] = scales(np.array(found[name])) if enough else self.scales[parts]
 
-    def _errors(self, sample: Sample, leave_out: bool) -> list[tuple[int, float, float]]:
+    def _errors(self, sample: Sample, leave_out: bool) -> list[tuple[str, float, float]]:
         """Return for each quantity of a label the mean squares of its errors and of bᵀ cov b."""
         rows, errors, quantity = observed(self.potential, sample)
         spread = self._spread(rows)
-        squares = np.einsum("ij,ij->i", spread, spread)
         if leave_out:
-            errors, squares = left_out(spread, errors, errors + self._projected(rows) @ self._step)
-        kinds = [(int(k), quantity == k) for k in np.unique(quantity)]
-        return [(k, float(np.mean(errors[mine] ** 2)), float(np.mean(squares[mine]))) for k, mine in kinds]
+            errors, square = left_out(spread, errors, errors + self._projected(rows) @ self._step)
+        else:
+            square = spread @ spread.T
+        leverage = np.diag(square)
+        kinds = [(NAMES[int(k)], quantity == k) for k in np.unique(quantity)]
+        found = [(name, float(np.mean(errors[mine] ** 2)), float(np.mean(leverage[mine]))) for name, mine in kinds]
+        return found + errors_of(self.potential, sample, quantity, errors, square)
 
     # Asking -------------------------------------------------------------------------------------------------
 
@@ -204,26 +213,25 @@ class Uncertainty:
         weights = self._weights_of(n)
         size, highest, reasons = self._sizes(rows, noise, weights)
         parts = {name: size[rows.quantity == k] for k, name in enumerate(NAMES)}
-        undetermined = [name for name, part in parts.items() if np.isinf(part).any()]
-        moments, magnetization = None, None
-        if response is not None and response.inverse is not None:
-            moments, magnetization = self._of_moments(rows, response, weights, "magnetic_forces" in undetermined)
-            undetermined += ["moments"] * bool(np.isinf(moments).any())
+        parts |= self._derived(rows, noise, response, weights, np.isinf(size))
+        undetermined = [name for name, part in parts.items() if name not in _FOLLOW and np.isinf(part).any()]
         verdict = Knowledge.UNDETERMINED if undetermined else Knowledge.INSIDE
         if not undetermined and highest > EXTRAPOLATED_ABOVE:
             verdict = Knowledge.EXTRAPOLATED
+        there = system.volume > 0
         return PredictionUncertainty(
             verdict,
             float(parts["energy"][0]),
             float(parts["energy"][0]) / max(1, n),
             parts["forces"].reshape(n, 3),
-            parts["stress"] / system.volume if system.volume > 0 else np.zeros(6),
+            parts["stress"] / system.volume if there else np.zeros(6),
             parts["magnetic_forces"] if self.potential.magnetic else np.zeros(n),
-            moments,
-            magnetization,
+            parts.get("moments"),
+            float(parts["magnetization"][0]) if "magnetization" in parts else None,
             highest,
             tuple(undetermined),
             reasons,
+            float(parts["pressure"][0]) / system.volume if there and "pressure" in parts else None,
         )
 
     def _sizes(self, rows: Rows, noise: FloatArray, weights: FloatArray) -> tuple[FloatArray, float, tuple[str, ...]]:
@@ -240,22 +248,21 @@ class Uncertainty:
         highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
         return np.where(hidden, np.inf, size), highest, reasons
 
-    def _of_moments(
-        self, rows: Rows, response: Response, weights: FloatArray, unknown: bool
-    ) -> tuple[FloatArray, float]:
-        """Return δm = H⁻¹ δT of every moment, and of their mean."""
-        assert response.inverse is not None
-        n = len(response.inverse)
-        if unknown:
-            return np.full(n, np.inf), np.inf
-        matrix = response.inverse @ rows.of("magnetic_forces")
-        mean = response.inverse.mean(axis=0)
-        spread = self._spread(np.vstack([matrix, matrix.mean(axis=0)]))
-        floor = np.append(np.sum(response.inverse**2, axis=1), mean @ mean) / weights[NAMES.index("magnetic_forces")]
-        away = (self._projected(np.vstack([matrix, matrix.mean(axis=0)])) @ self._step) ** 2
-        a, c = self.scales["magnetic_forces"]
-        size = np.sqrt(a**2 * floor + c**2 * np.einsum("ij,ij->i", spread, spread) + away)
-        return size[:n], float(size[n])
+    def _derived(
+        self, rows: Rows, noise: FloatArray, response: Response | None, weights: FloatArray, hidden: BoolArray
+    ) -> dict[str, FloatArray]:
+        """Return u of pressure, moments δm = H⁻¹ δT, and their mean; infinite where a part is."""
+        floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
+        torque = self.scales["magnetic_forces"][0] ** 2 / weights[NAMES.index("magnetic_forces")]
+        found = {}
+        for name, parts in combinations(rows.quantity, response).items():
+            matrix = parts @ rows.matrix
+            spread, away = self._spread(matrix), (self._projected(matrix) @ self._step) ** 2
+            a, c = self.scales[name]
+            square = a**2 * (parts**2 @ floor) + c**2 * np.einsum("ij,ij->i", spread, spread) + away
+            size = np.sqrt(square + np.sum((parts @ noise) ** 2, axis=1) * torque)
+            found[name] = np.where((parts != 0.0) @ hidden, np.inf, size)
+        return found
 
     def _projected(self, rows: FloatArray) -> FloatArray:
         return np.asarray(rows / self._scale @ self._basis)
