@@ -16,11 +16,20 @@ from mmtp_fw.potential import Potential
 from mmtp_fw.selection.observations import NAMES
 from mmtp_fw.selection.response import Response
 
-DERIVED: Mapping[str, str] = {"pressure": "stress", "moments": "magnetic_forces", "magnetization": "magnetic_forces"}
+DERIVED: Mapping[str, str] = {
+    "pressure": "stress",
+    "moments": "magnetic_forces",
+    "magnetization": "magnetic_forces",
+    "relaxed_forces": "forces",
+    "relaxed_stress": "stress",
+    "relaxed_pressure": "stress",
+}
 """Of what each is made: its scale, too, where labels are too few for one of its own."""
 
 FEWEST_DERIVED = 6
 """Labels below which the parts' scale is taken."""
+NEAR = 0.5
+"""Distance from the relaxed moments (μB) within which a label tells what errors at relaxed moments are."""
 
 
 def combinations(quantity: IntArray, response: Response | None) -> dict[str, FloatArray]:
@@ -37,7 +46,8 @@ def combinations(quantity: IntArray, response: Response | None) -> dict[str, Flo
     -------
     dict of ndarray, shape (k, m)
         "pressure": one row, the mean of the virials along the axes, volume times the stress (eV); "moments": one row
-        per atom, H⁻¹ (μB); "magnetization": their mean. None for what the rows don't hold.
+        per atom, H⁻¹ (μB); "magnetization": their mean; "relaxed_forces", "relaxed_stress" and "relaxed_pressure": with
+        what the moments' own change adds. None for what the rows don't hold.
     """
     found: dict[str, FloatArray] = {}
     virial = np.flatnonzero(quantity == NAMES.index("stress"))
@@ -49,6 +59,16 @@ def combinations(quantity: IntArray, response: Response | None) -> dict[str, Flo
         found["moments"] = np.zeros((len(response.inverse), len(quantity)))
         found["moments"][:, torque] = response.inverse
         found["magnetization"] = found["moments"].mean(axis=0, keepdims=True)
+        n = len(response.inverse)
+        for name, part in (("forces", response.along[: 3 * n]), ("stress", response.along[3 * n :])):
+            rows = np.flatnonzero(quantity == NAMES.index(name))
+            if len(rows):
+                moved = np.zeros((len(rows), len(quantity)))
+                moved[np.arange(len(rows)), rows] = 1.0
+                moved[:, torque] = part
+                found[f"relaxed_{name}"] = moved
+        if len(virial):
+            found["relaxed_pressure"] = found["relaxed_stress"][:3].mean(axis=0, keepdims=True)
     return found
 
 
@@ -69,6 +89,9 @@ def errors_of(
     """
     held = sample.weights.get("magnetic_forces", 0.0) > 0 and potential.magnetic
     response = Response(potential, sample.system, sample.moments) if held else None
+    if response is not None and response.inverse is not None:
+        torque = potential.evaluate_system(sample.system, sample.moments).magnetic_forces
+        response = response if np.abs(response.inverse @ torque).max() <= NEAR else None
     weights = np.array([sample.weights.get(name, 0.0) for name in NAMES])
     found = []
     for name, matrix in combinations(quantity, response).items():

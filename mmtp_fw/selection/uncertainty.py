@@ -41,8 +41,6 @@ CALIBRATED_ON = 100
 SHOWN = 1e-6
 """Part of a row that shows a direction rather than rounding, which is some powers of ten below."""
 
-_FOLLOW = ("pressure", "magnetization")  # are undetermined with the stress and the moments that stand for them
-
 
 class Uncertainty:
     """What a potential's labels determine, and how well.
@@ -199,22 +197,22 @@ class Uncertainty:
         m = moments_of(atoms) if moments is None else np.asarray(moments, dtype=np.float64)
         rows = prediction_rows(potential, system, m)
         response = Response(potential, system, m) if potential.magnetic else None
-        noise = np.zeros((len(rows.quantity), 0))
         if relaxed and potential.magnetic:
             assert response is not None
             response.check(potential.evaluate_system(system, m).magnetic_forces)
-            rows, noise = response.relaxed(rows)
-        return self._judged(system, rows, noise, response)
+        return self._judged(system, rows, response, relaxed)
 
-    def _judged(
-        self, system: System, rows: Rows, noise: FloatArray, response: Response | None
-    ) -> PredictionUncertainty:
+    def _judged(self, system: System, rows: Rows, response: Response | None, relaxed: bool) -> PredictionUncertainty:
         n = len(system)
         weights = self._weights_of(n)
-        size, highest, reasons = self._sizes(rows, noise, weights)
+        size, highest, reasons = self._sizes(rows, weights)
         parts = {name: size[rows.quantity == k] for k, name in enumerate(NAMES)}
-        parts |= self._derived(rows, noise, response, weights, np.isinf(size))
-        undetermined = [name for name, part in parts.items() if name not in _FOLLOW and np.isinf(part).any()]
+        derived = self._derived(rows, response, weights, np.isinf(size))
+        prefix = "relaxed_" if relaxed else ""
+        parts |= {name: derived.get(prefix + name, parts[name]) for name in ("forces", "stress")}
+        pressure = derived.get(prefix + "pressure", derived.get("pressure"))
+        undetermined = [name for name, part in parts.items() if np.isinf(part).any()]
+        undetermined += ["moments"] * bool("moments" in derived and np.isinf(derived["moments"]).any())
         verdict = Knowledge.UNDETERMINED if undetermined else Knowledge.INSIDE
         if not undetermined and highest > EXTRAPOLATED_ABOVE:
             verdict = Knowledge.EXTRAPOLATED
@@ -226,41 +224,38 @@ class Uncertainty:
             parts["forces"].reshape(n, 3),
             parts["stress"] / system.volume if there else np.zeros(6),
             parts["magnetic_forces"] if self.potential.magnetic else np.zeros(n),
-            parts.get("moments"),
-            float(parts["magnetization"][0]) if "magnetization" in parts else None,
+            derived.get("moments"),
+            float(derived["magnetization"][0]) if "magnetization" in derived else None,
             highest,
             tuple(undetermined),
             reasons,
-            float(parts["pressure"][0]) / system.volume if there and "pressure" in parts else None,
+            float(pressure[0]) / system.volume if there and pressure is not None else None,
         )
 
-    def _sizes(self, rows: Rows, noise: FloatArray, weights: FloatArray) -> tuple[FloatArray, float, tuple[str, ...]]:
+    def _sizes(self, rows: Rows, weights: FloatArray) -> tuple[FloatArray, float, tuple[str, ...]]:
         """Return u of every row, the extrapolation, and why some of u are infinite."""
         spread = self._spread(rows.matrix)
         leverage = np.einsum("ij,ij->i", spread, spread)
         floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
         a, c = np.array([self.scales[name] for name in NAMES])[rows.quantity].T
         away = (self._projected(rows.matrix) @ self._step) ** 2
-        torque = self.scales["magnetic_forces"][0] ** 2 / weights[NAMES.index("magnetic_forces")]
-        size = np.sqrt(a**2 * floor + c**2 * leverage + away + np.sum(noise**2, axis=1) * torque)
+        size = np.sqrt(a**2 * floor + c**2 * leverage + away)
         hidden, reasons = self._open_rows(rows.matrix)
         shares = [(leverage / floor)[(rows.quantity == k) & ~hidden] for k in range(len(NAMES))]
         highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
         return np.where(hidden, np.inf, size), highest, reasons
 
     def _derived(
-        self, rows: Rows, noise: FloatArray, response: Response | None, weights: FloatArray, hidden: BoolArray
+        self, rows: Rows, response: Response | None, weights: FloatArray, hidden: BoolArray
     ) -> dict[str, FloatArray]:
-        """Return u of pressure, moments δm = H⁻¹ δT, and their mean; infinite where a part is."""
+        """Return u of pressure, of moments δm = H⁻¹ δT, and of what follows them; infinite where a part is."""
         floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
-        torque = self.scales["magnetic_forces"][0] ** 2 / weights[NAMES.index("magnetic_forces")]
         found = {}
         for name, parts in combinations(rows.quantity, response).items():
             matrix = parts @ rows.matrix
             spread, away = self._spread(matrix), (self._projected(matrix) @ self._step) ** 2
             a, c = self.scales[name]
-            square = a**2 * (parts**2 @ floor) + c**2 * np.einsum("ij,ij->i", spread, spread) + away
-            size = np.sqrt(square + np.sum((parts @ noise) ** 2, axis=1) * torque)
+            size = np.sqrt(a**2 * (parts**2 @ floor) + c**2 * np.einsum("ij,ij->i", spread, spread) + away)
             found[name] = np.where((parts != 0.0) @ hidden, np.inf, size)
         return found
 
