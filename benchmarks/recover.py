@@ -1,6 +1,6 @@
 """Whether a fit finds the potential that made its labels: cold starts on its noise-free labels, of the same form.
 
-    python benchmarks/recover.py POTENTIAL.mmtp [--cells 30] [--starts 5] [--methods auto metric-bfgs]
+    python benchmarks/recover.py POTENTIAL.mmtp [--cells 30] [--starts 5] [--first-seed 1] [--methods auto metric-bfgs]
 
 16-atom fcc Fe-Pd cells, displaced and magnetically excited, are labelled by the potential; fits of the same form begin
 from random parameters that have nothing of it. Printed per start: errors on other cells, seconds of the processor
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("potential", help="of Fe and Pd")
     parser.add_argument("--cells", type=int, default=30)
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=1, help="Of the starts; others than those tuned on.")
     parser.add_argument("--methods", nargs="+", default=["auto", "metric-bfgs"], choices=list(ITERATIONS))
     options = parser.parse_args()
     truth = Potential.read(options.potential)
@@ -74,7 +75,7 @@ def main() -> None:
     medians: dict[str, dict[str, float]] = {}
     for method in options.methods:
         rows = []
-        for seed in range(1, options.starts + 1):
+        for seed in range(options.first_seed, options.first_seed + options.starts):
             rows.append(measured(truth, training, others, seed, method))
             print(json.dumps(rows[-1]), flush=True)
         names = ("forces_meV_per_A", "energies_meV_per_atom", "cpu_seconds", "wall_seconds")

@@ -13,7 +13,7 @@ from mmtp_fw.cli.output import console, print_json, table, tracked
 from mmtp_fw.cli.potential_fit import fit
 
 if TYPE_CHECKING:
-    from mmtp_fw.potential import RelaxedMoments
+    from mmtp_fw.potential import Evaluation, RelaxedMoments
     from mmtp_fw.selection import PredictionUncertainty
 
 app = typer.Typer(help="Fit, evaluate, grade and relax with plain files; no database.", no_args_is_help=True)
@@ -21,50 +21,72 @@ app = typer.Typer(help="Fit, evaluate, grade and relax with plain files; no data
 PotentialArgument = Annotated[Path, typer.Argument(help="A .mmtp file.")]
 ConfigurationsArgument = Annotated[Path, typer.Argument(help="Extended XYZ, MLIP cfg, or what else ASE reads.")]
 
+HeldOutOption = Annotated[
+    Path | None, typer.Option("--held-out", help="Labels that it was not trained on, to calibrate.")
+]
+
 
 @app.command()
 def evaluate(
     potential: PotentialArgument,
     configurations: ConfigurationsArgument,
+    uncertainty: Annotated[
+        Path | None, typer.Option("--uncertainty", help="Labels that it was trained on: says how sure it is.")
+    ] = None,
+    held_out: HeldOutOption = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Extended XYZ with all of it, atom by atom.")
+    ] = None,
     species: SpeciesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Energy and largest force, magnetic force and pressure of every configuration; --json gives all."""
-    from ase.units import GPa
-
+    from mmtp_fw.cli.uncertainties import COLUMNS, columns_of, known_to, write_evaluated
+    from mmtp_fw.errors import InputError
     from mmtp_fw.fitting import read_configurations
 
-    pot = read_potential(potential, species)
-    rows: list[dict[str, Any]] = []
-    for atoms in read_configurations(configurations, names_of(species)):
-        r = pot.evaluate(atoms)
-        rows.append(
-            {
-                "energy": r.energy,
-                "energies": r.energies,
-                "forces": r.forces,
-                "stress": r.stress,
-                "magnetic_forces": r.magnetic_forces,
-                "moments": r.moments,
-                "warnings": r.warnings,
-            }
-        )
+    if held_out is not None and uncertainty is None:
+        raise InputError("--held-out calibrates uncertainties", "give the training labels: --uncertainty FILE")
+    pot, named = read_potential(potential, species), names_of(species)
+    asked = read_configurations(configurations, named)
+    found = [pot.evaluate(atoms) for atoms in asked]
+    known = known_to(pot, uncertainty, held_out, named) if uncertainty is not None else None
+    told = [known.of(atoms) for atoms in tracked(asked, "asking")] if known is not None else None
+    if output is not None:
+        write_evaluated(output, asked, found, told)
     if as_json:
-        print_json(rows)
+        rows = [_evaluated_document(one) for one in found]
+        print_json([row | {"uncertainty": vars(u)} for row, u in zip(rows, told, strict=True)] if told else rows)
         return
-    shown = [
-        (
-            number,
-            f"{row['energy']:.6f}",
-            f"{abs(row['forces']).max():.4f}",
-            f"{abs(row['magnetic_forces']).max():.4f}",
-            f"{-row['stress'][:3].mean() / GPa:.3f}",
-            "; ".join(row["warnings"]),
-        )
-        for number, row in enumerate(rows, 1)
-    ]
+    shown = [_evaluated_row(number, one) for number, one in enumerate(found, 1)]
     names = [">#", ">Energy (eV)", ">Force (eV/Å)", ">Magnetic force (eV/μB)", ">Pressure (GPa)", "Warnings"]
+    if told is not None and known is not None:
+        names[-1:-1] = COLUMNS
+        shown = [(*row[:-1], *columns_of(one), row[-1]) for row, one in zip(shown, told, strict=True)]
     console().print(table(names, shown))
+    for words in known.undetermined() if known is not None else []:
+        console().print(f"Not determined by these labels: {words}.")
+
+
+def _evaluated_document(one: Evaluation) -> dict[str, Any]:
+    return {
+        "energy": one.energy,
+        "energies": one.energies,
+        "forces": one.forces,
+        "stress": one.stress,
+        "magnetic_forces": one.magnetic_forces,
+        "moments": one.moments,
+        "warnings": one.warnings,
+    }
+
+
+def _evaluated_row(number: int, one: Evaluation) -> tuple[Any, ...]:
+    from ase.units import GPa
+
+    return (
+        number, f"{one.energy:.6f}", f"{abs(one.forces).max():.4f}", f"{abs(one.magnetic_forces).max():.4f}",
+        f"{-one.stress[:3].mean() / GPa:.3f}", "; ".join(one.warnings),
+    )  # fmt: skip
 
 
 @app.command()
@@ -99,9 +121,7 @@ def uncertainty(
     potential: PotentialArgument,
     training: Annotated[Path, typer.Argument(help="Labels that the potential was trained on.")],
     configurations: ConfigurationsArgument,
-    held_out: Annotated[
-        Path | None, typer.Option("--held-out", help="Labels that it was not trained on, to calibrate.")
-    ] = None,
+    held_out: HeldOutOption = None,
     relaxed: Annotated[
         bool, typer.Option("--relaxed", help="Relax moments first, from those given; count what that adds.")
     ] = False,
@@ -111,13 +131,12 @@ def uncertainty(
     """Uncertainties of energy, forces, stress and moments, and what the labels leave undetermined."""
     import numpy as np
 
+    from mmtp_fw.cli.uncertainties import known_to
     from mmtp_fw.fitting import read_configurations
     from mmtp_fw.potential import moments_of
-    from mmtp_fw.selection import Uncertainty
 
     pot, names = read_potential(potential, species), names_of(species)
-    new = read_configurations(held_out, names) if held_out is not None else None
-    known = Uncertainty.from_configurations(pot, read_configurations(training, names), held_out=new)
+    known = known_to(pot, training, held_out, names)
     found = []
     for atoms in tracked(read_configurations(configurations, names), "asking"):
         start = moments_of(atoms)
@@ -137,19 +156,9 @@ UNCERTAINTY_COLUMNS = [
 
 
 def _uncertainty_row(number: int, one: PredictionUncertainty) -> tuple[Any, ...]:
-    """Return a line of the table: root mean squares over atoms and components; a dash where there is no number."""
-    import numpy as np
-    from ase.units import GPa
+    from mmtp_fw.cli.uncertainties import columns_of, shown
 
-    def shown(values: Any, form: str) -> str:
-        if values is None or not np.all(np.isfinite(values)):
-            return "–"
-        return form.format(float(np.sqrt(np.mean(np.square(values)))))
-
-    return (
-        number, one.verdict.value, shown(1e3 * one.energy_per_atom, "{:.2f}"), shown(one.forces, "{:.4f}"),
-        shown(one.stress[:3] / GPa, "{:.3f}"), shown(one.moments, "{:.4f}"), f"{one.extrapolation:.2f}",
-    )  # fmt: skip
+    return (number, *columns_of(one), shown(one.moments, "{:.4f}"), f"{one.extrapolation:.2f}")
 
 
 @app.command()

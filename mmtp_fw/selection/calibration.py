@@ -18,14 +18,14 @@ FEWEST = 12
 
 
 def left_out(spread: FloatArray, residuals: FloatArray, at_best: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the errors of one label's rows, shape (m,), if it were left out, and bᵀ cov b of each then.
+    """Return the errors of one label's rows, shape (m,), if it were left out, and b cov bᵀ then, shape (m, m).
 
-    With H = spread·spreadᵀ, leaving the rows out changes predictions by H (1 − H)⁻¹ r, and bᵀ cov b to that.
+    With H = spread·spreadᵀ, leaving the rows out changes predictions by H (1 − H)⁻¹ r, and b cov bᵀ to H (1 − H)⁻¹.
     """
     values, vectors = np.linalg.eigh(spread @ spread.T)
     values = np.clip(values, 0.0, 1.0 - 1e-12)
     without = vectors * (values / (1.0 - values)) @ vectors.T
-    return residuals + without @ at_best, np.diag(without)
+    return residuals + without @ at_best, without
 
 
 def scales(pairs: FloatArray) -> tuple[float, float]:

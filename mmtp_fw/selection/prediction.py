@@ -49,6 +49,8 @@ class PredictionUncertainty:
         Quantities of infinite uncertainty.
     reasons : tuple of str
         Why, in words.
+    pressure : float or None
+        Of −Σ σ_aa / 3 (eV/Å³), calibrated on its own: errors of the three go together. None without a cell.
     """
 
     verdict: Knowledge
@@ -62,3 +64,4 @@ class PredictionUncertainty:
     extrapolation: float
     undetermined: tuple[str, ...]
     reasons: tuple[str, ...]
+    pressure: float | None = None

@@ -7,7 +7,6 @@ import numpy as np
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.potential import Potential, System
-from mmtp_fw.selection.observations import NAMES, Rows
 
 HESSIAN_STEP = 1e-3  # μB
 RELAXED_WITHIN = 1e-2
@@ -39,13 +38,8 @@ class Response:
                 f"the moments are no minimum (|T| = {most:.2g} eV/μB)", "relax_moments first, or ask without relaxed"
             )
 
-    def relaxed(self, rows: Rows) -> tuple[Rows, FloatArray]:
-        """Return the rows of forces and virial that follow the moments, and what magnetic forces do to each (m, n)."""
+    @property
+    def along(self) -> FloatArray:
+        """What magnetic forces do to forces and virial by way of the moments, shape (3n + 6, n)."""
         assert self.inverse is not None
-        matrix = rows.matrix.copy()
-        along = self._mixed.T @ self.inverse
-        moved = np.flatnonzero(np.isin(rows.quantity, [NAMES.index(name) for name in ("forces", "stress")]))
-        matrix[moved] += along @ rows.of("magnetic_forces")
-        noise = np.zeros((len(matrix), len(self.inverse)))
-        noise[moved] = along
-        return Rows(matrix, rows.quantity, rows.multiplicity), noise
+        return np.asarray(self._mixed.T @ self.inverse)

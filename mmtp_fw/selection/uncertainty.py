@@ -28,6 +28,7 @@ from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Potential, System, moments_of
 from mmtp_fw.potential.threads import each, thread_count
 from mmtp_fw.selection.calibration import left_out, scales, typical_weights
+from mmtp_fw.selection.derived import DERIVED, FEWEST_DERIVED, combinations, errors_of
 from mmtp_fw.selection.directions import Open, Space, open_directions, rank_of
 from mmtp_fw.selection.observations import NAMES, Rows, observed, prediction_rows, triangle_of
 from mmtp_fw.selection.prediction import EXTRAPOLATED_ABOVE, Knowledge, PredictionUncertainty
@@ -51,7 +52,7 @@ class Uncertainty:
     potential : Potential
         A copy.
     scales : dict of str to tuple of float
-        a and c of each quantity.
+        a and c of each quantity, and of what is derived: pressure, moments, magnetization.
     """
 
     def __init__(
@@ -141,26 +142,32 @@ class Uncertainty:
         asked = list(samples if held_out is None else held_out)
         asked = asked[:: max(1, -(-len(asked) // CALIBRATED_ON))]
 
-        def work(sample: Sample) -> list[tuple[int, float, float]]:
+        def work(sample: Sample) -> list[tuple[str, float, float]]:
             return self._errors(sample, held_out is None)
 
-        found: dict[int, list[tuple[float, float]]] = {k: [] for k in range(len(NAMES))}
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*NAMES, *DERIVED)}
         for first in range(0, len(asked), thread_count()):
             for entries in each(work, asked[first : first + thread_count()]):
-                for k, error, square in entries:
-                    found[k].append((error, square))
-        everything = [pair for pairs in found.values() for pair in pairs]
-        self.scales = {name: scales(np.array(found[k] or everything)) for k, name in enumerate(NAMES)}
+                for name, error, square in entries:
+                    found[name].append((error, square))
+        everything = [pair for name in NAMES for pair in found[name]]
+        self.scales = {name: scales(np.array(found[name] or everything)) for name in NAMES}
+        for name, parts in DERIVED.items():
+            enough = len(found[name]) >= FEWEST_DERIVED
+            self.scales[name] = scales(np.array(found[name])) if enough else self.scales[parts]
 
-    def _errors(self, sample: Sample, leave_out: bool) -> list[tuple[int, float, float]]:
+    def _errors(self, sample: Sample, leave_out: bool) -> list[tuple[str, float, float]]:
         """Return for each quantity of a label the mean squares of its errors and of bᵀ cov b."""
         rows, errors, quantity = observed(self.potential, sample)
         spread = self._spread(rows)
-        squares = np.einsum("ij,ij->i", spread, spread)
         if leave_out:
-            errors, squares = left_out(spread, errors, errors + self._projected(rows) @ self._step)
-        kinds = [(int(k), quantity == k) for k in np.unique(quantity)]
-        return [(k, float(np.mean(errors[mine] ** 2)), float(np.mean(squares[mine]))) for k, mine in kinds]
+            errors, square = left_out(spread, errors, errors + self._projected(rows) @ self._step)
+        else:
+            square = spread @ spread.T
+        leverage = np.diag(square)
+        kinds = [(NAMES[int(k)], quantity == k) for k in np.unique(quantity)]
+        found = [(name, float(np.mean(errors[mine] ** 2)), float(np.mean(leverage[mine]))) for name, mine in kinds]
+        return found + errors_of(self.potential, sample, quantity, errors, square)
 
     # Asking -------------------------------------------------------------------------------------------------
 
@@ -190,72 +197,67 @@ class Uncertainty:
         m = moments_of(atoms) if moments is None else np.asarray(moments, dtype=np.float64)
         rows = prediction_rows(potential, system, m)
         response = Response(potential, system, m) if potential.magnetic else None
-        noise = np.zeros((len(rows.quantity), 0))
         if relaxed and potential.magnetic:
             assert response is not None
             response.check(potential.evaluate_system(system, m).magnetic_forces)
-            rows, noise = response.relaxed(rows)
-        return self._judged(system, rows, noise, response)
+        return self._judged(system, rows, response, relaxed)
 
-    def _judged(
-        self, system: System, rows: Rows, noise: FloatArray, response: Response | None
-    ) -> PredictionUncertainty:
+    def _judged(self, system: System, rows: Rows, response: Response | None, relaxed: bool) -> PredictionUncertainty:
         n = len(system)
         weights = self._weights_of(n)
-        size, highest, reasons = self._sizes(rows, noise, weights)
+        size, highest, reasons = self._sizes(rows, weights)
         parts = {name: size[rows.quantity == k] for k, name in enumerate(NAMES)}
+        derived = self._derived(rows, response, weights, np.isinf(size))
+        prefix = "relaxed_" if relaxed else ""
+        parts |= {name: derived.get(prefix + name, parts[name]) for name in ("forces", "stress")}
+        pressure = derived.get(prefix + "pressure", derived.get("pressure"))
         undetermined = [name for name, part in parts.items() if np.isinf(part).any()]
-        moments, magnetization = None, None
-        if response is not None and response.inverse is not None:
-            moments, magnetization = self._of_moments(rows, response, weights, "magnetic_forces" in undetermined)
-            undetermined += ["moments"] * bool(np.isinf(moments).any())
+        undetermined += ["moments"] * bool("moments" in derived and np.isinf(derived["moments"]).any())
         verdict = Knowledge.UNDETERMINED if undetermined else Knowledge.INSIDE
         if not undetermined and highest > EXTRAPOLATED_ABOVE:
             verdict = Knowledge.EXTRAPOLATED
+        there = system.volume > 0
         return PredictionUncertainty(
             verdict,
             float(parts["energy"][0]),
             float(parts["energy"][0]) / max(1, n),
             parts["forces"].reshape(n, 3),
-            parts["stress"] / system.volume if system.volume > 0 else np.zeros(6),
+            parts["stress"] / system.volume if there else np.zeros(6),
             parts["magnetic_forces"] if self.potential.magnetic else np.zeros(n),
-            moments,
-            magnetization,
+            derived.get("moments"),
+            float(derived["magnetization"][0]) if "magnetization" in derived else None,
             highest,
             tuple(undetermined),
             reasons,
+            float(pressure[0]) / system.volume if there and pressure is not None else None,
         )
 
-    def _sizes(self, rows: Rows, noise: FloatArray, weights: FloatArray) -> tuple[FloatArray, float, tuple[str, ...]]:
+    def _sizes(self, rows: Rows, weights: FloatArray) -> tuple[FloatArray, float, tuple[str, ...]]:
         """Return u of every row, the extrapolation, and why some of u are infinite."""
         spread = self._spread(rows.matrix)
         leverage = np.einsum("ij,ij->i", spread, spread)
         floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
         a, c = np.array([self.scales[name] for name in NAMES])[rows.quantity].T
         away = (self._projected(rows.matrix) @ self._step) ** 2
-        torque = self.scales["magnetic_forces"][0] ** 2 / weights[NAMES.index("magnetic_forces")]
-        size = np.sqrt(a**2 * floor + c**2 * leverage + away + np.sum(noise**2, axis=1) * torque)
+        size = np.sqrt(a**2 * floor + c**2 * leverage + away)
         hidden, reasons = self._open_rows(rows.matrix)
         shares = [(leverage / floor)[(rows.quantity == k) & ~hidden] for k in range(len(NAMES))]
         highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
         return np.where(hidden, np.inf, size), highest, reasons
 
-    def _of_moments(
-        self, rows: Rows, response: Response, weights: FloatArray, unknown: bool
-    ) -> tuple[FloatArray, float]:
-        """Return δm = H⁻¹ δT of every moment, and of their mean."""
-        assert response.inverse is not None
-        n = len(response.inverse)
-        if unknown:
-            return np.full(n, np.inf), np.inf
-        matrix = response.inverse @ rows.of("magnetic_forces")
-        mean = response.inverse.mean(axis=0)
-        spread = self._spread(np.vstack([matrix, matrix.mean(axis=0)]))
-        floor = np.append(np.sum(response.inverse**2, axis=1), mean @ mean) / weights[NAMES.index("magnetic_forces")]
-        away = (self._projected(np.vstack([matrix, matrix.mean(axis=0)])) @ self._step) ** 2
-        a, c = self.scales["magnetic_forces"]
-        size = np.sqrt(a**2 * floor + c**2 * np.einsum("ij,ij->i", spread, spread) + away)
-        return size[:n], float(size[n])
+    def _derived(
+        self, rows: Rows, response: Response | None, weights: FloatArray, hidden: BoolArray
+    ) -> dict[str, FloatArray]:
+        """Return u of pressure, of moments δm = H⁻¹ δT, and of what follows them; infinite where a part is."""
+        floor = 1.0 / (weights[rows.quantity] * rows.multiplicity)
+        found = {}
+        for name, parts in combinations(rows.quantity, response).items():
+            matrix = parts @ rows.matrix
+            spread, away = self._spread(matrix), (self._projected(matrix) @ self._step) ** 2
+            a, c = self.scales[name]
+            size = np.sqrt(a**2 * (parts**2 @ floor) + c**2 * np.einsum("ij,ij->i", spread, spread) + away)
+            found[name] = np.where((parts != 0.0) @ hidden, np.inf, size)
+        return found
 
     def _projected(self, rows: FloatArray) -> FloatArray:
         return np.asarray(rows / self._scale @ self._basis)

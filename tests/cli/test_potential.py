@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
+from ase.io import read, write
 
 from mmtp_fw.cli import main
 from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
@@ -81,6 +82,19 @@ def test_uncertainty_of_files(files, tmp_path, capsys):
     assert one["verdict"] == "undetermined" and one["energy"] is None and "energy" in one["undetermined"]
     code, text, _ = mmtp(capsys, "potential", "uncertainty", out, training, training, "--held-out", training)
     assert code == 0 and len(text.splitlines()) > 13 and "Not determined by these labels: the energy of Fe" in text
+
+    told = tmp_path / "told.xyz"
+    asked = ("potential", "evaluate", out, tmp_path / "other.xyz", "--uncertainty", training, "-o", told)
+    code, text, _ = mmtp(capsys, *asked, "--json")
+    (one,) = json.loads(text)
+    assert code == 0 and one["uncertainty"]["verdict"] == "undetermined" and one["uncertainty"]["energy"] is None
+    again = read(told)
+    assert again.info["verdict"] == "undetermined" and again.arrays["forces_uncertainty"].shape == (4, 3)
+    np.testing.assert_allclose(again.get_forces(), one["forces"], atol=1e-7)
+    code, text, _ = mmtp(capsys, *asked)
+    assert "undetermined" in text and "± Forces" in text and "Not determined by these labels: the energy of Fe" in text
+    code, _, told = mmtp(capsys, "potential", "evaluate", out, training, "--held-out", training)
+    assert code != 0 and "--uncertainty FILE" in told
 
 
 def test_relax_says_what_it_is_worth(tmp_path, capsys):

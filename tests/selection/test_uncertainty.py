@@ -12,12 +12,13 @@ from ase.units import GPa
 from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting import FitSettings, fit
-from mmtp_fw.fitting.samples import make_sample
+from mmtp_fw.fitting.samples import Sample, make_sample
 from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Potential
 from mmtp_fw.selection import Knowledge, Uncertainty, stated
+from mmtp_fw.selection.derived import combinations, errors_of
 from mmtp_fw.selection.directions import Space, rank_of
-from mmtp_fw.selection.observations import Triangle, observed, triangle_of
+from mmtp_fw.selection.observations import NAMES, Triangle, observed, triangle_of
 
 MODEL = ReferenceHamiltonian()
 
@@ -308,9 +309,21 @@ def test_relaxed_moments_carry_their_own_uncertainty(known, potential):
         error = np.sqrt(np.mean((relaxed.moments - truth.moments) ** 2))
         ratios.append(error / np.sqrt(np.mean(found.moments**2)))
         assert found.magnetization_per_atom < np.abs(found.moments).max()
-    assert 0.3 < np.median(ratios) < 3.0
+        assert found.pressure > 0.0 and found.pressure != fixed.pressure
+    assert 0.5 < np.median(ratios) < 2.0
     with pytest.raises(InputError, match="no minimum"):
         known.of(atoms, relaxed.moments + 0.3, relaxed=True)
+
+
+def test_errors_that_go_together_make_a_larger_pressure_than_their_sizes_say():
+    """Errors alike in all three stresses make an error of the pressure √3 times that of independent ones."""
+    form = Potential.from_level(2, ["Fe"], r_min=1.9, radial_size=3, magnetic_size=1, seed=1)
+    sample = Sample(form.system(cell(0, 1)), np.zeros(8), {}, {}, {"stress": 4.0})
+    quantity = np.full(6, NAMES.index("stress"))
+    square = np.diag([2.0, 2.0, 2.0, 9.0, 9.0, 9.0])
+    for errors, expected in (([1.0, 1.0, 1.0], 3.0), ([1.0, -1.0, 0.0], 0.0), ([3.0, 0.0, 0.0], 3.0)):
+        (one,) = errors_of(form, sample, quantity, np.array([*errors, 7.0, 7.0, 7.0]), square)
+        assert one == ("pressure", pytest.approx(expected), pytest.approx(2.0))
 
 
 def test_forces_at_relaxed_moments_follow_the_parameters(known, potential):
@@ -321,16 +334,25 @@ def test_forces_at_relaxed_moments_follow_the_parameters(known, potential):
     atoms = cell(2, 4100, shift=0.05)
     start = potential.relax_moments(atoms, start=atoms.get_magnetic_moments(), tolerance=1e-9).moments
     system = potential.system(atoms)
-    rows, _ = Response(potential, system, start).relaxed(prediction_rows(potential, system, start))
+    rows = prediction_rows(potential, system, start)
+    made = combinations(rows.quantity, Response(potential, system, start))
     direction = np.random.default_rng(5).normal(size=potential.n_parameters) * np.abs(potential.parameters)
-    ends = []
+    ends, others = [], []
     for sign in (1e-5, -1e-5):
         moved = potential.copy()
         moved.parameters = potential.parameters + sign * direction
         moments = moved.relax_moments(atoms, start=start, tolerance=1e-9).moments
-        ends.append(moved.evaluate(atoms, moments=moments).forces.ravel())
+        after = moved.evaluate(atoms, moments=moments)
+        ends.append(after.forces.ravel())
+        others.append(np.r_[after.stress[:3].mean() * atoms.get_volume(), moments, moments.mean()])
     expected = (ends[0] - ends[1]) / 2e-5
-    found = rows.of("forces") @ direction
+    found = made["relaxed_forces"] @ rows.matrix @ direction
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+    # So are pressure, moments and magnetization, each a combination of rows.
+    found = (
+        np.vstack([made[name] for name in ("relaxed_pressure", "moments", "magnetization")]) @ rows.matrix @ direction
+    )
+    expected = (others[0] - others[1]) / 2e-5
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
