@@ -1,4 +1,4 @@
-"""What the case studies ask ABINIT for: every configuration with its name, group, mesh of k-points and target moments."""
+"""What the case studies ask ABINIT for: configurations with name, group, mesh of k-points and target moments."""
 
 from __future__ import annotations
 
