@@ -24,6 +24,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from mmtp_fw.dft import ProtocolSettings, ScfRequest, get_engine, run_protocol
+from mmtp_fw.dft.abinit.settings import AbinitSettings, find_dataset
+from mmtp_fw.errors import EngineError
 from mmtp_fw.fitting.datasets import read_configurations, write_configurations
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,6 +34,10 @@ from asked import CASES, Request, has_mesh, lattice_parameter, reused
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "case-studies" / "data"
 SETTINGS = {"ecut_Ha": 12, "pawecutdg_Ha": 24}
+MESHES = {
+    "bcc-iron": "3×3×3 for cells of two atoms and 3×3×1 for those of six, the very same points, at every volume",
+    "fe3pd": "3×3×3 at every volume",
+}
 SLOW = {"bcc-iron": 1, "fe3pd": 2}  # the part of a case that is done when all of the fastest is: one by this
 
 
@@ -129,6 +135,42 @@ def _frame(request: Request, row: dict[str, Any] | None, constraint: str, steps:
             magmoms=np.array(row["moments_muB"]),
         )
     return atoms
+
+
+def write_card(case: str) -> None:
+    """Write what the labels of a case are; leave what is there where ABINIT's datasets are not."""
+    path = DATA / f"{case}.card.json"
+    atoms = CASES[case]()[0].atoms
+    engine = get_engine("abinit", **SETTINGS)
+    try:
+        digests = engine.datasets(atoms)
+        sets = {s: find_dataset(s, AbinitSettings(**SETTINGS)) for s in digests}
+    except EngineError:
+        return
+    said = engine.settings_document()
+    shifts = " ".join(map(str, said["kshift"]))
+    card = {
+        "engine": "ABINIT 9.6.2, collinear, PAW, no symmetry but time reversal",
+        "functional": "PBE",
+        "datasets": "; ".join(f"{s} {sets[s].path.name} (blake2b {digests[s]})" for s in digests),
+        "cut-offs": f"{said['ecut_Ha']:g} Ha, fine grid {said['pawecutdg_Ha']:g} Ha, "
+        f"smoothed over {said['ecutsm_Ha']:g} Ha",
+        "mesh": f"{MESHES[case]}, shifted by {shifts}",
+        "smearing": f"cold (occopt 4), {said['tsmear_Ha']} Ha; energies are free energies, which forces belong to",
+        "moments": "`magmoms`, μB, signed, along one axis: integral of the magnetization over a sphere of "
+        + ", ".join(f"{sets[s].radius_bohr:g} ({s})" for s in digests)
+        + f" bohr with a surface smeared by {said['ratsm_bohr']} bohr",
+        "targets": "`initial_magmoms`, μB",
+        "constraint": "hard (`constraint_kind 1`), within 0.001 μB; "
+        "`label_constraint=none`: free, started ferromagnetic",
+        "magnetic forces": "`magnetic_forces` = −∂E/∂m of these moments, eV/μB, as ABINIT gives them; "
+        "none in free frames",
+        "energy, forces, stress": "eV (of the cell), eV/Å, eV/Å³ (tension positive, as in ASE), without any penalty",
+        "electronic convergence": f"squared residual of the potential {said['tolvrs']:g}",
+        "also in each frame": "`name`, `group`, `lattice_parameter_A` (of the cube with the same volume per atom), "
+        "`k_mesh`, `scf_steps`, `wall_s`, `processor_s`; `label_check` where the label was checked by a second one",
+    }
+    path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What the coarse settings of the case studies leave open: one typical label at finer cut-offs and meshes.
 
-    python benchmarks/case_studies/open.py bcc-iron      # writes docs/case-studies/data/bcc-iron-converge.json
+    python benchmarks/case_studies/finer.py bcc-iron      # writes docs/case-studies/data/bcc-iron-converge.json
 
 Labels are kept in a folder (`--folder`) and not computed again.
 """
