@@ -17,10 +17,8 @@ from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.style import INK, MMTP, QUIET, REFERENCE, SPECIES, panels, styled
 
 sys.path.insert(0, str(Path(__file__).parent))
-from study import FE3PD_TRAINED_A, IRON_TRAINED_A, STUDIES, compared, load, potential_path
+from study import STUDIES, TRAINED_A, compared, load, potential_path
 from tables import PAGES
-
-TRAINED = {"bcc-iron": IRON_TRAINED_A, "fe3pd": FE3PD_TRAINED_A}
 
 
 def parity(case: str) -> Figure:
@@ -58,7 +56,7 @@ def curve(case: str) -> Figure:
         axis.plot(a, [row["reference"][key] for row in rows], "s", color=REFERENCE, label="ABINIT", ms=6)
         axis.plot(a, [row["mmtp"][key] for row in rows], "o-", color=MMTP, label="mMTP", ms=4)
         axis.set(title=title, xlabel="lattice parameter, Å")
-        _shade(axis, TRAINED[case], a)
+        _shade(axis, TRAINED_A[case], a)
     left.legend()
     return figure
 

@@ -179,6 +179,8 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", help=", ".join(CASES))
     parser.add_argument("--reuse", type=Path, default=ROOT / "benchmarks" / "constraint.jsonl")
     parser.add_argument("--only-reuse", action="store_true", help="compute nothing")
+    parser.add_argument("--largest", type=int, default=1000, metavar="N", help="only cells of at most N atoms")
+    parser.add_argument("--backwards", action="store_true", help="the last first: to meet another process halfway")
     options = parser.parse_args()
     options.cases = options.cases or list(CASES)
     if unknown := set(options.cases) - set(CASES):
@@ -190,8 +192,8 @@ def main() -> None:
         return
     asked = {case: CASES[case]() for case in options.cases}
     turns = [(k / len(of_one) * SLOW[case], case, r) for case, of_one in asked.items() for k, r in enumerate(of_one)]
-    for _, case, request in sorted(turns, key=lambda turn: turn[0]):
-        if request.name in {atoms.info["name"] for atoms in kept(case)}:
+    for _, case, request in sorted(turns, key=lambda turn: turn[0], reverse=options.backwards):
+        if len(request.atoms) > options.largest or request.name in {atoms.info["name"] for atoms in kept(case)}:
             continue
         made = make(request)
         keep(case, [made])

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from ase import Atoms
 from ase.units import GPa
 
 sys.path.insert(0, str(Path(__file__).parent))
-from label import DATA, ROOT, kept
-from study import STUDIES, compared, errors, labels_of, load, potential_path
+from label import DATA, ROOT
+from study import STUDIES, TRAINED_A, compared, errors, kept, labels_of, load, potential_path
 
 from mmtp_fw.potential import Potential
 from mmtp_fw.quantities import QUANTITIES
@@ -89,46 +89,43 @@ def recomputed(case: str, name: str) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def curves_table(case: str) -> str:
-    """Return magnetization and pressure of the free states by both."""
+    """Return moments, magnetization and pressure of the free states by both."""
     rows, off = [], []
-    result = load(case).get("all", {})
-    for row in result.get("curves", []):
-        one, other = row["reference"], row["mmtp"]
-        species = list(one["moments_muB"])
-        off.append([other[key] - one[key] for key in ("magnetization_muB_per_atom", "pressure_GPa")])
-        notes = [row["knowledge"]] if row["knowledge"] != "inside" else []
-        notes += ["moments not relaxed"] * (not row["converged"]) + ["moments outside the trained range"] * row[
-            "outside"
-        ]
-        rows.append(
-            [
-                f"{row['lattice_parameter_A']:.2f}",
-                *(" / ".join(f"{state['moments_muB'][s]:.3f}" for s in species) for state in (one, other)),
-                f"{one['magnetization_muB_per_atom']:.3f}",
-                f"{other['magnetization_muB_per_atom']:.3f}",
-                f"{one['pressure_GPa']:.2f}",
-                f"{other['pressure_GPa']:.2f}",
-                ", ".join(notes) or "inside",
-            ]
-        )
-    if not rows:
+    curve = load(case).get("all", {}).get("curves", [])
+    if not curve:
         return "No free calculation yet."
-    names = "/".join(species)
-    head = [
-        "a, Å",
-        f"{names} ABINIT, μB",
-        f"{names} mMTP, μB",
-        "M ABINIT, μB/atom",
-        "M mMTP",
-        "p ABINIT, GPa",
-        "p mMTP",
-    ]
-    mae, largest = np.abs(off).mean(axis=0), np.abs(off).max(axis=0)
-    text = (
-        f"\n\nMagnetization: MAE {mae[0]:.4f}, maximum {largest[0]:.4f} μB/atom. "
-        f"Pressure: MAE {mae[1]:.2f}, maximum {largest[1]:.2f} GPa. {len(off)} lattice parameters."
+    species = list(curve[0]["reference"]["moments_muB"])
+    alloy = len(species) > 1
+    for row in curve:
+        states = (row["reference"], row["mmtp"])
+        moments = [[state["moments_muB"][s] for s in species] for state in states]
+        means = [state["magnetization_muB_per_atom"] for state in states]
+        pressures = [state["pressure_GPa"] for state in states]
+        off.append([*np.subtract(moments[1], moments[0]), means[1] - means[0], pressures[1] - pressures[0]])
+        notes = [row["knowledge"]] if row["knowledge"] != "inside" else []
+        notes += ["moments not relaxed"] * (not row["converged"])
+        notes += ["moments outside the trained range"] * row["outside"]
+        shown = [" / ".join(f"{m:.3f}" for m in some) for some in moments]
+        shown += [f"{mean:.3f}" for mean in means] * alloy + [f"{pressure:.2f}" for pressure in pressures]
+        rows.append([f"{row['lattice_parameter_A']:.2f}", *shown, ", ".join(notes) or "inside"])
+    names = " / ".join(species)
+    head = ["a, Å", f"m({names}) ABINIT, μB", f"m({names}) mMTP"]
+    head += ["M ABINIT, μB/atom", "M mMTP"] * alloy + ["p ABINIT, GPa", "p mMTP", "the potential says"]
+    trained = TRAINED_A[case]
+    inside = np.array([trained[0] <= row["lattice_parameter_A"] <= trained[1] for row in curve])
+    words = [f"moment of {s}, μB" for s in species] + ["magnetization, μB/atom"] * alloy + ["pressure, GPa"]
+    found = np.abs(np.array(off))[:, [k for k in range(len(off[0])) if alloy or k != 1]]
+    summary = [[word, *(_mae(found[some, k], word) for some in (inside, ~inside))] for k, word in enumerate(words)]
+    return (
+        _table(head, rows)
+        + "\n\n"
+        + _table(["MAE / maximum", f"trained volumes ({inside.sum()})", f"held out ({(~inside).sum()})"], summary)
     )
-    return _table([*head, "p mMTP", "the potential says"], rows) + text
+
+
+def _mae(off: np.ndarray, word: str) -> str:
+    digits = 2 if "GPa" in word else 4
+    return f"{off.mean():.{digits}f} / {off.max():.{digits}f}" if len(off) else "–"
 
 
 def stress_check(case: str) -> str:
@@ -164,7 +161,7 @@ def counts_table(case: str) -> str:
     return _table(["group", "labels", "none came", "electronic steps per label", "core hours"], rows)
 
 
-def _counts(name: str, some: list[Atoms]) -> list[str]:
+def _counts(name: str, some: Sequence[Atoms]) -> list[str]:
     hours = sum(atoms.info.get("processor_s", atoms.info["wall_s"]) for atoms in some) / 3600
     labels = sum(atoms.calc is not None for atoms in some)
     steps = sum(atoms.info["scf_steps"] for atoms in some) / len(some)
