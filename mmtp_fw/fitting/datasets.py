@@ -152,7 +152,8 @@ def _adopt_moments(atoms: Atoms, name: str) -> None:
 def _plain(atoms: Atoms) -> Atoms:
     """Return a copy whose info holds only what a comment line can carry."""
     copy: Atoms = atoms.copy()
-    copy.info = {k: v for k, v in atoms.info.items() if isinstance(v, (str, int, float, bool))}
+    plain = (str, int, float, bool, np.integer, np.floating, np.bool_)  # numpy's: what a file was read into
+    copy.info = {k: v for k, v in atoms.info.items() if isinstance(v, plain)}
     if atoms.calc is not None:
         results = {k: v for k, v in atoms.calc.results.items() if k in RESULTS}
         copy.calc = SinglePointCalculator(copy, **results)

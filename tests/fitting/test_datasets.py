@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting import read_configurations, write_configurations
@@ -138,3 +139,13 @@ def test_the_energy_is_the_one_that_forces_belong_to(tmp_path):
 def test_an_unknown_meaning_of_derivatives_is_refused(tmp_path):
     with pytest.raises(InputError, match="'gradient'"):
         read_configurations(tmp_path / "a.cfg", magnetic_derivatives="gradient")
+
+
+def test_integers_beside_a_label_survive_a_second_writing(tmp_path):
+    """Numbers of a comment line are numpy's once they were read."""
+    atoms = Atoms("Fe", cell=[2.5] * 3, pbc=True)
+    atoms.info.update(steps=28, checked=True, seconds=1.5, name="first")
+    write_configurations(tmp_path / "one.xyz", [atoms])
+    write_configurations(tmp_path / "two.xyz", read_configurations(tmp_path / "one.xyz"))
+    again = read_configurations(tmp_path / "two.xyz")[0].info
+    assert {key: again[key] for key in atoms.info} == {"steps": 28, "checked": True, "seconds": 1.5, "name": "first"}
