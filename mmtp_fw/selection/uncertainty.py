@@ -134,6 +134,7 @@ class Uncertainty:
         generic = self._space.generic / scale
         prior = generic @ self._basis * (self.noise / (prior_eV * np.sqrt(len(generic))))
         self._factor = qr(np.vstack([rows, prior]), mode="r", check_finite=False)[0][: self.rank]
+        self._plain = qr(rows, mode="r", check_finite=False)[0][: self.rank]
         half = solve_triangular(self._factor, rows.T @ residuals, trans="T", check_finite=False)
         self._step = -solve_triangular(self._factor, half, check_finite=False)
 
@@ -241,7 +242,8 @@ class Uncertainty:
         away = (self._projected(rows.matrix) @ self._step) ** 2
         size = np.sqrt(a**2 * floor + c**2 * leverage + away)
         hidden, reasons = self._open_rows(rows.matrix)
-        shares = [(leverage / floor)[(rows.quantity == k) & ~hidden] for k in range(len(NAMES))]
+        needed = np.sum(self._spread(rows.matrix, self._plain) ** 2, axis=1) / floor
+        shares = [needed[(rows.quantity == k) & ~hidden] for k in range(len(NAMES))]
         highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
         return np.where(hidden, np.inf, size), highest, reasons
 
@@ -262,9 +264,10 @@ class Uncertainty:
     def _projected(self, rows: FloatArray) -> FloatArray:
         return np.asarray(rows / self._scale @ self._basis)
 
-    def _spread(self, rows: FloatArray) -> FloatArray:
-        """Return rows (m, rank) whose squares are bᵀ cov b."""
-        return np.asarray(solve_triangular(self._factor, self._projected(rows).T, trans="T", check_finite=False).T)
+    def _spread(self, rows: FloatArray, factor: FloatArray | None = None) -> FloatArray:
+        """Return rows (m, rank) whose squares are bᵀ cov b; with `_plain`, in which is no prior, bᵀ (JᵀJ)⁺ b."""
+        factor = self._factor if factor is None else factor
+        return np.asarray(solve_triangular(factor, self._projected(rows).T, trans="T", check_finite=False).T)
 
     def _open_rows(self, rows: FloatArray) -> tuple[BoolArray, tuple[str, ...]]:
         """Return which rows show what the labels leave open, and the words for it."""
