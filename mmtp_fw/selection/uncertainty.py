@@ -28,7 +28,7 @@ from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Potential, System, moments_of
 from mmtp_fw.potential.threads import each, thread_count
 from mmtp_fw.selection.calibration import left_out, scales, typical_weights
-from mmtp_fw.selection.derived import DERIVED, FEWEST_DERIVED, combinations, errors_of
+from mmtp_fw.selection.derived import DERIVED, FEWEST_DERIVED, Entry, combinations, errors_of
 from mmtp_fw.selection.directions import Open, Space, open_directions, rank_of
 from mmtp_fw.selection.observations import NAMES, Rows, observed, prediction_rows, triangle_of
 from mmtp_fw.selection.prediction import EXTRAPOLATED_ABOVE, Knowledge, PredictionUncertainty
@@ -143,32 +143,34 @@ class Uncertainty:
         asked = list(samples if held_out is None else held_out)
         asked = asked[:: max(1, -(-len(asked) // CALIBRATED_ON))]
 
-        def work(sample: Sample) -> list[tuple[str, float, float]]:
+        def work(sample: Sample) -> list[Entry]:
             return self._errors(sample, held_out is None)
 
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*NAMES, *DERIVED)}
+        found: dict[str, list[list[float]]] = {name: [] for name in (*NAMES, *DERIVED)}
         for first in range(0, len(asked), thread_count()):
             for entries in each(work, asked[first : first + thread_count()]):
-                for name, error, square in entries:
-                    found[name].append((error, square))
-        everything = [pair for name in NAMES for pair in found[name]]
+                for name, *sizes in entries:
+                    found[name].append(sizes)
+        everything = [sizes for name in NAMES for sizes in found[name]]
         self.scales = {name: scales(np.array(found[name] or everything)) for name in NAMES}
         for name, parts in DERIVED.items():
             enough = len(found[name]) >= FEWEST_DERIVED
             self.scales[name] = scales(np.array(found[name])) if enough else self.scales[parts]
 
-    def _errors(self, sample: Sample, leave_out: bool) -> list[tuple[str, float, float]]:
-        """Return for each quantity of a label the mean squares of its errors and of bᵀ cov b."""
+    def _errors(self, sample: Sample, leave_out: bool) -> list[Entry]:
+        """Return for each quantity of a label the mean squares of its errors, of bᵀ cov b and of b δθ."""
         rows, errors, quantity = observed(self.potential, sample)
-        spread = self._spread(rows)
+        spread, away = self._spread(rows), self._projected(rows) @ self._step
         if leave_out:
-            errors, square = left_out(spread, errors, errors + self._projected(rows) @ self._step)
+            errors, square = left_out(spread, errors, errors + away)
         else:
             square = spread @ spread.T
-        leverage = np.diag(square)
-        kinds = [(NAMES[int(k)], quantity == k) for k in np.unique(quantity)]
-        found = [(name, float(np.mean(errors[mine] ** 2)), float(np.mean(leverage[mine]))) for name, mine in kinds]
-        return found + errors_of(self.potential, sample, quantity, errors, square)
+        found: list[Entry] = []
+        for k in np.unique(quantity):
+            mine = quantity == k
+            parts = (errors[mine] ** 2, np.diag(square)[mine], away[mine] ** 2)
+            found.append((NAMES[int(k)], *(float(np.mean(part)) for part in parts)))  # type: ignore[arg-type]
+        return found + errors_of(self.potential, sample, quantity, errors, square, away)
 
     # Asking -------------------------------------------------------------------------------------------------
 

@@ -367,8 +367,9 @@ def test_errors_that_go_together_make_a_larger_pressure_than_their_sizes_say():
     quantity = np.full(6, NAMES.index("stress"))
     square = np.diag([2.0, 2.0, 2.0, 9.0, 9.0, 9.0])
     for errors, expected in (([1.0, 1.0, 1.0], 3.0), ([1.0, -1.0, 0.0], 0.0), ([3.0, 0.0, 0.0], 3.0)):
-        (one,) = errors_of(form, sample, quantity, np.array([*errors, 7.0, 7.0, 7.0]), square)
-        assert one == ("pressure", pytest.approx(expected), pytest.approx(2.0))
+        known = np.array([*errors, 7.0, 7.0, 7.0])
+        (one,) = errors_of(form, sample, quantity, known, square, 2.0 * known)
+        assert one == ("pressure", pytest.approx(expected), pytest.approx(2.0), pytest.approx(4.0 * expected))
 
 
 def test_forces_at_relaxed_moments_follow_the_parameters(known, potential):
