@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.report.calibrated import calibrated
 
 START = datetime(2026, 5, 4, 9, 30)
 QUANTITIES = ("energy_per_atom_eV", "forces_eV_per_A", "stress_GPa", "magnetic_forces_eV_per_muB")
@@ -21,6 +22,8 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
         _label(random, number, k, atoms)
         for number, k in enumerate(k for k in range(rounds) for _ in range(labels_per_round * (3 if k == 0 else 1)))
     ]
+    potentials = [_potential(k) for k in range(rounds)]
+    volumes = [_volume(a) for a in (3.6, 3.65, 3.7, 3.75, 3.8)]
     return {
         "campaign": {
             "name": campaign.name,
@@ -32,7 +35,8 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
             "code_version": "0.1.0",
         },
         "iterations": [_round(k, rounds, [x for x in labels if x["iteration"] == k]) for k in range(rounds)],
-        "potentials": [_potential(k) for k in range(rounds)],
+        "potentials": potentials,
+        "calibration": calibrated(potentials, volumes),
         "labels": labels,
         "md_runs": [
             {
@@ -66,7 +70,7 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
             "headline": "converged, not validated because 3.6 Å extrapolated: grade 2.13 above γ select = 2",
             "verdict": "converged, not validated",
             "reasons": ["3.6 Å extrapolated: grade 2.13 above γ select = 2"],
-            "volumes": [_volume(a) for a in (3.6, 3.65, 3.7, 3.75, 3.8)],
+            "volumes": volumes,
         },
         "summary": {
             "magnetization_mae_muB_per_atom": 0.0061,
@@ -173,9 +177,21 @@ def _potential(k: int) -> dict[str, Any]:
         "validation": 2,
         "errors": errors,
         "validation_errors": validation,
-        "fit": {"wall_seconds": 30.0},
+        "fit": {"wall_seconds": 30.0, "surprise": _surprise(k)},
         "created": START + timedelta(minutes=2 * k + 2),
     }
+
+
+def _surprise(k: int) -> dict[str, Any] | None:
+    """Return what the labels of a round say of the potential before: errors about as large as it stated."""
+    if not k:
+        return None
+    random, sizes = np.random.default_rng(k), (0.002, 0.06, 0.3, 0.02)
+    pairs = {}
+    for name, size in zip(QUANTITIES, sizes, strict=True):
+        stated = size * random.uniform(0.5, 2.0, 6)
+        pairs[name] = {"errors": (stated * random.uniform(0.4, 1.8, 6)).tolist(), "uncertainties": stated.tolist()}
+    return {"of": k, "labels": [f"{k}-{j}/settings" for j in range(6)], "pairs": pairs}
 
 
 def _property(source: str, a: float) -> dict[str, Any]:

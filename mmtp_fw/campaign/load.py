@@ -98,12 +98,18 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
         They are not understood here, as where the package that brings the campaign's engine is not installed.
     """
     try:
-        return Campaign.model_validate(settings)
+        return Campaign.model_validate(_as_submitted(settings))
     except ValidationError as error:
         source = f"campaign '{settings.get('name')}' of the database"
         problems = [_describe(problem, None, source).replace(", line 1:", ":") for problem in error.errors()]
         hint = "install here what it was submitted with: this version of mmtp_fw, the package of its engine"
         raise InputError("; ".join(problems), hint) from error
+
+
+def _as_submitted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored settings with what did not exist when they were stored: such campaigns keep their rules."""
+    selection = {"clean_rounds": 1} | dict(settings.get("selection") or {})
+    return {**settings, "selection": selection}
 
 
 def json_schema() -> dict[str, Any]:

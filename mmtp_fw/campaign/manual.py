@@ -32,10 +32,13 @@ they are from what the potential has seen.
 
 ## When a campaign ends
 
-It has converged when no trajectory of a round selects anything. Otherwise it ends when a limit of `budget`
-is reached; the report says which. Limits are looked at once per round, after the fit, so that every label
-that was paid for has been used. In every case with a potential the final properties are computed and the
-report is written.
+It has converged when no trajectory selects anything in `selection.clean_rounds` rounds in a row: the later ones are
+run with the same potential and other seeds, so that one lucky round proves nothing. After every fit the potential is
+pressed beyond what it was trained for (docs/fitting.md). Where it falls, over a barrier that the campaign's
+temperatures get over, a configuration there is labelled with the next round; while such a hole is open, the campaign
+has not converged. Otherwise it ends when a limit of `budget` is reached; the report says which. Limits are looked at
+once per round, after the fit, so that every label that was paid for has been used. In every case with a potential the
+final properties are computed and the report is written.
 
 A campaign's name is its identity in the database: the same file again goes on where it stands, another file
 under the same name is refused. `workers` may differ.

@@ -212,6 +212,11 @@ class SelectionSettings(Section):
     gamma_select: Positive = Field(default=2.0, description="Grade above which MD saves a configuration")
     gamma_break: Positive = Field(default=10.0, description="Grade above which MD stops")
     max_per_iteration: Count = Field(default=8, description="Most configurations labelled per iteration")
+    clean_rounds: Count = Field(
+        default=2,
+        description="Rounds in a row, each with seeds of its own, in which no trajectory selects anything before a "
+        "campaign has converged",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> SelectionSettings:

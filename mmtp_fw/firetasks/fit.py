@@ -15,9 +15,22 @@ from mmtp_fw.database import store
 from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import FitError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
+from mmtp_fw.firetasks.configurations import store_configurations
 from mmtp_fw.firetasks.fit_checkpoint import KeptFit
+from mmtp_fw.firetasks.holes import closing, documents
 from mmtp_fw.firetasks.potentials import load_potential
-from mmtp_fw.fitting import FitResult, FitSettings, Progress, Report, Weights, check_training_set, fit, fit_member
+from mmtp_fw.firetasks.surprise import surprise
+from mmtp_fw.fitting import (
+    FitResult,
+    FitSettings,
+    Progress,
+    Report,
+    Weights,
+    check_training_set,
+    fit,
+    fit_member,
+    within_reach,
+)
 from mmtp_fw.fitting.ensemble import PERTURBATION
 from mmtp_fw.loop.facts import ACCEPTED, seed_of
 from mmtp_fw.loop.fits import MEMBER, VERSION
@@ -36,6 +49,7 @@ class _Fitted:
     validation: list[str]
     active_set: bytes | None
     fields: dict[str, Any]
+    holes: tuple[Atoms | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,10 @@ class FitWork:
     def store(self, context: Context, payload: _Fitted, session: ClientSession) -> Mapping[str, Any]:
         """Store training set and potential."""
         KeptFit.drop(context.database, context.action.key, session)
+        holes = payload.fields["fit"]["holes"]
+        for hole, candidate in zip(holes, payload.holes, strict=True):
+            if candidate is not None:
+                (hole["configuration"],) = store_configurations(context, [candidate], session)["configurations"]
         training_set = store.add_training_set(context.database, payload.calculations, payload.validation, session)
         version = store.save_potential(
             context.database,
@@ -120,7 +138,9 @@ class FitWork:
             **payload.fields,
         )
         summary = {name: payload.fields["fit"][name] for name in ("loss", "converged", "iterations", "message")}
-        return {"potential": version, "labels": len(payload.calculations), "fit": summary}
+        closed_by = [hole["configuration"] for hole in holes if hole["configuration"] is not None]
+        told = {"holes": len(holes), "configurations": list(dict.fromkeys(closed_by))} if holes else {}
+        return {"potential": version, "labels": len(payload.calculations), "fit": summary, **told}
 
 
 def _sets(context: Context, start: Potential) -> _Sets:
@@ -178,11 +198,13 @@ def _hottest(campaign: Campaign) -> float:
 def _fitted(context: Context, sets: _Sets, found: _Best) -> _Fitted:
     best = found.result
     campaign, params, potential = context.campaign, context.action.params, best.potential
-    role, active = params.get("role", VERSION), None
+    role, active, holes, told = params.get("role", VERSION), None, [], None
     if role == VERSION:  # the others never drive a trajectory
         active = ActiveSet.from_configurations(
             potential, _fitted_to(sets, best), mode=campaign.selection.mode, systems=sets.systems
         ).to_bytes()
+        holes = within_reach(best.holes, _hottest(campaign))
+        told = surprise(context.database, params["parent"], sets.labels, Weights(**_weights(campaign)))
     fields = {
         "role": role,
         "member_of": params.get("of"),
@@ -197,11 +219,14 @@ def _fitted(context: Context, sets: _Sets, found: _Best) -> _Fitted:
             **{k: v for k, v in best.document().items() if k not in ("errors", "validation_errors")},
             "suspects": [sets.training[k] for k in best.suspects],
             "left_out": [sets.training[k] for k in best.left_out],
+            "holes": documents(holes),
+            "surprise": told,
             "excluded": [{"calculation": key, "reason": reason} for key, reason in sets.excluded.items()],
             **({} if found.member is None else {"member": found.member}),
         },
     }
-    return _Fitted(potential.dumps(), params["parent"], list(sets.labels), sets.validation, active, fields)
+    closed_by = closing(campaign, potential, holes)
+    return _Fitted(potential.dumps(), params["parent"], list(sets.labels), sets.validation, active, fields, closed_by)
 
 
 def _fitted_to(sets: _Sets, best: FitResult) -> list[Atoms]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmtp_fw.fitting.datasets import read_configurations, write_configurations
 from mmtp_fw.fitting.ensemble import Ensemble, Member, fit_ensemble, fit_member
 from mmtp_fw.fitting.fit import find_suspects, fit, random_start
-from mmtp_fw.fitting.holes import MomentHole
+from mmtp_fw.fitting.holes import Hole, MomentHole, PairHole, within_reach
 from mmtp_fw.fitting.loss import loss_and_gradient
 from mmtp_fw.fitting.settings import FitResult, FitSettings, Progress
 from mmtp_fw.fitting.stability import Stability, check_stability
@@ -18,8 +18,10 @@ __all__ = [
     "Finding",
     "FitResult",
     "FitSettings",
+    "Hole",
     "Member",
     "MomentHole",
+    "PairHole",
     "Progress",
     "Report",
     "Stability",
@@ -36,5 +38,6 @@ __all__ = [
     "loss_and_gradient",
     "random_start",
     "read_configurations",
+    "within_reach",
     "write_configurations",
 ]

@@ -183,7 +183,8 @@ class _Work:
             self.warnings.append(f"{called(k, name_of(self.configurations[k]))}: fits much worse than the rest")
         training = [atoms for k, atoms in enumerate(self.configurations) if k not in set(left_out)]
         fitted.trained = TrainedRange.of(fitted, training, self.systems.of)
-        self.warnings += check_stability(fitted, training, systems=self.systems).messages
+        stability = check_stability(fitted, training, systems=self.systems)
+        self.warnings += stability.messages
         trail = run.trail
         loss, state = float(losses.sum()), "converged" if trail.converged else "stopped at max_iterations"
         text = f"{state} after {run.iterations} iterations, loss {loss:.6g}"
@@ -209,4 +210,5 @@ class _Work:
             method=run.method,
             prior=self.settings.prior,
             threads=self.settings.thread_count,
+            holes=stability.all_holes,
         )

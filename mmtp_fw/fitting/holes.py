@@ -1,4 +1,4 @@
-"""Holes of a potential at moments that no label had.
+"""Holes of a potential where no label was: at larger moments, and at shorter distances.
 
 The magnetic basis is one range for all species, the labels of each fill a part of it, and beyond that part a polynomial
 may fall as deep as it likes: −1,500 eV was seen. `moment_holes` presses the moments of training configurations outward
@@ -8,7 +8,7 @@ all with random signs) and looks whether the energy falls below what it is insid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,10 @@ from ase import Atoms
 
 from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.potential import Potential, System, TrainedRange, moments_of
+from mmtp_fw.potential.flips import BOLTZMANN
+
+REACH = 20.0
+"""Barriers up to so many kT are got over in the 10⁵ to 10⁸ steps of simulations."""
 
 _CONFIGURATIONS = 6
 _STEP = 0.1  # μB
@@ -56,6 +60,47 @@ class MomentHole:
             f"{self.moment:.1f} μB its energy is {self.depth:.3g} eV lower, over a barrier of {self.barrier:.2g} eV: "
             f"add labels with larger moments of {self.species}"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class PairHole:
+    """Two atoms that attract each other where they come nearer than any labelled ones.
+
+    Attributes
+    ----------
+    species : str
+        "Fe-Pd".
+    distance : float
+        Largest distance (Å) at which pressing the pair together lowers the energy.
+    shortest : float
+        Shortest distance (Å) in the configurations.
+    barrier : float
+        Energy of the pressed configuration above the one that it comes from (eV).
+    candidate : Atoms
+        The training configuration with the pair at that distance: a label there closes the hole.
+    """
+
+    species: str
+    distance: float
+    shortest: float
+    barrier: float
+    candidate: Atoms
+
+    @property
+    def message(self) -> str:
+        """One line."""
+        return (
+            f"the potential turns attractive between {self.species} below {self.distance:.2f} Å (shortest trained "
+            f"distance {self.shortest:.2f} Å): add labels at shorter distances"
+        )
+
+
+Hole = MomentHole | PairHole
+
+
+def within_reach(holes: Iterable[Hole], temperature_K: float) -> list[Hole]:
+    """Return the holes that a trajectory at some temperature will find: barriers up to 20 kT."""
+    return [hole for hole in holes if hole.barrier <= REACH * BOLTZMANN * temperature_K]
 
 
 def moment_holes(

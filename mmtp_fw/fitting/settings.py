@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mmtp_fw.errors import InputError
+from mmtp_fw.fitting.holes import Hole
 from mmtp_fw.fitting.statistics import Errors
 from mmtp_fw.potential import Potential
 from mmtp_fw.potential.threads import thread_count
@@ -179,6 +180,8 @@ class FitResult:
     prior : float
     threads : int
         Over configurations; BLAS works on one.
+    holes : list of Hole
+        Where the potential falls beyond what it was trained for; each has its warning. Not in the document.
     """
 
     potential: Potential
@@ -200,9 +203,10 @@ class FitResult:
     method: str = ""
     prior: float = 0.0
     threads: int = 1
+    holes: list[Hole] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """Return everything but the potential as JSON-able values."""
+        """Return everything but potential and holes as JSON-able values."""
         names = (
             "loss",
             "converged",

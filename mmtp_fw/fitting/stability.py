@@ -20,12 +20,9 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.arrays import FloatArray
-from mmtp_fw.fitting.holes import MomentHole, moment_holes
+from mmtp_fw.fitting.holes import Hole, MomentHole, PairHole, moment_holes, within_reach
 from mmtp_fw.potential import Potential, System, Systems, TrainedRange, moments_of
-from mmtp_fw.potential.flips import BOLTZMANN
 
-REACH = 20.0
-"""Barriers up to so many kT are got over in the 10⁵ to 10⁸ steps of simulations."""
 _Pair = tuple[float, int, int, int, FloatArray]  # Å, configuration, two atoms, the vector between them (3,)
 _COMPRESSIONS = np.linspace(1.0, 0.8, 9)
 
@@ -41,6 +38,8 @@ class Stability:
         One for each pair of species, and each species, with a hole.
     holes : dict
         "A-B" -> largest distance (Å) at which pressing the pair together lowers the energy.
+    pair_holes : list of PairHole
+        The same, with barrier and candidate.
     shortest : dict
         "A-B" -> shortest distance (Å) in the configurations.
     moment_holes : list of MomentHole
@@ -52,15 +51,21 @@ class Stability:
     holes: dict[str, float] = field(default_factory=dict)
     shortest: dict[str, float] = field(default_factory=dict)
     moment_holes: list[MomentHole] = field(default_factory=list)
+    pair_holes: list[PairHole] = field(default_factory=list)
+
+    @property
+    def all_holes(self) -> list[Hole]:
+        """Holes of both kinds."""
+        return [*self.pair_holes, *self.moment_holes]
 
     @property
     def candidates(self) -> list[Atoms]:
-        """Configurations whose labels would close the holes at large moments."""
-        return [hole.candidate for hole in self.moment_holes]
+        """Configurations whose labels would close the holes."""
+        return [hole.candidate for hole in self.all_holes]
 
-    def within_reach(self, temperature_K: float) -> list[MomentHole]:
-        """Return the holes at moments that a trajectory at some temperature will find: barriers up to 20 kT."""
-        return [hole for hole in self.moment_holes if hole.barrier <= REACH * BOLTZMANN * temperature_K]
+    def within_reach(self, temperature_K: float) -> list[Hole]:
+        """Return the holes that a trajectory at some temperature will find: barriers up to 20 kT."""
+        return within_reach(self.all_holes, temperature_K)
 
 
 def check_stability(
@@ -87,21 +92,17 @@ def check_stability(
     """
     listed = potential.system if systems is None else systems.serving(potential).of
     closest = _closest_pairs(potential, configurations, listed)
-    holes = {}
+    pairs = []
     for name, (length, k, i, j, vector) in closest.items():
-        hole = _hole(potential, configurations[k], i, j, vector, compressions)
-        if hole is not None:
-            holes[name] = hole * length
-    shortest = {name: found[0] for name, found in closest.items()}
-    messages = [
-        f"the potential turns attractive between {name} below {distance:.2f} Å (shortest trained distance "
-        f"{shortest[name]:.2f} Å): add labels at shorter distances"
-        for name, distance in holes.items()
-    ]
+        found = _hole(potential, configurations[k], i, j, vector, compressions)
+        if found is not None:
+            factor, barrier, candidate = found
+            pairs.append(PairHole(name, factor * length, length, barrier, candidate))
+    shortest = {name: nearest[0] for name, nearest in closest.items()}
     trained = potential.trained or TrainedRange.of(potential, configurations, listed)
     pressed = moment_holes(potential, configurations, trained, listed)
-    messages += [hole.message for hole in pressed]
-    return Stability(not (holes or pressed), messages, holes, shortest, pressed)
+    messages = [*(hole.message for hole in pairs), *(hole.message for hole in pressed)]
+    return Stability(not messages, messages, {one.species: one.distance for one in pairs}, shortest, pressed, pairs)
 
 
 def _closest_pairs(
@@ -128,17 +129,24 @@ def _closest_pairs(
 
 def _hole(
     potential: Potential, atoms: Atoms, i: int, j: int, vector: FloatArray, compressions: Sequence[float]
-) -> float | None:
-    """Return the first compression at which the pair's force along itself is attractive; None if none is."""
+) -> tuple[float, float, Atoms] | None:
+    """Return where pressing a pair together becomes easy: None if nowhere.
+
+    The compression at which the force along the pair is attractive, the energy there above that at rest (eV), and the
+    pressed configuration.
+    """
     moments, unit, lists = moments_of(atoms), vector / np.linalg.norm(vector), potential.lists()
     pressed = atoms.copy()
+    pressed.calc = None
+    pressed.set_initial_magnetic_moments(moments)
+    at_rest = potential.evaluate(pressed, moments, lists).energy
     for factor in compressions:
         if factor >= 0.97:
             continue
         pressed.positions = atoms.positions
         pressed.positions[i] += 0.5 * (1.0 - factor) * vector
         pressed.positions[j] -= 0.5 * (1.0 - factor) * vector
-        forces = potential.evaluate(pressed, moments, lists).forces
-        if 0.5 * (forces[j] - forces[i]) @ unit < 0:
-            return float(factor)
+        found = potential.evaluate(pressed, moments, lists)
+        if 0.5 * (found.forces[j] - found.forces[i]) @ unit < 0:
+            return float(factor), float(found.energy - at_rest), pressed
     return None

@@ -105,7 +105,7 @@ class Fact:
     outcome : str
         "accepted", "rejected" or "failed" of a label, the state of an MD run, "done" or "failed" of others.
     configurations : tuple of str
-        Content hashes that were generated (pretrain) or selected (select).
+        Content hashes that were generated (pretrain), selected (select), or would close a potential's holes (fit).
     potential : int or None
         Version that a fit made.
     candidates : int
@@ -118,6 +118,8 @@ class Fact:
         Loss that a fit reached; infinite where it isn't known.
     refused : bool
         Whether a label's target was refused before anything was computed.
+    holes : int
+        Holes of a fit's potential within reach of the campaign's temperatures.
     """
 
     key: str
@@ -131,6 +133,7 @@ class Fact:
     md_steps: int = 0
     loss: float = math.inf
     refused: bool = False
+    holes: int = 0
 
     @property
     def failed(self) -> bool:
@@ -151,6 +154,7 @@ class Fact:
             scf_runs=int(result.get("scf_runs", 0)),
             md_steps=int(result.get("md_steps", 0)),
             refused=bool(result.get("refused", False)),
+            holes=int(result.get("holes", 0)),
             loss=float(result.get("fit", {}).get("loss", math.inf)),
         )
 

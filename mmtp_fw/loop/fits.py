@@ -26,6 +26,11 @@ def best_of(fits: Sequence[Fact]) -> int | None:
     return best.potential if best else None
 
 
+def fit_of(facts: Facts, potential: int) -> Fact | None:
+    """Return the fit that made a potential."""
+    return next((fit for fit in facts.of_kind(Kind.FIT) if fit.potential == potential), None)
+
+
 def members(facts: Facts, iteration: int, potential: int) -> list[Action]:
     """Return the fits of the other members of the ensemble that `potential` belongs to."""
     params = {"parent": potential, "role": MEMBER, "of": potential}

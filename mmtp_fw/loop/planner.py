@@ -2,8 +2,9 @@
 
 A campaign is a sequence of rounds. Round k labels what round k-1 selected (round 0: the generated
 pretraining set), fits a potential to every accepted label so far, runs molecular dynamics with it, and
-selects from what the trajectories saved. It ends when no trajectory selects anything, or when `stop` says
-so; then properties and report follow. Nothing here looks at a clock or a random number: the same facts
+selects from what the trajectories saved; what would close a hole of the potential is labelled with that. It ends when
+no trajectory selects anything, in `selection.clean_rounds` rounds in a row, each with seeds of its own, or when `stop`
+says so; then properties and report follow. Nothing here looks at a clock or a random number: the same facts
 always give the same actions, and a campaign can be replayed.
 """
 
@@ -13,10 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mmtp_fw.loop.facts import ACCEPTED, CATEGORIES, Action, Fact, Facts, Kind, seed_of
-from mmtp_fw.loop.fits import best_of, fits_of_round, members
+from mmtp_fw.loop.fits import best_of, fit_of, fits_of_round, members
 from mmtp_fw.loop.stop import StopReason, budget_stop, labels_until
 from mmtp_fw.loop.trajectories import chains, parts_of
 
+Wanted = tuple[tuple[str, str], ...]
+"""Configurations to be labelled, each with the key of the action that wants it."""
 REFERENCE_PRIORITY = 10
 """The reference waits for nothing and fills idle workers."""
 
@@ -92,30 +95,28 @@ def locate(facts: Facts) -> Position:
         return Position(0, Kind.PRETRAIN, (pretrain,))
     if start.failed:
         return _final(facts, 0, None, StopReason.PRETRAIN_FAILED)
-    wanted, source = start.configurations, start.key
+    wanted: Wanted = tuple((configuration, start.key) for configuration in start.configurations)
     potential: int | None = None
-    stalled, iteration = 0, 0
+    stalled, clean, iteration = 0, 0, 0
     while True:
-        learnt = _learn(facts, iteration, wanted, source, potential)
+        learnt = _learn(facts, iteration, wanted, potential)
         if isinstance(learnt, Position):
             return learnt
         new_labels, potential = learnt
         if new_labels:
             stalled = 0
-        elif iteration:
+        elif iteration and not clean:  # after a clean round there was nothing to label
             stalled += 1
-        explored = _explore(facts, iteration, potential, stalled)
+        explored = _explore(facts, iteration, potential, stalled, clean)
         if isinstance(explored, Position):
             return explored
-        wanted, source = explored
+        wanted, clean = explored
         iteration += 1
 
 
-def _learn(
-    facts: Facts, iteration: int, wanted: Sequence[str], source: str, potential: int | None
-) -> Position | tuple[int, int]:
+def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) -> Position | tuple[int, int]:
     """Label and fit: a position where that isn't finished, else the new labels and the potential."""
-    labels = [_label(facts, iteration, configuration, source) for configuration in wanted]
+    labels = [_label(facts, iteration, configuration, source) for configuration, source in wanted]
     open_labels = _unfinished(facts, labels)
     if open_labels:
         return Position(iteration, Kind.LABEL, open_labels, potential)
@@ -135,8 +136,8 @@ def _learn(
     return accepted, potential
 
 
-def _explore(facts: Facts, iteration: int, potential: int, stalled: int) -> Position | tuple[tuple[str, ...], str]:
-    """Run MD and select: a position where that isn't finished, else what was selected and by which action."""
+def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: int) -> Position | tuple[Wanted, int]:
+    """Run MD and select: a position where that isn't finished, else what is to be labelled and the clean rounds."""
     stop = budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
     if stop:
         return _final(facts, iteration, potential, stop)
@@ -147,9 +148,33 @@ def _explore(facts: Facts, iteration: int, potential: int, stalled: int) -> Posi
     selected = _select(facts, iteration, potential, parts_of(trajectories))
     if isinstance(selected, Position):
         return selected
-    if not selected[0] and all(chain.completed for chain in trajectories):
-        return _final(facts, iteration, potential, StopReason.CONVERGED)
-    return selected
+    holes = fit_of(facts, potential)
+    wanted = (*selected, *_closing(facts, iteration, holes, len(selected)))
+    if wanted or not all(chain.completed for chain in trajectories):
+        return wanted, 0
+    ended = _learnt(facts, holes, clean + 1)
+    return ((), clean + 1) if ended is None else _final(facts, iteration, potential, ended)
+
+
+def _learnt(facts: Facts, fit: Fact | None, clean: int) -> StopReason | None:
+    """Return whether so many clean rounds end the learning, and as what."""
+    if fit is not None and fit.holes:
+        return StopReason.HOLES
+    return StopReason.CONVERGED if clean >= facts.campaign.selection.clean_rounds else None
+
+
+def _closing(facts: Facts, iteration: int, fit: Fact | None, selected: int) -> Wanted:
+    """Return what would close the holes of a potential and was never labelled, as far as the budget goes."""
+    if fit is None:
+        return ()
+    rounds = range(iteration + 1)
+    untried = [
+        configuration
+        for configuration in fit.configurations
+        if not any(facts.key(k, Kind.LABEL, configuration) in facts.finished for k in rounds)
+    ]
+    left = facts.campaign.budget.max_labels - len(labels_until(facts, iteration)) - selected
+    return tuple((configuration, fit.key) for configuration in untried[: max(0, left)])
 
 
 def _stalled(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
@@ -160,20 +185,18 @@ def _stalled(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
     return StopReason.STALLED if selected_before else StopReason.MD_BROKEN
 
 
-def _select(
-    facts: Facts, iteration: int, potential: int, runs: Sequence[Fact]
-) -> Position | tuple[tuple[str, ...], str]:
-    """Select from finished runs: a position where that isn't done, else what was selected and by which action."""
+def _select(facts: Facts, iteration: int, potential: int, runs: Sequence[Fact]) -> Position | Wanted:
+    """Select from finished runs: a position where that isn't done, else what was selected."""
     keys = tuple(run.key for run in runs)
     if not any(run.candidates for run in runs):
-        return (), keys[0]
+        return ()
     select = _selection(facts, iteration, potential, keys)
     fact = facts.finished.get(select.key)
     if fact is None:
         return Position(iteration, Kind.SELECT, (select,), potential)
     if fact.failed:
         return _final(facts, iteration, potential, StopReason.SELECTION_FAILED)
-    return fact.configurations, fact.key
+    return tuple((configuration, fact.key) for configuration in fact.configurations)
 
 
 def _final(facts: Facts, iteration: int, potential: int | None, stop: StopReason) -> Position:

@@ -24,6 +24,7 @@ class StopReason(StrEnum):
     PRETRAIN_FAILED = "pretraining_failed"
     FIT_FAILED = "fit_failed"
     SELECTION_FAILED = "selection_failed"
+    HOLES = "holes"
 
 
 EXPLANATIONS = {
@@ -39,6 +40,8 @@ EXPLANATIONS = {
     StopReason.PRETRAIN_FAILED: "the pretraining set could not be generated",
     StopReason.FIT_FAILED: "the potential could not be fitted",
     StopReason.SELECTION_FAILED: "the selection failed",
+    StopReason.HOLES: "the potential falls, within reach of the campaign's temperatures, where it was not trained, and "
+    "no label has closed that hole",
 }
 """One line for the user by reason."""
 

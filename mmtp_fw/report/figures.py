@@ -290,6 +290,31 @@ def phonons(data: Data) -> Figure | None:
     return figure
 
 
+def calibration(data: Data) -> Figure | None:
+    """Errors at labels that were new to a potential, against the uncertainties that it stated there."""
+    rows = [row for row in data["calibration"] if row["at"] == "new labels" and row["curve"]]
+    if not rows:
+        return None
+    lines = -(-len(rows) // 2)
+    figure, axes = panels(lines, 2, (8.4, 3.0 * lines))
+    for one, row in zip(axes, rows, strict=False):
+        points = np.array(
+            [[point[name] for name in ("uncertainty", "error", "low", "high")] for point in row["curve"]], dtype=float
+        )
+        u, error, low, high = row["factor"] * np.maximum(points.T, 1e-12)
+        ends = np.array([min(u.min(), low.min()), max(u.max(), high.max())]) * (0.7, 1.4)
+        one.plot(ends, ends, color=REFERENCE, lw=1.2, label="as stated")
+        one.fill_between(ends, 0.5 * ends, 2.0 * ends, color=REFERENCE, alpha=0.12, lw=0, label="within a factor of 2")
+        one.errorbar(u, error, [error - low, high - error], fmt="o", color=MMTP, ms=4.5, label="median and quartiles")
+        one.set(xscale="log", yscale="log", title=f"{row['name']} ({row['unit']})", xlabel="Stated", ylabel="Error")
+        one.set_xlim(*ends)
+        one.set_ylim(*ends)
+    for one in axes[len(rows) :]:
+        one.set_visible(False)
+    axes[0].legend(loc="upper left")
+    return figure
+
+
 FIGURES: dict[str, Callable[[Data], Figure | None]] = {
     "selection": selection,
     "grades": grades,
@@ -298,6 +323,7 @@ FIGURES: dict[str, Callable[[Data], Figure | None]] = {
     "pressure": pressure,
     "moments": moments,
     "phonons": phonons,
+    "calibration": calibration,
 }
 """All figures by the names that the page uses."""
 

@@ -14,6 +14,7 @@ from mmtp_fw.loop.conclusion import conclusion, ensemble_of
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.loop.stop import explain
+from mmtp_fw.report.calibrated import calibrated
 
 
 def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     -------
     dict
         campaign (name, times, stop reason, settings), iterations, potentials, labels, properties, md_runs,
-        failures: lists of flat dicts; conclusion, see `mmtp_fw.loop.conclusion`; and summary.
+        failures: lists of flat dicts; calibration, see `mmtp_fw.report.calibrated`; conclusion, see
+        `mmtp_fw.loop.conclusion`; and summary.
 
     Raises
     ------
@@ -42,18 +44,12 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     iterations = views.rounds(database, campaign_id, actions)
     ensemble = ensemble_of(database, campaign_id)
     concluded = conclusion(database, campaign_id, ensemble=ensemble)
+    potentials = views.potentials(database, campaign_id)
+    calibration = calibrated(potentials, concluded["volumes"])
     return {
-        "campaign": {
-            "name": campaign_id,
-            "created": document["created"],
-            "finished": document.get("finished"),
-            "stop": document.get("stop"),
-            "explanation": explain(document.get("stop")),
-            "settings": document["settings"],
-            "code_version": document["code_version"],
-            "convergence": document.get("convergence"),
-        },
-        "potentials": views.potentials(database, campaign_id),
+        "campaign": _campaign(campaign_id, document),
+        "potentials": potentials,
+        "calibration": calibration,
         "labels": [_label(row) for row in views.campaign_labels(database, campaign_id)],
         "md_runs": views.md_runs(database, {"campaign": campaign_id}),
         "properties": _properties(database, actions, held_out, ensemble),
@@ -71,7 +67,21 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
             "campaign": campaign_id,
             "ensemble": ensemble,
             "volumes": concluded["volumes"],
+            "calibration": calibration,
         },
+    }
+
+
+def _campaign(campaign_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": campaign_id,
+        "created": document["created"],
+        "finished": document.get("finished"),
+        "stop": document.get("stop"),
+        "explanation": explain(document.get("stop")),
+        "settings": document["settings"],
+        "code_version": document["code_version"],
+        "convergence": document.get("convergence"),
     }
 
 

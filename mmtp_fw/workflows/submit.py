@@ -154,6 +154,12 @@ def _raised(new: BudgetSettings, old: BudgetSettings) -> bool:
 
 
 def _changed(new: Campaign, old: Campaign) -> list[str]:
-    """Name the sections that differ; how many workers run is no property of a campaign."""
+    """Name the sections that differ; how many workers run is no property of a campaign.
+
+    Where the file leaves open how many clean rounds are asked for, the stored number holds: the default was another.
+    """
+    if "clean_rounds" not in new.selection.model_fields_set:
+        kept = {"clean_rounds": old.selection.clean_rounds}
+        new = new.model_copy(update={"selection": new.selection.model_copy(update=kept)})
     fields = [name for name in Campaign.model_fields if name != "workers"]
     return [name for name in fields if getattr(new, name) != getattr(old, name)]

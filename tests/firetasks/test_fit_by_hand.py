@@ -75,6 +75,25 @@ def test_labels_to_fit_are_the_accepted_ones_up_to_this_round(database, tmp_path
         assert every[key].get_potential_energy() == label["energy_eV"]
 
 
+def test_a_fit_keeps_what_new_labels_say_of_its_parent(database, tmp_path, labelled):
+    """The labels of a round, and those that were kept for validation, are held against the version before."""
+    section = {"max_iterations": 3, "validation_fraction": 0.0, "settings": {"threads": 1}}
+    made, keys = written(database, labelled, small("c", fit=section))
+    at = context(made, tmp_path, Kind.FIT, 0, params={"parent": None, "role": "version"})
+    first = FitWork().compute(at)
+    assert first.fields["fit"]["surprise"] is None and len(first.calculations) == 3
+    version = stored(FitWork(), at, first)["potential"]
+    at = context(made, tmp_path, Kind.FIT, 1, params={"parent": version, "role": "version"})
+    told = FitWork().compute(at).fields["fit"]["surprise"]
+    assert told["of"] == version and sorted(told["labels"]) == sorted(keys[3:])
+    parent = load_potential(database, version)
+    for key, pairs in told["pairs"].items():
+        assert len(pairs["errors"]) == len(pairs["uncertainties"]) == 2, key
+    for label, error in zip(told["labels"], told["pairs"]["energy_per_atom_eV"]["errors"], strict=True):
+        atoms = accepted_labels(at)[label]
+        assert error == pytest.approx(abs(parent.evaluate(atoms).energy - atoms.get_potential_energy()) / len(atoms))
+
+
 def test_a_fit_takes_its_form_and_settings_from_the_campaign(database, tmp_path, labelled):
     form = {
         "level": 4, "r_min_A": 1.7, "r_cut_A": 4.25, "radial_size": 3, "magnetic_size": 2, "max_moment_muB": 3.75,
@@ -110,6 +129,7 @@ def test_a_fit_takes_its_form_and_settings_from_the_campaign(database, tmp_path,
     at = context(made, tmp_path, Kind.FIT, 2, params={"parent": result["potential"], "role": "version"})
     child = FitWork().compute(at)
     assert "from the given parameters" in child.fields["fit"]["decision"]
+    assert child.fields["fit"]["surprise"] is None, "no label is new to its parent"
     assert database.potentials.find_one({"_id": stored(FitWork(), at, child)["potential"]})["parent"] == 1
     at = context(made, tmp_path, Kind.FIT, 1, "member-1", {"parent": 1, "role": "member", "of": 1})
     member = database.potentials.find_one({"_id": stored(FitWork(), at, FitWork().compute(at))["potential"]})

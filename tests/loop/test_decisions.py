@@ -190,6 +190,7 @@ def test_reasons_are_stored_and_explained():
         "PRETRAIN_FAILED": "pretraining_failed",
         "FIT_FAILED": "fit_failed",
         "SELECTION_FAILED": "selection_failed",
+        "HOLES": "holes",
     }
     assert set(EXPLANATIONS) == set(StopReason)
     named = {StopReason.ITERATIONS: "max_iterations", StopReason.LABELS: "max_labels"}

@@ -15,6 +15,7 @@ SMALL = {
     "system": {"lattice_parameters_A": [3.7, 3.8], "held_out_lattice_parameters_A": [3.85]},
     "pretraining": {"structures": 3},
     "budget": {"max_iterations": 4, "max_labels": 12},
+    "selection": {"clean_rounds": 1},
 }
 
 
@@ -91,6 +92,66 @@ def test_a_plain_campaign_converges():
     assert world.count(Kind.MD) == 3 * 2
     assert world.count(Kind.PROPERTY) == 2 * 3, "mMTP and reference, held-out volume included"
     assert world.count(Kind.REPORT) == 1
+
+
+def test_several_clean_rounds_in_a_row_with_seeds_of_their_own():
+    world, position = end(usual, selection={"clean_rounds": 3}, budget={"max_iterations": 9})
+    assert position.stop == StopReason.CONVERGED
+    assert position.iteration == 4 and position.potential == 3, "two more rounds, and no new potential"
+    runs = [action for _, actions in world.history for action in actions if action.kind == Kind.MD]
+    assert len({run.params["seed"] for run in runs}) == len(runs) == 2 * 5
+    assert world.count(Kind.LABEL) == 3 + 2 + 2
+
+
+def test_a_round_that_is_not_clean_begins_the_count_anew():
+    def answer(action):
+        if action.kind == Kind.MD and action.iteration == 3:  # a seed finds what those of round 2 did not
+            return {"outcome": "extrapolated", "candidates": 3}
+        return usual(action)
+
+    world, position = end(answer, selection={"clean_rounds": 2}, budget={"max_iterations": 9})
+    assert position.stop == StopReason.CONVERGED and position.iteration == 5 and position.potential == 5
+    assert world.count(Kind.MD) == 2 * 6
+
+
+def test_clean_rounds_are_no_stalled_rounds_and_count_against_the_budget():
+    _, position = end(usual, selection={"clean_rounds": 4}, budget={"max_iterations": 9, "max_stalled_iterations": 1})
+    assert position.stop == StopReason.CONVERGED and position.iteration == 5
+    assert end(usual, selection={"clean_rounds": 4})[1].stop == StopReason.ITERATIONS
+
+
+def holed(until: int, closing=True, outcome="accepted"):
+    """Potentials up to a round have a hole; a label would close it, if `closing`."""
+
+    def answer(action):
+        if action.kind == Kind.FIT and action.iteration <= until:
+            return usual(action) | {"holes": 1, "configurations": [f"h{action.iteration}"] if closing else []}
+        if action.kind == Kind.LABEL and action.params["configuration"][0] == "h":
+            return {"outcome": outcome, "scf_runs": 4}
+        return usual(action)
+
+    return answer
+
+
+def test_what_closes_a_hole_is_labelled_once_beside_what_md_selects():
+    world, position = end(holed(2), budget={"max_iterations": 9, "max_labels": 99})
+    assert position.stop == StopReason.CONVERGED and position.potential == 4
+    labels = {a.params["configuration"]: a for _, actions in world.history for a in actions if a.kind == Kind.LABEL}
+    assert [labels[f"h{k}"].iteration for k in range(3)] == [1, 2, 3]
+    assert labels["h0"].after == ("c/000/fit",) and labels["s0-0"].after == ("c/000/select",)
+
+
+def test_a_potential_with_a_hole_within_reach_has_not_converged():
+    refused = end(holed(99, closing=False), budget={"max_iterations": 9, "max_labels": 99})[1]
+    assert refused.stop == StopReason.HOLES and refused.potential == 3
+    rejected = end(holed(2, outcome="rejected"), budget={"max_iterations": 9, "max_labels": 99})[1]
+    assert rejected.stop == StopReason.HOLES and rejected.potential == 3
+
+
+def test_closing_holes_costs_no_more_labels_than_there_are():
+    world, position = end(holed(99), budget={"max_iterations": 9, "max_labels": 6})
+    assert position.stop == StopReason.LABELS
+    assert world.count(Kind.LABEL) == 6
 
 
 def test_md_uses_the_newest_potential_and_held_out_volumes_are_never_explored():

@@ -17,6 +17,7 @@ VERDICTS = ("accepted", "rejected", "failed", "open")
 
 def data(**sections) -> dict:
     """Return gathered data of a campaign with nothing in it, and these."""
+    sections.setdefault("calibration", [])
     empty = dict.fromkeys(("iterations", "potentials", "labels", "md_runs", "properties", "failures", "unusable"), ())
     settings = Campaign.model_validate({"name": "c"} | sections.pop("settings", {})).document()
     concluded = {"verdict": "not finished", "reasons": [], "volumes": sections.pop("volumes", [])}

@@ -7,6 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import GPa
 
 from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
 from mmtp_fw.errors import InputError
@@ -14,7 +15,7 @@ from mmtp_fw.fitting import FitSettings, fit
 from mmtp_fw.fitting.samples import Sample, make_sample
 from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Potential
-from mmtp_fw.selection import Knowledge, Uncertainty
+from mmtp_fw.selection import Knowledge, Uncertainty, stated
 from mmtp_fw.selection.derived import combinations, errors_of
 from mmtp_fw.selection.directions import Space, rank_of
 from mmtp_fw.selection.observations import NAMES, Triangle, observed, triangle_of
@@ -412,3 +413,24 @@ def test_same_labels_same_answer_whatever_the_threads(potential, labels, known):
         three = Uncertainty.from_configurations(potential, labels).of(asked)
     assert one.energy == pytest.approx(three.energy, rel=1e-6)
     np.testing.assert_allclose(one.forces, three.forces, rtol=1e-6)
+
+
+# Stated beside found --------------------------------------------------------------------------------------
+
+
+def test_errors_of_labels_stand_beside_what_is_stated_for_them(potential, known):
+    new = cells(6, 900)
+    found = stated(known, new)
+    assert list(found) == ["energy_per_atom_eV", "forces_eV_per_A", "stress_GPa", "magnetic_forces_eV_per_muB"]
+    units = {"energy": 1 / 8, "forces": 1.0, "stress": 1 / GPa, "magnetic_forces": 1.0}
+    for k, atoms in enumerate(new):
+        off, u = error_of(potential, atoms), size_of(known.of(atoms))
+        for (name, unit), (errors, uncertainties) in zip(units.items(), found.values(), strict=True):
+            assert (errors[k], uncertainties[k]) == (pytest.approx(unit * off[name]), pytest.approx(unit * u[name]))
+
+
+def test_a_label_that_lacks_a_quantity_is_left_out_of_it(known):
+    new = cells(3, 950)
+    del new[1].calc.results["stress"]
+    found = stated(known, new)
+    assert [len(errors) for errors, _ in found.values()] == [3, 3, 2, 3]

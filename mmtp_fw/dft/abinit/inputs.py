@@ -63,7 +63,7 @@ def input_text(
         f"xcart\n{_rows(atoms.positions / Bohr)}",
         "nsym 1",
         "nsppol 2\nnspden 2",
-        f"ecut {settings.ecut_Ha}\npawecutdg {settings.pawecutdg_Ha}",
+        f"ecut {settings.ecut_Ha}\npawecutdg {settings.pawecutdg_Ha}\necutsm {settings.ecutsm_Ha}",
         f"ngkpt {' '.join(map(str, k_grid(atoms, settings.kspacing_per_A)))}",
         f"nshiftk 1\nshiftk {' '.join(map(str, settings.kshift))}",
         f"occopt 4\ntsmear {settings.tsmear_Ha}",

@@ -32,6 +32,11 @@ class AbinitSettings(ProgramSettings):
 
     ecut_Ha: float = Field(default=25.0, gt=0, description="Plane-wave cut-off")
     pawecutdg_Ha: float = Field(default=50.0, gt=0, description="Cut-off of the fine grid")
+    ecutsm_Ha: float = Field(
+        default=0.5,
+        ge=0,
+        description="Smoothing of the cut-off: with it the stress is the derivative of energies at one cut-off",
+    )
     kspacing_per_A: float = Field(default=0.18, gt=0, description="Largest spacing of k-points, 2π included")
     kshift: tuple[float, float, float] = Field(default=(0.5, 0.5, 0.5), description="Shift of the grid")
     tsmear_Ha: float = Field(default=0.01, gt=0, description="Smearing (occopt 4)")
