@@ -1,9 +1,9 @@
 """Whether uncertainties are the size of errors: on held-out labels, volumes and orders of two systems.
 
-    python benchmarks/calibration.py [--labels 48] [--tests 16] [--systems fe-pd iron] [--output pairs.jsonl]
+    python benchmarks/calibration.py [--labels 60] [--tests 24] [--systems fe-pd iron] [--output pairs.jsonl]
 
-Each system is labelled by the reference Hamiltonian, a level-8 potential is fitted, and a third of as many labels of
-the same kind calibrate the uncertainties (`--leave-out`: none do, each label is left out in turn). Asked are other
+Each system is labelled by the reference Hamiltonian, a level-8 potential is fitted, and other labels of the
+same kind calibrate the uncertainties (`--held-out 0`: none do, each label is left out in turn). Asked are other
 labels of the kind ("labels"), lattice parameters beyond both ends ("volumes"), and antiferromagnetic order, which no
 label has ("orders"). Energy, forces, stress and magnetic forces are compared at the moments of the label; pressure,
 moments and magnetization at relaxed moments, each its own. Printed: a line per group and quantity, with the median of
@@ -107,7 +107,7 @@ def one_system(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     system, seed = SYSTEMS[name], options.seed
     seen = ["ferromagnetic", "scaled", "disordered"]
     labels = made(system, options.labels, 1 + seed, system.lattices, seen)
-    extra = None if options.leave_out else made(system, options.labels // 3, 1001 + seed, system.lattices, seen)
+    extra = made(system, options.held_out, 1001 + seed, system.lattices, seen) if options.held_out else None
     form = Potential.from_level(
         8, sorted(system.composition), r_min=1.7, r_cut=5.0, radial_size=6, magnetic_size=3, max_moment=4.0, seed=seed
     )
@@ -156,11 +156,11 @@ def main() -> None:
     """Measure and print JSON, a line per group and quantity."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
-    parser.add_argument("--labels", type=int, default=48)
-    parser.add_argument("--tests", type=int, default=16)
-    parser.add_argument("--iterations", type=int, default=60)
+    parser.add_argument("--labels", type=int, default=60)
+    parser.add_argument("--tests", type=int, default=24)
+    parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--leave-out", action="store_true")
+    parser.add_argument("--held-out", type=int, default=40)
     parser.add_argument("--output", type=Path, help="Every pair of error and u, a JSON line each.")
     options = parser.parse_args()
     rows = [row for name in options.systems for row in one_system(name, options)]

@@ -28,20 +28,21 @@ def left_out(spread: FloatArray, residuals: FloatArray, at_best: FloatArray) -> 
     return residuals + without @ at_best, without
 
 
-def scales(pairs: FloatArray) -> tuple[float, float]:
-    """Return a and c for mean squares of errors, and bᵀ cov b, of labels, shape (labels, 2).
+def scales(entries: FloatArray) -> tuple[float, float]:
+    """Return a and c for mean squares of errors, of bᵀ cov b, and of b δθ, of labels, shape (labels, 3).
 
     Their ratio is the likeliest one for errors with broad tails (Student's t, 3 degrees of freedom), their size makes
-    the median of error/u one.
+    the median of error/u one: b δθ, which u has without a scale, counts.
     """
-    errors, squares = np.sqrt(pairs[:, 0]), pairs[:, 1]
+    squares, leverage, away = entries.T
     best, chosen = np.inf, (0.0, 0.0)
-    for ratio in np.logspace(-4, 4, 65) if len(pairs) >= FEWEST else np.ones(1):
-        shape = np.sqrt(ratio + squares)
-        c = max(float(np.median(errors / shape)), 1e-300)
-        loss = float(np.sum(2.0 * np.log1p((errors / (c * shape)) ** 2 / 3.0) + np.log(c * shape)))
+    for ratio in np.logspace(-4, 4, 65) if len(entries) >= FEWEST else np.ones(1):
+        shape = ratio + leverage
+        c = max(float(np.median(np.maximum(squares - away, 0.0) / shape)), 1e-300)
+        u = c * shape + away
+        loss = float(np.sum(2.0 * np.log1p(squares / u / 3.0) + 0.5 * np.log(u)))
         if loss < best:
-            best, chosen = loss, (c * float(np.sqrt(ratio)), c)
+            best, chosen = loss, (float(np.sqrt(c * ratio)), float(np.sqrt(c)))
     return chosen
 
 

@@ -16,6 +16,9 @@ from mmtp_fw.potential import Potential
 from mmtp_fw.selection.observations import NAMES
 from mmtp_fw.selection.response import Response
 
+Entry = tuple[str, float, float, float]
+"""Quantity, and mean squares of a label's errors, of bᵀ cov b and of b δθ."""
+
 DERIVED: Mapping[str, str] = {
     "pressure": "stress",
     "moments": "magnetic_forces",
@@ -73,9 +76,11 @@ def combinations(quantity: IntArray, response: Response | None) -> dict[str, Flo
 
 
 def errors_of(
-    potential: Potential, sample: Sample, quantity: IntArray, errors: FloatArray, square: FloatArray
-) -> list[tuple[str, float, float]]:
-    """Return of each derived number of a label the mean squares of its errors and of bᵀ cov b, in units of the parts'.
+    potential: Potential, sample: Sample, quantity: IntArray, errors: FloatArray, square: FloatArray, away: FloatArray
+) -> list[Entry]:
+    """Return of each derived number of a label the mean squares of its errors, of bᵀ cov b and of b δθ.
+
+    In units of what independent errors of the parts would make.
 
     Parameters
     ----------
@@ -86,6 +91,8 @@ def errors_of(
         Weighted.
     square : ndarray, shape (m, m)
         Weighted rows times covariance times weighted rows.
+    away : ndarray, shape (m,)
+        Weighted rows times δθ.
     """
     held = sample.weights.get("magnetic_forces", 0.0) > 0 and potential.magnetic
     response = Response(potential, sample.system, sample.moments) if held else None
@@ -93,11 +100,10 @@ def errors_of(
         torque = potential.evaluate_system(sample.system, sample.moments).magnetic_forces
         response = response if np.abs(response.inverse @ torque).max() <= NEAR else None
     weights = np.array([sample.weights.get(name, 0.0) for name in NAMES])
-    found = []
+    found: list[Entry] = []
     for name, matrix in combinations(quantity, response).items():
         parts = matrix / np.sqrt(weights[quantity])
         unit = float(np.sum(parts**2))
-        found.append(
-            (name, float(np.sum((parts @ errors) ** 2)) / unit, float(np.sum((parts @ square) * parts)) / unit)
-        )
+        sizes = (np.sum((parts @ errors) ** 2), np.sum((parts @ square) * parts), np.sum((parts @ away) ** 2))
+        found.append((name, float(sizes[0]) / unit, float(sizes[1]) / unit, float(sizes[2]) / unit))
     return found

@@ -28,7 +28,7 @@ from mmtp_fw.fitting.weights import Weights
 from mmtp_fw.potential import Potential, System, moments_of
 from mmtp_fw.potential.threads import each, thread_count
 from mmtp_fw.selection.calibration import left_out, scales, typical_weights
-from mmtp_fw.selection.derived import DERIVED, FEWEST_DERIVED, combinations, errors_of
+from mmtp_fw.selection.derived import DERIVED, FEWEST_DERIVED, Entry, combinations, errors_of
 from mmtp_fw.selection.directions import Open, Space, open_directions, rank_of
 from mmtp_fw.selection.observations import NAMES, Rows, observed, prediction_rows, triangle_of
 from mmtp_fw.selection.prediction import EXTRAPOLATED_ABOVE, Knowledge, PredictionUncertainty
@@ -134,6 +134,7 @@ class Uncertainty:
         generic = self._space.generic / scale
         prior = generic @ self._basis * (self.noise / (prior_eV * np.sqrt(len(generic))))
         self._factor = qr(np.vstack([rows, prior]), mode="r", check_finite=False)[0][: self.rank]
+        self._plain = qr(rows, mode="r", check_finite=False)[0][: self.rank]
         half = solve_triangular(self._factor, rows.T @ residuals, trans="T", check_finite=False)
         self._step = -solve_triangular(self._factor, half, check_finite=False)
 
@@ -142,32 +143,34 @@ class Uncertainty:
         asked = list(samples if held_out is None else held_out)
         asked = asked[:: max(1, -(-len(asked) // CALIBRATED_ON))]
 
-        def work(sample: Sample) -> list[tuple[str, float, float]]:
+        def work(sample: Sample) -> list[Entry]:
             return self._errors(sample, held_out is None)
 
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*NAMES, *DERIVED)}
+        found: dict[str, list[list[float]]] = {name: [] for name in (*NAMES, *DERIVED)}
         for first in range(0, len(asked), thread_count()):
             for entries in each(work, asked[first : first + thread_count()]):
-                for name, error, square in entries:
-                    found[name].append((error, square))
-        everything = [pair for name in NAMES for pair in found[name]]
+                for name, *sizes in entries:
+                    found[name].append(sizes)
+        everything = [sizes for name in NAMES for sizes in found[name]]
         self.scales = {name: scales(np.array(found[name] or everything)) for name in NAMES}
         for name, parts in DERIVED.items():
             enough = len(found[name]) >= FEWEST_DERIVED
             self.scales[name] = scales(np.array(found[name])) if enough else self.scales[parts]
 
-    def _errors(self, sample: Sample, leave_out: bool) -> list[tuple[str, float, float]]:
-        """Return for each quantity of a label the mean squares of its errors and of bᵀ cov b."""
+    def _errors(self, sample: Sample, leave_out: bool) -> list[Entry]:
+        """Return for each quantity of a label the mean squares of its errors, of bᵀ cov b and of b δθ."""
         rows, errors, quantity = observed(self.potential, sample)
-        spread = self._spread(rows)
+        spread, away = self._spread(rows), self._projected(rows) @ self._step
         if leave_out:
-            errors, square = left_out(spread, errors, errors + self._projected(rows) @ self._step)
+            errors, square = left_out(spread, errors, errors + away)
         else:
             square = spread @ spread.T
-        leverage = np.diag(square)
-        kinds = [(NAMES[int(k)], quantity == k) for k in np.unique(quantity)]
-        found = [(name, float(np.mean(errors[mine] ** 2)), float(np.mean(leverage[mine]))) for name, mine in kinds]
-        return found + errors_of(self.potential, sample, quantity, errors, square)
+        found: list[Entry] = []
+        for k in np.unique(quantity):
+            mine = quantity == k
+            parts = (errors[mine] ** 2, np.diag(square)[mine], away[mine] ** 2)
+            found.append((NAMES[int(k)], *(float(np.mean(part)) for part in parts)))  # type: ignore[arg-type]
+        return found + errors_of(self.potential, sample, quantity, errors, square, away)
 
     # Asking -------------------------------------------------------------------------------------------------
 
@@ -241,7 +244,8 @@ class Uncertainty:
         away = (self._projected(rows.matrix) @ self._step) ** 2
         size = np.sqrt(a**2 * floor + c**2 * leverage + away)
         hidden, reasons = self._open_rows(rows.matrix)
-        shares = [(leverage / floor)[(rows.quantity == k) & ~hidden] for k in range(len(NAMES))]
+        needed = np.sum(self._spread(rows.matrix, self._plain) ** 2, axis=1) / floor
+        shares = [needed[(rows.quantity == k) & ~hidden] for k in range(len(NAMES))]
         highest = max((float(np.sqrt(share.mean())) for share in shares if len(share)), default=0.0)
         return np.where(hidden, np.inf, size), highest, reasons
 
@@ -262,9 +266,10 @@ class Uncertainty:
     def _projected(self, rows: FloatArray) -> FloatArray:
         return np.asarray(rows / self._scale @ self._basis)
 
-    def _spread(self, rows: FloatArray) -> FloatArray:
-        """Return rows (m, rank) whose squares are bᵀ cov b."""
-        return np.asarray(solve_triangular(self._factor, self._projected(rows).T, trans="T", check_finite=False).T)
+    def _spread(self, rows: FloatArray, factor: FloatArray | None = None) -> FloatArray:
+        """Return rows (m, rank) whose squares are bᵀ cov b; with `_plain`, in which is no prior, bᵀ (JᵀJ)⁺ b."""
+        factor = self._factor if factor is None else factor
+        return np.asarray(solve_triangular(factor, self._projected(rows).T, trans="T", check_finite=False).T)
 
     def _open_rows(self, rows: FloatArray) -> tuple[BoolArray, tuple[str, ...]]:
         """Return which rows show what the labels leave open, and the words for it."""

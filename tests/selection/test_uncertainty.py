@@ -188,6 +188,52 @@ def test_verdicts_do_not_hang_on_the_prior(known, potential, labels, factor):
     verdicts = [Knowledge.INSIDE, Knowledge.INSIDE, Knowledge.UNDETERMINED, Knowledge.EXTRAPOLATED]
     assert [known.of(atoms).verdict for atoms in asked] == verdicts
     assert [other.of(atoms).verdict for atoms in asked] == verdicts
+    for atoms in asked:
+        assert other.of(atoms).extrapolation == pytest.approx(known.of(atoms).extrapolation, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def iron():
+    """A potential of ferromagnetic bcc iron alone, and its labels."""
+
+    def made(cell: Atoms, seed: int, sign: float = 1.0, lost: bool = False) -> Atoms:
+        rng = np.random.default_rng(seed)
+        cell.positions += rng.normal(scale=0.06, size=(len(cell), 3))
+        moments = np.where(np.arange(len(cell)) % 2, sign, 1.0) * rng.uniform(2.0, 2.7, len(cell))
+        return labelled(cell[1:], moments[1:]) if lost else labelled(cell, moments)
+
+    def bcc(a: float = 2.9) -> Atoms:
+        return bulk("Fe", "bcc", a, cubic=True) * (2, 2, 2)
+
+    labels = [made(bcc((2.84, 2.90, 2.96)[k % 3]), k) for k in range(24)]
+    form = Potential.from_level(6, ["Fe"], r_min=1.7, radial_size=5, magnetic_size=3, seed=3)
+    fitted = fit(form, labels, settings=FitSettings(max_iterations=30, threads=1)).potential
+    asked = {
+        "inside": made(bcc(), 100),
+        "a vacancy": made(bcc(), 101, lost=True),
+        "another lattice": made(bulk("Fe", "fcc", 3.65, cubic=True) * (2, 2, 1), 102),
+        "another order": made(bcc(), 103, sign=-1.0),
+        "pressed": made(bcc(2.7), 104),
+    }
+    return fitted, labels, asked
+
+
+def test_what_bulk_of_one_order_never_showed_is_told_whatever_the_prior(iron):
+    """A strong prior once made a vacancy look known: how far rows are from the labels' is no matter of a prior."""
+    fitted, labels, asked = iron
+    found = {}
+    for prior in (1e-3, 1.0, 1e3):
+        known = Uncertainty.from_configurations(fitted, labels, prior_eV=prior)
+        assert known.undetermined() == []
+        found[prior] = {name: known.of(atoms) for name, atoms in asked.items()}
+        verdicts = {name: one.verdict for name, one in found[prior].items()}
+        assert verdicts.pop("inside") is Knowledge.INSIDE
+        assert set(verdicts.values()) == {Knowledge.EXTRAPOLATED}, (prior, verdicts)
+    for name in asked:
+        sizes = [found[prior][name].extrapolation for prior in found]
+        assert sizes == pytest.approx([sizes[0]] * 3, rel=1e-6)
+    far = found[1.0]["another order"]
+    assert far.extrapolation > 10.0 and far.energy > 0.3 * error_of(fitted, asked["another order"])["energy"]
 
 
 def test_a_second_composition_or_reference_energies_fix_it(potential, labels, known):
@@ -322,8 +368,9 @@ def test_errors_that_go_together_make_a_larger_pressure_than_their_sizes_say():
     quantity = np.full(6, NAMES.index("stress"))
     square = np.diag([2.0, 2.0, 2.0, 9.0, 9.0, 9.0])
     for errors, expected in (([1.0, 1.0, 1.0], 3.0), ([1.0, -1.0, 0.0], 0.0), ([3.0, 0.0, 0.0], 3.0)):
-        (one,) = errors_of(form, sample, quantity, np.array([*errors, 7.0, 7.0, 7.0]), square)
-        assert one == ("pressure", pytest.approx(expected), pytest.approx(2.0))
+        known = np.array([*errors, 7.0, 7.0, 7.0])
+        (one,) = errors_of(form, sample, quantity, known, square, 2.0 * known)
+        assert one == ("pressure", pytest.approx(expected), pytest.approx(2.0), pytest.approx(4.0 * expected))
 
 
 def test_forces_at_relaxed_moments_follow_the_parameters(known, potential):
