@@ -32,7 +32,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "abinit": {
         "ecut_Ha": 15,
         "pawecutdg_Ha": 30,
+        "ecutsm_Ha": 0,
         "kspacing_per_A": 0.75,
+        "nstep": 300,
         "ratsph_bohr": {"Fe": RADIUS_bohr},
     },
     "elk": {
@@ -42,6 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "nempty": 12,
         "symmetry": True,
         "swidth_Ha": 0.0025,
+        "maxscl": 600,
     },
 }
 REFERENCE = "ferromagnetic"
