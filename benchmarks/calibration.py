@@ -90,7 +90,7 @@ def asked(known: Uncertainty, potential: Potential, atoms: Atoms) -> dict[str, t
     }
     exact, _ = MODEL.relaxed(atoms, atoms.get_magnetic_moments())
     relaxed = potential.relax_moments(atoms, start=exact.moments)
-    if not relaxed.sound:
+    if not relaxed.sound or known.of(atoms, relaxed.moments).moments is None:  # None: a saddle
         return found
     u = known.of(atoms, relaxed.moments, relaxed=True)
     stress = potential.evaluate(atoms, moments=relaxed.moments).stress

@@ -41,7 +41,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Energy and largest force, magnetic force and pressure of every configuration; --json gives all."""
-    from mmtp_fw.cli.uncertainties import COLUMNS, columns_of, known_to, write_evaluated
+    from mmtp_fw.cli.uncertainties import known_to, write_evaluated
     from mmtp_fw.errors import InputError
     from mmtp_fw.fitting import read_configurations
 
@@ -57,14 +57,20 @@ def evaluate(
     if as_json:
         rows = [_evaluated_document(one) for one in found]
         print_json([row | {"uncertainty": vars(u)} for row, u in zip(rows, told, strict=True)] if told else rows)
-        return
+    else:
+        _show_evaluated(found, told, known.undetermined() if known is not None else [])
+
+
+def _show_evaluated(found: list[Evaluation], told: list[PredictionUncertainty] | None, undetermined: list[str]) -> None:
+    from mmtp_fw.cli.uncertainties import COLUMNS, columns_of
+
     shown = [_evaluated_row(number, one) for number, one in enumerate(found, 1)]
     names = [">#", ">Energy (eV)", ">Force (eV/Å)", ">Magnetic force (eV/μB)", ">Pressure (GPa)", "Warnings"]
-    if told is not None and known is not None:
+    if told is not None:
         names[-1:-1] = COLUMNS
         shown = [(*row[:-1], *columns_of(one), row[-1]) for row, one in zip(shown, told, strict=True)]
     console().print(table(names, shown))
-    for words in known.undetermined() if known is not None else []:
+    for words in undetermined:
         console().print(f"Not determined by these labels: {words}.")
 
 

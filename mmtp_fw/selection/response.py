@@ -33,9 +33,14 @@ class Response:
     def check(self, magnetic_forces: FloatArray) -> None:
         """Refuse moments that are no minimum, by their magnetic forces, shape (n,)."""
         most = float(np.abs(magnetic_forces).max(initial=0.0))
-        if most > RELAXED_WITHIN or self.inverse is None:
+        if most > RELAXED_WITHIN:
             raise InputError(
                 f"the moments are no minimum (|T| = {most:.2g} eV/μB)", "relax_moments first, or ask without relaxed"
+            )
+        if self.inverse is None:
+            raise InputError(
+                "the moments are no minimum but a saddle: the energy falls to some side",
+                "relax_moments from other moments, or ask without relaxed",
             )
 
     @property

@@ -216,12 +216,9 @@ class Uncertainty:
         pressure = derived.get(prefix + "pressure", derived.get("pressure"))
         undetermined = [name for name, part in parts.items() if np.isinf(part).any()]
         undetermined += ["moments"] * bool("moments" in derived and np.isinf(derived["moments"]).any())
-        verdict = Knowledge.UNDETERMINED if undetermined else Knowledge.INSIDE
-        if not undetermined and highest > EXTRAPOLATED_ABOVE:
-            verdict = Knowledge.EXTRAPOLATED
         there = system.volume > 0
         return PredictionUncertainty(
-            verdict,
+            _verdict(undetermined, highest),
             float(parts["energy"][0]),
             float(parts["energy"][0]) / max(1, n),
             parts["forces"].reshape(n, 3),
@@ -287,6 +284,12 @@ class Uncertainty:
     def _weights_of(self, n: int) -> FloatArray:
         """Return the weights that labels like those known would have with n atoms."""
         return np.asarray([np.exp(a + b * np.log(max(n, 1))) for a, b in self._weights])
+
+
+def _verdict(undetermined: Sequence[str], extrapolation: float) -> Knowledge:
+    if undetermined:
+        return Knowledge.UNDETERMINED
+    return Knowledge.EXTRAPOLATED if extrapolation > EXTRAPOLATED_ABOVE else Knowledge.INSIDE
 
 
 def _references(potential: Potential, energies: Mapping[str, float], weights: Weights) -> Rows | None:

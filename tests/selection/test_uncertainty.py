@@ -232,6 +232,12 @@ def test_what_bulk_of_one_order_never_showed_is_told_whatever_the_prior(iron):
     for name in asked:
         sizes = [found[prior][name].extrapolation for prior in found]
         assert sizes == pytest.approx([sizes[0]] * 3, rel=1e-6)
+    bare, none = asked["inside"].copy(), np.zeros(len(asked["inside"]))
+    assert known.of(bare, none).moments is None, (
+        "moments zero in a ferromagnet: T is zero, the energy falls on both sides"
+    )
+    with pytest.raises(InputError, match="a saddle"):
+        known.of(bare, none, relaxed=True)
     far = found[1.0]["another order"]
     assert far.extrapolation > 10.0 and far.energy > 0.3 * error_of(fitted, asked["another order"])["energy"]
 
