@@ -14,6 +14,8 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parent))
 from study import FORMS, STUDIES, cross_validated, digest_of, errors
 
@@ -24,21 +26,23 @@ def main() -> None:
     """Judge one form."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=[*STUDIES])
-    parser.add_argument("changes", nargs="*", default=["{}"], help="JSON: what differs from the form in study.py")
+    parser.add_argument("changes", nargs="*", help="JSON: what differs from the form in study.py")
     parser.add_argument("--folds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     training = STUDIES[options.case]()["all"].training
-    for changes in options.changes:
+    for changes in options.changes or ["{}"]:
         form = replace(FORMS[options.case], **json.loads(changes))
         begun = time.process_time()
-        found = errors(cross_validated(form, training, options.folds))
+        taken = cross_validated(form, training, options.folds)
+        found = errors(taken)
+        medians = {key: float(np.median(np.abs(c.predicted - c.reference))) for key, c in taken.items()}
         line = {
             "case": options.case,
             "labels": len(training),
             "digest": digest_of(form, training),
             "form": asdict(form),
             "rmse": {key: round(error["rmse"], 6) for key, error in found.items()},
-            "mae": {key: round(error["mae"], 6) for key, error in found.items()},
+            "median": {key: round(value, 6) for key, value in medians.items()},
             "processor_s": round(time.process_time() - begun, 1),
         }
         with RESULTS.open("a") as file:

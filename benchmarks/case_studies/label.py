@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--reuse", type=Path, default=ROOT / "benchmarks" / "constraint.jsonl")
     parser.add_argument("--only-reuse", action="store_true", help="compute nothing")
     parser.add_argument("--largest", type=int, default=1000, metavar="N", help="only cells of at most N atoms")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="only those whose names begin so")
     parser.add_argument("--backwards", action="store_true", help="the last first: to meet another process halfway")
     options = parser.parse_args()
     options.cases = options.cases or list(CASES)
@@ -193,7 +194,9 @@ def main() -> None:
     asked = {case: CASES[case]() for case in options.cases}
     turns = [(k / len(of_one) * SLOW[case], case, r) for case, of_one in asked.items() for k, r in enumerate(of_one)]
     for _, case, request in sorted(turns, key=lambda turn: turn[0], reverse=options.backwards):
-        if len(request.atoms) > options.largest or request.name in {atoms.info["name"] for atoms in kept(case)}:
+        if len(request.atoms) > options.largest or not request.name.startswith(tuple(options.only)):
+            continue
+        if request.name in {atoms.info["name"] for atoms in kept(case)}:
             continue
         made = make(request)
         keep(case, [made])

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from figures import draw
 from label import write_card
-from study import STUDIES, run
+from study import STUDIES, load, run
 from tables import PAGES, rewritten
 
 
@@ -31,7 +31,8 @@ def main() -> None:
         write_card(case)
         if not options.kept:
             run(case)
-        draw(case)
+        if load(case):
+            draw(case)
         page = PAGES / f"{case}.md"
         page.write_text(rewritten(page.read_text(), case))
 

@@ -29,7 +29,7 @@ AIMS = {
     "magnetic_forces_eV_per_muB": 10.0,
 }
 """In what people read; of the RMSE."""
-AIM_MOMENT_MUB = 0.02
+LABELS_SMEARING_HA = 0.01
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -146,6 +146,40 @@ def stress_check(case: str) -> str:
     )
 
 
+def smearing_table(case: str) -> str:
+    """Return how far moments and pressures of the free states are from a parabola in the lattice parameter."""
+    path = DATA / f"{case}-smearing.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    found: dict[float, dict[float, tuple[float, float]]] = {}
+    for line in lines:
+        at = float(line["name"].removeprefix("free-"))
+        found.setdefault(line["tsmear_Ha"], {})[at] = (line["moment_muB"], line["pressure_GPa"])
+    rows = []
+    for smearing, points in sorted(({LABELS_SMEARING_HA: _free(case)} | found).items()):
+        if len(points) < 6:
+            continue
+        a = np.array(sorted(points))
+        values = np.array([points[x] for x in a])
+        off = [
+            np.abs(values[:, k] - np.polyval(np.polyfit(a - a.mean(), values[:, k], 2), a - a.mean())) for k in (0, 1)
+        ]
+        shown = [" ".join(f"{x:.{digits}f}" for x in values[:, k]) for k, digits in ((0, 2), (1, 1))]
+        rows.append([f"{smearing:g}", *shown, f"{off[0].max():.3f}", f"{off[1].max():.2f}"])
+    head = ["smearing, Ha", "moments, μB", "pressures, GPa", "moments off a parabola, μB", "pressures off, GPa"]
+    return _table(head, rows)
+
+
+def _free(case: str) -> dict[float, tuple[float, float]]:
+    free = [atoms for atoms in kept(case) if atoms.info["label_constraint"] == "none" and atoms.calc is not None]
+    return {
+        round(atoms.info["lattice_parameter_A"], 2): (
+            float(np.mean(atoms.calc.results["magmoms"])),
+            float(-np.mean(atoms.get_stress()[:3]) / GPa),
+        )
+        for atoms in free
+    }
+
+
 def card_table(case: str) -> str:
     """Return what the labels are."""
     card = json.loads((DATA / f"{case}.card.json").read_text())
@@ -194,7 +228,9 @@ def forms_table(case: str) -> str:
             form = line["form"]
             weights = ", ".join(f"{key} {value:g}" for key, value in form["weights"].items())
             sizes = [str(form[key]) for key in ("level", "magnetic_size", "radial_size", "r_cut")]
-            shown = [f"{q.factor * line['rmse'][q.key]:.{_digits(q.key)}f}" for q in QUANTITIES.values()]
+            shown = [
+                " / ".join(f"{q.factor * line[m][q.key]:.1f}" for m in ("median", "rmse")) for q in QUANTITIES.values()
+            ]
             rows.append([str(line["labels"]), *sizes, weights, f"{form['prior']:g}", *shown])
     head = ["labels", "level", "magnetic size", "radial size", "cut-off, Å", "weights", "prior"]
     return _table([*head, *(f"{q.title.lower()}, {q.unit}" for q in QUANTITIES.values())], rows)
@@ -211,6 +247,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "errors": errors_table,
     "curves": curves_table,
     "stress": stress_check,
+    "smearing": smearing_table,
     "finer": finer_table,
     "forms": forms_table,
 }
