@@ -1,8 +1,9 @@
 """What a campaign would cost, before anything is started.
 
 The calculations of an engine that counts its work (`EngineCosts.work`) cost what their cells, cut-offs, meshes,
-electrons and bands say: electronic steps × operations × seconds per operation. The last number depends on the machine: finished
-stages of a database measure it (`calibrate`), by default it is the engine's own, with a range of a factor of three.
+electrons and bands say: electronic steps × operations × seconds per operation. The last number depends on the machine:
+finished stages of a database measure it (`calibrate`), by default it is the engine's own, with a range of a factor of
+three.
 """
 
 from __future__ import annotations
