@@ -13,6 +13,8 @@ from mmtp_fw.cli.output import console, duration, pairs, print_json
 
 if TYPE_CHECKING:
     from mmtp_fw.campaign import Campaign
+    from mmtp_fw.firetasks.foresee import Outlook
+    from mmtp_fw.loop.cost import Cost
 
 CampaignArgument = Annotated[
     Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="Settings; default: the Fe-Pd demonstration.")
@@ -31,7 +33,7 @@ def run(
     """Run a campaign on this machine, to the report. The same command goes on after a stop."""
     campaign = _load(campaign_file)
     if dry_run:
-        _show_plan(campaign, workers or campaign.workers.local, as_json)
+        _show_plan(campaign, workers or campaign.workers.local, launchpad, as_json)
         return
     from mmtp_fw.cli.progress import Progress
     from mmtp_fw.firetasks.start import check_engine
@@ -98,15 +100,53 @@ def _check_writable(report: Path) -> None:
         raise InputError(f"{report}: {error.strerror}", "name another directory with --report") from error
 
 
-def _show_plan(campaign: Campaign, workers: int, as_json: bool) -> None:
-    from mmtp_fw.loop.cost import estimate
+def _foresee(campaign: Campaign, launchpad: str | None) -> Outlook:
+    """Look into the database where one is named or runs: a plan starts none."""
+    from fireworks import fw_config
+
+    from mmtp_fw.database import server
+    from mmtp_fw.firetasks.foresee import foresee
+
+    if launchpad_file(launchpad) is None and not fw_config.LAUNCHPAD_LOC and not server.status().running:
+        return foresee(campaign, None)
+    with open_database(launchpad) as database:
+        return foresee(campaign, database)
+
+
+def _already_there(outlook: Outlook) -> str:
+    """Return in words which labels a database has."""
+    if outlook.first_labelled is None:
+        return "not looked for: no database runs (`mmtp db start`, or name one with -l)"
+    found = f"{outlook.first_labelled} of the first {outlook.first} configurations"
+    if outlook.labels is not None:
+        found += f"; the campaign is there, with {outlook.labels} labels"
+    return found
+
+
+def _work(cost: Cost, engine: str) -> dict[str, str]:
+    """Return what a calculation takes, and what that rests on."""
+    low, usual, high = cost.scf_seconds
+    shown = {"One SCF run": f"{duration(usual)} on one core ({duration(low)} to {duration(high)})"}
+    shown["Estimated from"] = cost.rests_on
+    if (work := cost.work) is not None:
+        shown["Work of a step"] = (
+            f"{work.k_points} k-points × {work.bands} bands × {work.basis_functions:,} basis functions; "
+            f"{work.atoms} atoms, {work.electrons:g} electrons"
+        )
+        if work.assumed:
+            shown["Work of a step"] += f" (guessed for {', '.join(work.assumed)}: {engine}'s datasets were not read)"
+    return shown
+
+
+def _show_plan(campaign: Campaign, workers: int, launchpad: str | None, as_json: bool) -> None:
     from mmtp_fw.loop.facts import Facts
     from mmtp_fw.loop.planner import plan
 
-    cost = estimate(campaign)
+    outlook = _foresee(campaign, launchpad)
+    cost = outlook.cost
     first = [action.key for action in plan(Facts(campaign))]
     if as_json:
-        print_json({"campaign": campaign.name, "workers": workers, "cost": asdict(cost), "first_actions": first})
+        print_json({"campaign": campaign.name, "workers": workers, "first_actions": first, **asdict(outlook)})
         return
 
     def span(low: float, high: float, unit: str = "") -> str:
@@ -126,10 +166,13 @@ def _show_plan(campaign: Campaign, workers: int, as_json: bool) -> None:
                 "SCF runs": span(*cost.scf_runs),
                 "MD runs": span(*cost.md_runs),
                 "MD steps": span(*cost.md_steps),
-                "Core hours": span(*cost.core_hours),
+                "Labels that exist": _already_there(outlook),
+                **_work(cost, campaign.dft.engine),
+                "Core hours": f"{span(*cost.core_hours)} (with the range of an SCF run {span(*cost.core_hours_range)})",
                 "On this machine": f"about {duration(3600 * cost.core_hours[0] / workers)} to "
                 f"{duration(3600 * cost.core_hours[1] / workers)} with {workers} workers",
                 "Starts with": f"{len(first)} actions: {first[0]}" + (" …" if len(first) > 1 else ""),
+                **({"This machine lacks": outlook.lacks} if outlook.lacks else {}),
             }
         )
     )

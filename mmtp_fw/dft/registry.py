@@ -25,9 +25,11 @@ from mmtp_fw.dft.machine import Check, DatasetSearch, Program, check_datasets, c
 from mmtp_fw.errors import InputError
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from ase.calculators.calculator import Calculator
 
     from mmtp_fw.dft.engine import Engine
+    from mmtp_fw.dft.work import ScfWork
 
 GROUP = "mmtp_fw.engines"
 DEFAULT = "hamiltonian"
@@ -43,18 +45,40 @@ _OWN = {
 
 @dataclass(frozen=True)
 class EngineCosts:
-    """What an engine costs, an order of magnitude for a cell of some tens of atoms on one core.
+    """What an engine costs on one core, an order of magnitude; finished labels of a database tell better.
 
     Attributes
     ----------
     scf_seconds : float
-        One self-consistent calculation.
+        One self-consistent calculation of a cell of some tens of atoms, where its work is not counted.
     step_seconds_per_atom : float
         One atom in one step of the engine's own molecular dynamics; 0 where there are none.
+    work : callable, optional
+        Takes the settings and a cell, and counts what one electronic step computes.
+    seconds_per_operation : float
+        Of that work.
+    electronic_steps : float
+        Of one self-consistent calculation.
+    run_seconds : float
+        What a calculation takes beside its electronic steps.
+    rests_on : str
+        What was measured for these numbers; empty where nothing was.
     """
 
     scf_seconds: float
     step_seconds_per_atom: float = 0.0
+    work: Callable[[Mapping[str, Any], Atoms], ScfWork] | None = None
+    seconds_per_operation: float = 0.0
+    electronic_steps: float = 40.0
+    run_seconds: float = 0.0
+    rests_on: str = ""
+
+    def seconds(self, work: ScfWork | None, steps: float | None = None) -> float:
+        """Return the seconds of one self-consistent calculation of so many electronic steps, the usual by default."""
+        if work is None:
+            return self.scf_seconds
+        steps = self.electronic_steps if steps is None else steps
+        return self.run_seconds + steps * work.operations * self.seconds_per_operation
 
 
 @dataclass(frozen=True)

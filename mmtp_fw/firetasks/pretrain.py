@@ -8,10 +8,17 @@ from typing import Any
 from ase import Atoms
 from pymongo.client_session import ClientSession
 
+from mmtp_fw.campaign import Campaign
 from mmtp_fw.firetasks.base import Context
 from mmtp_fw.firetasks.configurations import store_configurations
 from mmtp_fw.firetasks.start import pretraining_set
 from mmtp_fw.loop.facts import seed_of
+
+
+def first_configurations(campaign: Campaign, key: str) -> list[Atoms]:
+    """Return what a campaign labels first; `key` is that of its pretraining action, from which the seed follows."""
+    seed = seed_of(campaign, key)
+    return pretraining_set(campaign, campaign.system.lattice_parameters_A, campaign.pretraining.structures, seed)
 
 
 class PretrainWork:
@@ -19,9 +26,7 @@ class PretrainWork:
 
     def compute(self, context: Context) -> list[Atoms]:
         """Generate the configurations with their target moments."""
-        campaign = context.campaign
-        seed = seed_of(campaign, context.action.key)
-        return pretraining_set(campaign, campaign.system.lattice_parameters_A, campaign.pretraining.structures, seed)
+        return first_configurations(context.campaign, context.action.key)
 
     def store(self, context: Context, payload: list[Atoms], session: ClientSession) -> Mapping[str, Any]:
         """Store each configuration once."""

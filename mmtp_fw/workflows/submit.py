@@ -49,18 +49,30 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     with contextlib.suppress(DuplicateKeyError):
         database.campaigns.insert_one(document.to_mongo())
     known = campaign_settings(database, campaign.name)
-    changed = _changed(campaign, known)
-    if changed == ["budget"] and _raised(campaign.budget, known.budget):
+    if refuse_other_settings(campaign, known):
         raised = {"settings.budget": campaign.document()["budget"], "finished": None, "stop": None}
         database.campaigns.update_one({"_id": campaign.name}, {"$set": raised})
-        changed = []
         _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
+    return advance(database, campaign.name)
+
+
+def refuse_other_settings(campaign: Campaign, known: Campaign) -> bool:
+    """Refuse a campaign that a database knows with other settings; return whether only its budget was raised.
+
+    Raises
+    ------
+    InputError
+        Which sections differ.
+    """
+    changed = _changed(campaign, known)
+    if changed == ["budget"] and _raised(campaign.budget, known.budget):
+        return True
     if changed:
         raise InputError(
             f"campaign '{campaign.name}' is in the database with other settings: {', '.join(changed)}",
             "give the new campaign another name, or take the old settings to go on with it",
         )
-    return advance(database, campaign.name)
+    return False
 
 
 def advance(database: Database, campaign_id: str) -> Position:

@@ -5,7 +5,7 @@ import pytest
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.dft import describe, engine_names
 from mmtp_fw.firetasks.start import starting_cell
-from mmtp_fw.loop.cost import estimate
+from mmtp_fw.loop.cost import estimate, work_of
 
 
 def test_the_range_is_from_one_round_to_the_budget():
@@ -33,7 +33,8 @@ def test_every_engine_has_its_own_costs():
         weights = {f"{quantity}_weight": 0 for quantity in engine.lacks}
         sections = {"dft": {"engine": name}, "properties": at_rest, "fit": weights}
         hours = estimate(Campaign.model_validate({"name": "c"} | sections)).core_hours[0]
-        return hours * 3600 - (runs[engine.constraints[0]] + 5 * at_rest["reference"]) * engine.costs.scf_seconds
+        each = engine.costs.seconds(work_of(Campaign.model_validate({"name": "c"} | sections)))
+        return hours * 3600 - (runs[engine.constraints[0]] + 5 * at_rest["reference"]) * each
 
     for name in engine_names():
         assert seconds(name) == pytest.approx(seconds("hamiltonian")), name

@@ -67,7 +67,7 @@ def input_text(
         f"ngkpt {' '.join(map(str, k_grid(atoms, settings.kspacing_per_A)))}",
         f"nshiftk 1\nshiftk {' '.join(map(str, settings.kshift))}",
         f"occopt 4\ntsmear {settings.tsmear_Ha}",
-        f"nband {math.ceil(0.625 * electrons) + 4}",
+        f"nband {number_of_bands(electrons)}",
         f"iscf 7\nnpulayit {settings.npulayit}\nnstep {settings.nstep}\ntolvrs {settings.tolvrs}",
         f"ratsph {' '.join(f'{radii_bohr[s]:.4f}' for s in species)}\nratsm {settings.ratsm_bohr}",
         "optforces 1\noptstress 1",
@@ -90,6 +90,11 @@ def input_text(
     if wavefunction:
         lines.append(f'getwfk_filepath "{wavefunction}"')
     return "\n".join(lines) + "\n"
+
+
+def number_of_bands(electrons: float) -> int:
+    """Return the bands of each spin channel that a cell is computed with."""
+    return math.ceil(0.625 * electrons) + 4
 
 
 def _rows(values: Sequence[Sequence[float]] | FloatArray) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,11 @@ from mmtp_fw.dft.vasp.settings import COMMAND_VARIABLE, VaspSettings, program
 from mmtp_fw.errors import EngineError, MmtpError
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from mmtp_fw.dft.engine import Engine
     from mmtp_fw.dft.vasp.potcars import PotcarFile
+    from mmtp_fw.dft.work import ScfWork
 
 _REMEDY = f"needs a licence; load its module, or export {COMMAND_VARIABLE}='srun vasp_ncl'"
 
@@ -63,13 +67,26 @@ def _find(species: str, settings: VaspSettings) -> PotcarFile:
     return find_potcar(species, settings)
 
 
+def _work(settings: Mapping[str, Any], atoms: Atoms) -> ScfWork:
+    """Count the work with guessed electrons: a POTCAR is read by pymatgen, which a plan does without."""
+    from ase.units import Hartree
+
+    from mmtp_fw.dft.work import guessed_valence, plane_wave_work
+
+    chosen = VaspSettings.model_validate(dict(settings))
+    electrons = float(sum(guessed_valence(symbol) for symbol in atoms.symbols))
+    bands = math.ceil(electrons) + len(atoms)  # of spinors
+    cutoff, species = chosen.encut_eV / Hartree, tuple(sorted(set(atoms.symbols)))
+    return plane_wave_work(atoms, electrons, bands, cutoff, chosen.kspacing_per_A, spinors=True, assumed=species)
+
+
 ENGINE = EngineDescription(
     name="vasp",
     title="VASP",
     about="VASP (non-collinear, PAW)",
     settings=VaspSettings,
     engine=_engine,
-    costs=EngineCosts(scf_seconds=3600.0),
+    costs=EngineCosts(scf_seconds=3600.0, work=_work, seconds_per_operation=1.6e-10, run_seconds=10.0),
     ladders={
         "cut-off": partial(rungs, names=("encut_eV",), factors=(1.2, 1.45)),
         "k-mesh": partial(rungs, names=("kspacing_per_A",), factors=(0.75, 0.55)),
