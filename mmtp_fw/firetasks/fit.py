@@ -204,7 +204,7 @@ def _fitted(context: Context, sets: _Sets, found: _Best) -> _Fitted:
             potential, _fitted_to(sets, best), mode=campaign.selection.mode, systems=sets.systems
         ).to_bytes()
         holes = within_reach(best.holes, _hottest(campaign))
-        told = surprise(context.database, params["parent"], sets.labels, Weights(**_weights(campaign)))
+        told = surprise(context.database, params["parent"], sets.labels, Weights(**_weights(campaign)), sets.systems)
     fields = {
         "role": role,
         "member_of": params.get("of"),

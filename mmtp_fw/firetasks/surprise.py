@@ -11,11 +11,12 @@ from mmtp_fw.database import Database
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.uncertainties import trained_on
 from mmtp_fw.fitting import Weights
+from mmtp_fw.potential import Systems
 from mmtp_fw.selection import Uncertainty, stated
 
 
 def surprise(
-    database: Database, parent: int | None, labels: Mapping[str, Atoms], weights: Weights
+    database: Database, parent: int | None, labels: Mapping[str, Atoms], weights: Weights, systems: Systems
 ) -> dict[str, Any] | None:
     """Return errors and stated uncertainties of a version at the labels that it was not trained on.
 
@@ -28,6 +29,8 @@ def surprise(
         All that can be fitted, by calculation key.
     weights : Weights
         Of the fits.
+    systems : Systems
+        Holds the neighbour lists of the labels.
 
     Returns
     -------
@@ -42,8 +45,8 @@ def surprise(
     new = {key: atoms for key, atoms in labels.items() if key not in seen}
     if not new or not trained:
         return None
-    uncertainty = Uncertainty.from_configurations(load_potential(database, parent), trained, weights)
-    pairs = stated(uncertainty, list(new.values()))
+    uncertainty = Uncertainty.from_configurations(load_potential(database, parent), trained, weights, systems=systems)
+    pairs = stated(uncertainty, list(new.values()), systems)
     return {
         "of": parent,
         "labels": list(new),

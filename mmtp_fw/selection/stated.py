@@ -9,11 +9,14 @@ from ase import Atoms
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.fitting.samples import make_samples
+from mmtp_fw.potential import Systems
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.selection.uncertainty import Uncertainty
 
 
-def stated(uncertainty: Uncertainty, configurations: Sequence[Atoms]) -> dict[str, tuple[FloatArray, FloatArray]]:
+def stated(
+    uncertainty: Uncertainty, configurations: Sequence[Atoms], systems: Systems | None = None
+) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Return what a potential is off by at labels, and the uncertainties u that it states there.
 
     Parameters
@@ -22,6 +25,8 @@ def stated(uncertainty: Uncertainty, configurations: Sequence[Atoms]) -> dict[st
         Of a potential that has not seen these labels.
     configurations : sequence of Atoms
         Labelled.
+    systems : Systems, optional
+        Holds their neighbour lists already.
 
     Returns
     -------
@@ -37,9 +42,9 @@ def stated(uncertainty: Uncertainty, configurations: Sequence[Atoms]) -> dict[st
     """
     found: dict[str, list[tuple[float, float]]] = {}
     potential = uncertainty.potential
-    for atoms, sample in zip(configurations, make_samples(potential, configurations), strict=True):
+    for atoms, sample in zip(configurations, make_samples(potential, configurations, systems=systems), strict=True):
         evaluation = potential.evaluate_system(sample.system, sample.moments)
-        expected = uncertainty.of(atoms, sample.moments)
+        expected = uncertainty.of(atoms, sample.moments, systems=systems)
         for name, label in sample.labels.items():
             quantity, n = QUANTITIES[name], len(sample)
             off = quantity.compared(np.asarray(quantity.predicted(evaluation)), n) - quantity.compared(label, n)

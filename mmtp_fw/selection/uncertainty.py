@@ -25,7 +25,7 @@ from mmtp_fw.arrays import BoolArray, FloatArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.samples import Sample, make_samples
 from mmtp_fw.fitting.weights import Weights
-from mmtp_fw.potential import Potential, System, moments_of
+from mmtp_fw.potential import Potential, System, Systems, moments_of
 from mmtp_fw.potential.threads import each, thread_count
 from mmtp_fw.selection.calibration import left_out, scales, typical_weights
 from mmtp_fw.selection.derived import DERIVED, FEWEST_DERIVED, Entry, combinations, errors_of
@@ -72,6 +72,7 @@ class Uncertainty:
         held_out: Sequence[Atoms] | None = None,
         reference_energies: Mapping[str, float] | None = None,
         prior_eV: float = DEFAULT_PRIOR_EV,
+        systems: Systems | None = None,
     ) -> Uncertainty:
         """Learn what labels determine.
 
@@ -91,6 +92,8 @@ class Uncertainty:
             the uncertainty.
         prior_eV : float
             Decides only how far uncertainties can grow in what labels hardly show; never on what is undetermined.
+        systems : Systems, optional
+            Holds the neighbour lists of the configurations already.
 
         Raises
         ------
@@ -100,9 +103,9 @@ class Uncertainty:
         weights = Weights() if weights is None else weights
         if not prior_eV > 0:
             raise InputError(f"prior_eV = {prior_eV} must be positive")
-        samples = make_samples(potential, configurations, weights)
+        samples = make_samples(potential, configurations, weights, systems)
         found = cls(potential, samples, prior_eV, _references(potential, reference_energies or {}, weights))
-        found._calibrate(samples, make_samples(potential, held_out, weights) if held_out else None)
+        found._calibrate(samples, make_samples(potential, held_out, weights, systems) if held_out else None)
         return found
 
     # Learning -----------------------------------------------------------------------------------------------
@@ -178,7 +181,13 @@ class Uncertainty:
         """Return in words what the labels leave open; empty where they determine everything."""
         return [one.words for one in self.open]
 
-    def of(self, atoms: Atoms, moments: FloatArray | None = None, relaxed: bool = False) -> PredictionUncertainty:
+    def of(
+        self,
+        atoms: Atoms,
+        moments: FloatArray | None = None,
+        relaxed: bool = False,
+        systems: Systems | None = None,
+    ) -> PredictionUncertainty:
         """Return the uncertainties of a configuration.
 
         Parameters
@@ -189,6 +198,8 @@ class Uncertainty:
             μB; by default those of `atoms`.
         relaxed : bool
             The moments are relaxed ones: forces and stress then include what their own uncertainty adds.
+        systems : Systems, optional
+            Holds the configuration's neighbour list already.
 
         Raises
         ------
@@ -196,7 +207,7 @@ class Uncertainty:
             `relaxed` with moments that are not; what `Potential.evaluate` raises.
         """
         potential = self.potential
-        system = potential.system(atoms)
+        system = potential.system(atoms) if systems is None else systems.serving(potential).of(atoms)
         m = moments_of(atoms) if moments is None else np.asarray(moments, dtype=np.float64)
         rows = prediction_rows(potential, system, m)
         response = Response(potential, system, m) if potential.magnetic else None

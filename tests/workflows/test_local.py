@@ -100,7 +100,7 @@ def test_killed_workers_change_nothing(database, tmp_path):
     killed = []
 
     def kill(local, position):
-        """Kill one worker in each phase, its children with it; the report may end before one is started anew."""
+        """Kill one worker in each phase, its children with it."""
         if position.phase in (*killed, Kind.REPORT) or position.finished:
             return
         for worker in workers_of(local)[:1]:
@@ -111,7 +111,8 @@ def test_killed_workers_change_nothing(database, tmp_path):
 
     sections = {"pretraining": {"structures": 12}, "budget": {"max_iterations": 0 + 1, "max_labels": 12}}
     local, _ = run(database, tmp_path, "killed", kill, **sections)
-    assert killed and local.restarts >= len(killed)
+    replaced = [phase for phase in killed if phase != Kind.PROPERTY]  # after that the other one may end it alone
+    assert replaced and local.restarts >= len(replaced)
     check_finished(database, "killed")
     disturbed = labels_of(database, "killed")
     stages = {c["_id"]: len(c["stages"]) for c in database.calculations.find()}
