@@ -25,6 +25,9 @@ from mmtp_fw.labelling import StageName
 _STRENGTH_RATIOS = (3.0, 2.2)
 # How much farther than a hard one it lies: its forces are known less well.
 _SOFTER = 5.0 / 3.0
+# Two states of one magnetic system at the same moments lie closer than this; farther apart, one of them is no solid: a
+# ghost state of a data set, a lost semicore. Which one, energies don't say. eV/atom.
+_FARTHEST_STATES = 1.0
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ class SoftCheck(_Checks):
             return replace(checked, check=self.noted(checked.check, "no other start came near"))
         judged = self.judge(other, label)
         self.last = other
+        if abs(judged.residual) > _FARTHEST_STATES:
+            return Checked(label, self.report(None), _apart(judged.residual))
         if not judged.agrees:
             judged = self._with_middle(judged)
         if judged.agrees or judged.residual < 0:
@@ -215,6 +220,8 @@ class HardCheck(_Checks):
         if other is None:
             return Checked(label, self.report(judged, "no other start converged"))
         above = ((other.energy_eV or 0.0) - (label.energy_eV or 0.0)) / len(label.target)
+        if abs(above) > _FARTHEST_STATES:
+            return Checked(label, self.report(None), _apart(above))
         if above >= -self.settings.hard_integration_tolerance_eV_per_atom:
             return Checked(label, self.report(judged, other=above))
         note = f"the first start ended {-1000 * above:.1f} meV/atom higher"
@@ -248,6 +255,13 @@ class HardCheck(_Checks):
 
     def _scf(self, moments: FloatArray, last: Stage) -> Stage:
         return hold(self.recorder, StageName.CHECK, moments, last)
+
+
+def _apart(difference: float) -> str:
+    return (
+        f"from another density the same moments end {abs(difference):.1f} eV/atom away: no two magnetic states, one of them "
+        "is spurious (a ghost state?); try other data sets, a higher cut-off or more bands"
+    )
 
 
 def _contradiction(judged: Judged, why: str = "") -> str:

@@ -166,6 +166,25 @@ def test_a_lower_state_from_another_start_becomes_the_label():
     assert unasked.label.check.verdict == CheckVerdict.UNCHECKED
 
 
+@pytest.mark.parametrize("way", [HARD, HARD.model_copy(update={"constraint": "soft"})], ids=["hard", "soft"])
+@pytest.mark.parametrize("shift", [-40.0, 40.0], ids=["cold below", "cold above"])
+def test_two_ends_that_are_no_two_magnetic_states_make_no_label(way, shift):
+    class Ghost(HamiltonianEngine):
+        """Cold starts with a constraint end 10 eV/atom off, consistently with their own forces."""
+
+        def scf(self, request: ScfRequest) -> ScfResult:
+            result = super().scf(request)
+            constrained = request.kind != ConstraintKind.NONE
+            if not constrained or (request.restart and not request.restart.get("ghost")):
+                return result
+            return replace(result, energy_eV=result.energy_eV + shift, restart=result.restart | {"ghost": True})
+
+    outcome = run_protocol(Ghost(jump_limit_scale=NEVER_FAILS), iron(5), way, check=True)
+    assert outcome.label is None
+    assert outcome.rule == Rule.INCONSISTENT_ENERGY
+    assert "10.0 eV/atom" in outcome.reason or "meV/atom" in outcome.reason
+
+
 def test_an_engine_that_gives_no_forces_of_its_final_moments_fails_by_name():
     class Mute(HamiltonianEngine):
         def scf(self, request: ScfRequest) -> ScfResult:
