@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 
 from mmtp_fw.campaign import Campaign
@@ -45,8 +46,8 @@ def _closing(possible: Possible, potential: Potential, hole: Hole) -> Atoms | No
     if atoms is None:
         return None
     if isinstance(hole, MomentHole) and potential.trained is not None:
-        system, moments = potential.system(atoms), atoms.get_initial_magnetic_moments()
-        if not potential.trained.messages(potential.species, system, moments):
+        types = np.array([potential.species.index(symbol) for symbol in atoms.get_chemical_symbols()], dtype=np.int32)
+        if not potential.trained.outside(types, atoms.get_initial_magnetic_moments()).any():
             return None
     told: Atoms = atoms.copy()
     told.info = {"closes": hole.message}

@@ -94,7 +94,7 @@ def check_stability(
     closest = _closest_pairs(potential, configurations, listed)
     pairs = []
     for name, (length, k, i, j, vector) in closest.items():
-        found = _hole(potential, configurations[k], i, j, vector, compressions)
+        found = _hole(potential, configurations[k], listed(configurations[k]), i, j, vector, compressions)
         if found is not None:
             factor, barrier, candidate = found
             pairs.append(PairHole(name, factor * length, length, barrier, candidate))
@@ -128,7 +128,13 @@ def _closest_pairs(
 
 
 def _hole(
-    potential: Potential, atoms: Atoms, i: int, j: int, vector: FloatArray, compressions: Sequence[float]
+    potential: Potential,
+    atoms: Atoms,
+    system: System,
+    i: int,
+    j: int,
+    vector: FloatArray,
+    compressions: Sequence[float],
 ) -> tuple[float, float, Atoms] | None:
     """Return where pressing a pair together becomes easy: None if nowhere.
 
@@ -139,7 +145,7 @@ def _hole(
     pressed = atoms.copy()
     pressed.calc = None
     pressed.set_initial_magnetic_moments(moments)
-    at_rest = potential.evaluate(pressed, moments, lists).energy
+    at_rest = potential.evaluate_system(system, moments).energy
     for factor in compressions:
         if factor >= 0.97:
             continue

@@ -100,14 +100,14 @@ def test_killed_workers_change_nothing(database, tmp_path):
     killed = []
 
     def kill(local, position):
-        """Kill one worker in each phase, its children with it."""
+        """Kill one worker in each phase, its children with it, while it works."""
         if position.phase in (*killed, Kind.REPORT) or position.finished:
             return
-        for worker in workers_of(local)[:1]:
-            if time.time() - worker.create_time() > 4:  # it has had time to take work
-                for process in [*worker.children(recursive=True), worker]:
-                    process.kill()
-                killed.append(position.phase)
+        busy = {claim["process"]["pid"] for claim in database.claims.find({"process": {"$exists": True}})}
+        for worker in [one for one in workers_of(local) if one.pid in busy][:1]:
+            for process in [*worker.children(recursive=True), worker]:
+                process.kill()
+            killed.append(position.phase)
 
     sections = {"pretraining": {"structures": 12}, "budget": {"max_iterations": 0 + 1, "max_labels": 12}}
     local, _ = run(database, tmp_path, "killed", kill, **sections)
