@@ -9,6 +9,7 @@ from pymongo.collection import Collection
 
 from mmtp_fw.database import queries, views
 from mmtp_fw.errors import InputError
+from mmtp_fw.labelling import LABEL_STATES
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -170,7 +171,7 @@ def campaign(database: Database, name: str) -> dict[str, Any]:
 
 
 def _round(row: views.RoundRow, version: Mapping[str, Any]) -> dict[str, Any]:
-    verdicts = {"accepted": row["accepted"], "rejected": row["rejected"], "failed": row["failed"]}
+    verdicts = {state: row[state] for state in LABEL_STATES}
     return {
         **row,
         "labels": {verdict: number for verdict, number in verdicts.items() if number},

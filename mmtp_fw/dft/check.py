@@ -259,8 +259,8 @@ class HardCheck(_Checks):
 
 def _apart(difference: float) -> str:
     return (
-        f"from another density the same moments end {abs(difference):.1f} eV/atom away: no two magnetic states, one of them "
-        "is spurious (a ghost state?); try other data sets, a higher cut-off or more bands"
+        f"from another density the same moments end {abs(difference):.1f} eV/atom away: no two magnetic states, one "
+        "of them is spurious (a ghost state?); try other data sets, a higher cut-off or more bands"
     )
 
 

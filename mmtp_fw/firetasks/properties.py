@@ -15,6 +15,7 @@ from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context, NotHereError
 from mmtp_fw.firetasks.potentials import load_active_set, load_potential
 from mmtp_fw.firetasks.start import starting_cell
+from mmtp_fw.labelling import FAILED
 from mmtp_fw.loop.facts import seed_of
 from mmtp_fw.md import CalculatorModel, MdResult, MdSettings, MdState, run_md, trajectory
 from mmtp_fw.potential import MomentVerdict
@@ -159,7 +160,7 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
         labelled = engine.unconstrained(cell, context.directory)
         moments, stress = labelled.get_magnetic_moments(), labelled.calc.results.get("stress")
         if stress is None:
-            return {"outcome": "failed", "reason": f"{engine.name} computes no stress: there is no pressure to compare"}
+            return {"outcome": FAILED, "reason": f"{engine.name} computes no stress: there is no pressure to compare"}
     cell.info["step"] = 0
     return {
         "outcome": "done",

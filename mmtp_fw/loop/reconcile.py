@@ -15,6 +15,7 @@ from typing import Any
 
 from mmtp_fw.database import Database
 from mmtp_fw.database.collections import upserted
+from mmtp_fw.labelling import FAILED
 
 MOST_RERUNS = 10
 """Launches after which a Firework that fizzles without noting a failure is left alone."""
@@ -154,7 +155,7 @@ class _Look:
                 continue
             fireworks = by_action.get(key, [])
             if document.get("result") is not None:
-                yield from self._finished(key, fireworks, document["result"].get("outcome") == "failed")
+                yield from self._finished(key, fireworks, document["result"].get("outcome") == FAILED)
             else:
                 yield from self._unfinished(key, fireworks, resubmit)
         for firework in by_action.get("", []):  # advance tasks

@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import Database, queries, views
 from mmtp_fw.database.summary import summarize
+from mmtp_fw.labelling import FAILED
 from mmtp_fw.loop.conclusion import conclusion, ensemble_of
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
@@ -144,7 +145,7 @@ def _properties(
     newest: dict[tuple[str, float], dict[str, Any]] = {}
     for action in sorted(asked, key=lambda item: int(item["iteration"])):
         params, result = action["params"], action["result"]
-        if result.get("outcome") == "failed" or any(result.get(name) is None for name in COMPARED):
+        if result.get("outcome") == FAILED or any(result.get(name) is None for name in COMPARED):
             continue
         a = float(params["lattice_parameter_A"])
         newest[params["source"], a] = {
