@@ -6,7 +6,7 @@ import numpy as np
 
 from mmtp_fw.potential.jit import jit
 from mmtp_fw.potential.kernels_lanes import run, scratch_doubles, scratch_integers
-from mmtp_fw.potential.lanes import pointer
+from mmtp_fw.potential.lanes import outlive, pointer
 from mmtp_fw.potential.lanes_layout import (
     OUT_CLOSEST,
     OUT_SIZE,
@@ -69,4 +69,5 @@ def flip(
                 energies[centres[s]] = trial[centres[s]]
         else:
             moments[i] = -moments[i]
+    outlive(doubles, integers, centres, lengths, lists, type_map, trial, slopes, out)
     return accepted

@@ -18,6 +18,8 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
+from mmtp_fw.potential.jit import jit
+
 
 def _width() -> int:
     features = llvmlite.binding.get_host_cpu_features()
@@ -95,7 +97,7 @@ def _vector_at(context: Any, builder: Any, pointer: Any, index: Any) -> Any:
 
 @intrinsic
 def pointer(typingctx: Any, array: Any) -> Any:
-    """Return the address of a contiguous array's first element; the array must outlive it.
+    """Return the address of a contiguous array's first element; the array must outlive it, see `outlive`.
 
     Numbers behind pointers cost no reference counting, which arrays in inner loops do.
     """
@@ -104,6 +106,15 @@ def pointer(typingctx: Any, array: Any) -> Any:
         return context.make_array(sig.args[0])(context, builder, args[0]).data
 
     return types.CPointer(array.dtype)(array), codegen
+
+
+@jit
+def outlive(*arrays):
+    """Keep arrays until here: numba frees an array after its last use, and does not see those by way of a pointer.
+
+    To be called, after the last use of `pointer`'s results, with all arrays that were made in the same function.
+    """
+    return len(arrays)
 
 
 @intrinsic

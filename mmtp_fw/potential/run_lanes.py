@@ -8,7 +8,7 @@ from mmtp_fw.potential.jit import jit
 from mmtp_fw.potential.kernels_lanes import run, scratch_doubles, scratch_integers
 from mmtp_fw.potential.kernels_lanes_gradient import Changes, Gradients, gradient_doubles, run_gradient
 from mmtp_fw.potential.kernels_lanes_rows import Rows, rows_doubles, rows_integers, run_rows
-from mmtp_fw.potential.lanes import address, at, pointer
+from mmtp_fw.potential.lanes import address, at, outlive, pointer
 from mmtp_fw.potential.lanes_layout import (
     OUT_CLOSEST,
     SITE_ENERGIES,
@@ -34,7 +34,7 @@ def list_addresses(first, neighbors):
 
 @jit
 def lists_of(centres, lengths, lists, first, vectors, types, type_map, moments):
-    """Return what the kernels read of a configuration; the arrays must outlive it."""
+    """Return what the kernels read of a configuration; the arrays must outlive it, see `lanes.outlive`."""
     return Lists(
         pointer(centres), pointer(lengths), pointer(lists), pointer(first), 1, pointer(vectors),
         pointer(vectors), pointer(types), pointer(type_map), pointer(moments),
@@ -58,7 +58,9 @@ def evaluate(
     results = Results(pointer(f), pointer(gm), pointer(energies), pointer(energies), pointer(out))
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
-    return run(v, q, results, begin, end, longest, pointer(doubles), pointer(integers), flags | SITE_ENERGIES)
+    code = run(v, q, results, begin, end, longest, pointer(doubles), pointer(integers), flags | SITE_ENERGIES)
+    outlive(doubles, integers, centres, lengths, lists, type_map)
+    return code
 
 
 @jit
@@ -77,7 +79,9 @@ def rows(
     out[:] = 0.0
     out[OUT_CLOSEST] = v.ranges[1] ** 2
     gradients = Rows(pointer(d_xi), pointer(d_constants), pointer(d_c), int(per_site))
-    return run_rows(v, q, pointer(out), gradients, n, longest, pointer(doubles), pointer(integers))
+    code = run_rows(v, q, pointer(out), gradients, n, longest, pointer(doubles), pointer(integers))
+    outlive(doubles, integers, centres, lengths, lists, type_map)
+    return code
 
 
 @jit
@@ -98,4 +102,6 @@ def gradient(
     out[OUT_CLOSEST] = v.ranges[1] ** 2
     changes = Changes(pointer(u), pointer(strain), pointer(h), a)
     gradients = Gradients(pointer(d_xi), pointer(d_constants), pointer(d_c))
-    return run_gradient(v, q, pointer(out), changes, gradients, n, longest, pointer(doubles), pointer(integers))
+    code = run_gradient(v, q, pointer(out), changes, gradients, n, longest, pointer(doubles), pointer(integers))
+    outlive(doubles, integers, centres, lengths, lists, type_map)
+    return code

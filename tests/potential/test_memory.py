@@ -1,0 +1,79 @@
+"""Kernels use no memory that was given back: alone, and in threads beside others that take and give memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from mmtp_fw.potential import Potential, engine
+from mmtp_fw.potential.flips import flip_energies
+
+ALL = """
+import json, sys
+sys.path.insert(0, {folder!r})
+from test_memory import everything
+print(json.dumps(everything()))
+"""
+
+
+def iron() -> tuple[Potential, Atoms]:
+    potential = Potential.from_level(6, ["Fe"], r_min=1.5, r_cut=4.0, max_moment=3.0, seed=1)
+    atoms = bulk("Fe", "bcc", 2.87, cubic=True) * (2, 2, 2)
+    atoms.rattle(0.05, seed=1)
+    atoms.set_initial_magnetic_moments(np.linspace(-2, 2, len(atoms)))
+    return potential, atoms
+
+
+def everything() -> list[float]:
+    """Return a number of every kernel that takes scratch: energies, rows, directional gradients, flips."""
+    potential, atoms = iron()
+    system, moments = potential.system(atoms), atoms.get_initial_magnetic_moments()
+    found = potential.evaluate_system(system, moments)
+    rows = engine.energy_gradient(potential.form, system, moments, per_site=True)
+    rng = np.random.default_rng(2)
+    steps = rng.normal(size=(len(atoms), 3)), rng.normal(size=(3, 3)), rng.normal(size=len(atoms))
+    directional = engine.directional_gradient(potential.form, system, moments, 1.0, *steps)
+    arrays = (found.forces, found.magnetic_forces, *rows, *directional[1:], flip_energies(potential, system, moments))
+    return [float(found.energy), *(float(np.abs(array).sum()) for array in arrays)]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that can fill what was given back")
+def test_no_kernel_reads_what_was_given_back():
+    filled = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"}
+    command = [sys.executable, "-c", ALL.format(folder=str(Path(__file__).parent))]
+    found = subprocess.run(command, env=filled, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout) == everything()
+
+
+def test_threads_evaluate_beside_others_that_take_and_give_memory():
+    potential, atoms = iron()
+    moments = atoms.get_initial_magnetic_moments()
+    expected = potential.evaluate(atoms).energy
+    energies = []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(150):
+            system = potential.system(atoms)
+            energies.append(potential.evaluate_system(system, moments).energy)
+            kept = [np.zeros(size) for size in rng.integers(10, 4000, 20)]
+            del kept
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(energies) == 450
+    assert set(energies) == {expected}
