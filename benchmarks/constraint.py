@@ -31,6 +31,7 @@ SETTINGS = {"ecut_Ha": 12, "pawecutdg_Ha": 24, "kspacing_per_A": 0.75}
 IRON_KINDS = ("ferromagnetic", "scaled", "antiferromagnetic", "mixed", "small")
 ALLOYS = ("L1_0, 2 atoms", "L1_0, 4 atoms", "L1_2, 4 atoms")
 IRON, ALLOY, SOFT = 100, 20, 40
+FARTHEST = 1.0  # eV/atom, between labels of one kind
 
 
 def iron(number: int, rng: np.random.Generator) -> tuple[str, Atoms]:
@@ -194,6 +195,17 @@ def summary() -> dict[str, Any]:
     return figures
 
 
+def spurious(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return accepted labels more than 1 eV/atom from the median of their kind: no state of that solid."""
+    accepted = [row for row in rows if row["status"] == "accepted"]
+    energies = {id(row): row["energy_eV"] / len(row["targets_muB"]) for row in accepted}
+    medians = {
+        kind: np.median([energies[id(row)] for row in accepted if row["kind"] == kind])
+        for kind in {row["kind"] for row in accepted}
+    }
+    return [row for row in accepted if abs(energies[id(row)] - medians[row["kind"]]) > FARTHEST]
+
+
 def _per_atom(energy: float, hard: dict[str, Any]) -> float:
     return 1e3 * (energy - hard["energy_eV"]) / len(hard["targets_muB"])
 
@@ -205,6 +217,7 @@ def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "labels": len(rows),
         "kinds": dict(Counter(row["kind"] for row in rows)),
         "accepted": len(accepted),
+        "spurious": [row["number"] for row in spurious(rows)],
         "by_constraint": dict(Counter(row["constraint"] for row in accepted)),
         "not_accepted": [[row["number"], row["kind"], row["reason"]] for row in rows if row["status"] != "accepted"],
         "largest_deviation_muB": max((row["max_deviation_muB"] for row in accepted), default=None),
@@ -222,9 +235,10 @@ def table() -> str:
     ways = {way: [row for row in rows if row["way"] == way] for way in ("hard", "soft")}
     both = {row["number"] for row in ways["hard"]} & {row["number"] for row in ways["soft"]}
     lines = [
-        "| cells | hard: labels | accepted | held by the constraint | electronic steps per label | of its check "
+        "| cells | hard: labels | accepted | of them spurious | held by the constraint | electronic steps per label "
+        "| of its check "
         "| soft: labels | accepted | electronic steps per label | of its check |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for kind in sorted({row["kind"] for row in rows}):
         lines.append(_line(kind, *([row for row in ways[way] if row["kind"] == kind] for way in ("hard", "soft"))))
@@ -248,7 +262,8 @@ def _line(kind: str, hard: list[dict[str, Any]], soft: list[dict[str, Any]]) -> 
     for rows, held in ((hard, True), (soft, False)):
         accepted = sum(row["status"] == "accepted" for row in rows)
         cells += [str(len(rows)), str(accepted)]
-        cells += [str(sum(row.get("constraint") == "hard" for row in rows))] if held else []
+        if held:
+            cells += [str(len(spurious(rows))), str(sum(row.get("constraint") == "hard" for row in rows))]
         steps = f"{sum(row['steps'] for row in rows) / accepted:.0f}" if accepted else "–"
         checked = [row["check_steps"] for row in rows if row["check_steps"]]
         cells += [steps, f"{np.mean(checked):.0f} ({len(checked)} checked)" if checked else "–"]
