@@ -15,9 +15,11 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from mmtp_fw.campaign.settings import Campaign
+from mmtp_fw.campaign.settings import Campaign, SystemSettings
 from mmtp_fw.errors import InputError
 from mmtp_fw.plain import plain
+
+_DEFAULTS = SystemSettings.model_fields
 
 
 def load_campaign(path: str | Path) -> Campaign:
@@ -81,12 +83,39 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
     if not isinstance(data, Mapping):
         raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
     try:
-        return Campaign.model_validate(plain(data))
+        return Campaign.model_validate(_of_one_material(plain(data), data, source))
     except ValidationError as error:
         problems = error.errors()
         lines = [_describe(problem, data, source) for problem in problems]
         hints = [hint for hint in map(_suggest, problems) if hint]
         raise InputError("; ".join(lines), "; ".join(dict.fromkeys(hints))) from error
+
+
+def _of_one_material(settings: dict[str, Any], data: Any, source: str) -> dict[str, Any]:
+    """Return settings without the demonstration's volumes, where a file describes a material of its own.
+
+    Raises
+    ------
+    InputError
+        Species or structure are given, and no lattice parameters.
+    """
+    system = settings.get("system")
+    if not isinstance(system, dict):
+        return settings
+    own = [key for key in ("species", "structure") if key in system and system[key] != _DEFAULTS[key].default]
+    if own and "lattice_parameters_A" not in system:
+        raise InputError(
+            f"{source}, line {_line(data, ('system',))}: system.lattice_parameters_A: is missing: the default is "
+            "that of the demonstration, fcc Fe-Pd, and no other material's",
+            "give the volumes to train at, as lattice_parameters_A: [2.80, 2.87]",
+        )
+    derived: dict[str, Any] = {}
+    if own or "lattice_parameters_A" in system:
+        derived["held_out_lattice_parameters_A"] = []
+    species = system.get("species")
+    if isinstance(species, list) and len(species) == 1 and isinstance(species[0], str):
+        derived["composition"] = {species[0]: 1.0}
+    return {**settings, "system": derived | system}
 
 
 def stored_campaign(settings: Mapping[str, Any]) -> Campaign:

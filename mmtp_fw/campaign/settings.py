@@ -58,7 +58,9 @@ class SystemSettings(Section):
         description="Lattice parameters (Å) of training and molecular dynamics",
     )
     held_out_lattice_parameters_A: list[Positive] = Field(
-        default=[3.60], description="Lattice parameters (Å) never trained on, only compared at the end"
+        default=[3.60],
+        description="Lattice parameters (Å) never trained on, only compared at the end. None in a file that gives "
+        "lattice parameters of its own",
     )
     typical_moments_muB: dict[str, float] = Field(
         default={"Fe": 2.6, "Pd": 0.3},

@@ -18,6 +18,13 @@ Vector = tuple[float, float, float]
 _CUBIC: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _FCC: tuple[Vector, ...] = ((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))
 _BCC: tuple[Vector, ...] = ((0, 0, 0), (0.5, 0.5, 0.5))
+_EDGES: tuple[Vector, ...] = ((0.5, 0.5, 0.5), (0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5))
+_EIGHTHS: tuple[Vector, ...] = tuple(product((0.25, 0.75), repeat=3))
+_HEXAGONAL: tuple[Vector, Vector, Vector] = (
+    (1.0, 0.0, 0.0),
+    (-0.5, math.sqrt(0.75), 0.0),
+    (0.0, 0.0, math.sqrt(8 / 3)),
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,20 @@ LATTICES: dict[str, Lattice] = {
     "fcc": Lattice("random alloy", _FCC, (0, 0, 0, 0)),
     "bcc": Lattice("random alloy", _BCC, (0, 0)),
     "sc": Lattice("random alloy", ((0, 0, 0),), (0,)),
+    "hcp": Lattice("random alloy, c/a ideal", ((0, 0, 0), (2 / 3, 1 / 3, 0.5)), (0, 0), _HEXAGONAL),
+    "B1": Lattice(
+        "rock salt, the minority, or the first in the alphabet, on the corners", (*_FCC, *_EDGES), (1,) * 4 + (0,) * 4
+    ),
     "B2": Lattice("ordered bcc, the minority on the corners", _BCC, (1, 0)),
     "L1_2": Lattice("ordered fcc, the minority on the corners", _FCC, (1, 0, 0, 0)),
+    "D0_3": Lattice(
+        "ordered bcc of composition 3:1, the minority on the corners", (*_FCC, *_EDGES, *_EIGHTHS), (1,) * 4 + (0,) * 12
+    ),
+    "L2_1": Lattice(
+        "Heusler alloy of composition 1:1:2, the majority on the eighths",
+        (*_FCC, *_EDGES, *_EIGHTHS),
+        (2,) * 4 + (1,) * 4 + (0,) * 8,
+    ),
 }
 """Every lattice by its name; another one is another row."""
 
@@ -136,7 +155,7 @@ def crystal(
         filled first, what does not fit there anywhere else.
     lattice_parameter_A : float
     supercell : three ints
-        Repetitions of the conventional cell (4 atoms in fcc and L1_2, 2 in bcc and B2, 1 in sc).
+        Repetitions of the conventional cell; `number_of_atoms` says how many atoms it has.
     composition : mapping of str to float
         Fractions of the species.
     rng : numpy.random.Generator

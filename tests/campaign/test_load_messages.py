@@ -137,3 +137,19 @@ def test_files_name_themselves(tmp_path):
 def test_an_engine_without_stress_is_taken_where_nothing_needs_one():
     text = "name: a\ndft: {engine: elk}\nfit: {stress_weight: 0}\nproperties: {reference: false}\n"
     assert parse_campaign(text).fit.stress_weight == 0
+
+
+def test_no_material_has_the_volumes_of_the_demonstration():
+    iron = parse_campaign(
+        "name: a\nsystem: {species: [Fe], structure: bcc, lattice_parameters_A: [2.87], typical_moments_muB: {Fe: 2.2}}\n"
+    )
+    assert iron.system.held_out_lattice_parameters_A == []
+    assert iron.system.composition == {"Fe": 1.0}
+    assert parse_campaign("name: a\nsystem: {lattice_parameters_A: [3.7]}\n").system.held_out_lattice_parameters_A == []
+    given = parse_campaign("name: a\nsystem: {lattice_parameters_A: [3.7], held_out_lattice_parameters_A: [3.8]}\n")
+    assert given.system.held_out_lattice_parameters_A == [3.8]
+    assert parse_campaign("name: a\nsystem: {supercell: [2, 2, 2]}\n").system.held_out_lattice_parameters_A == [3.6]
+    for text in ("{species: [Pd], typical_moments_muB: {Pd: 0.3}}", "{structure: bcc}"):
+        found = refused(f"name: a\nsystem: {text}\n")
+        assert "c.yaml, line 2: system.lattice_parameters_A: is missing" in found.message
+        assert "lattice_parameters_A: [" in found.hint

@@ -16,7 +16,9 @@ def test_the_range_is_from_one_round_to_the_budget():
         assert 0 < low < high
 
 
-@pytest.mark.parametrize(("structure", "atoms"), [("fcc", 32), ("L1_2", 32), ("bcc", 16), ("B2", 16), ("sc", 8)])
+@pytest.mark.parametrize(
+    ("structure", "atoms"), [("fcc", 32), ("L1_2", 32), ("bcc", 16), ("B2", 16), ("sc", 8), ("B1", 64)]
+)
 def test_cells_have_as_many_atoms_as_their_lattice(structure, atoms):
     campaign = Campaign.model_validate({"name": "c", "system": {"structure": structure, "supercell": [2, 2, 2]}})
     assert estimate(campaign).atoms == atoms

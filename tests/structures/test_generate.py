@@ -108,7 +108,7 @@ def test_magnetic_orders():
     "wrong",
     [
         {"composition": {"Fe": 0.6, "Pd": 0.3}},
-        {"structure": "hcp"},
+        {"structure": "B8"},
         {"supercell": (2, 0, 2)},
         {"lattice_parameters_A": []},
         {"lattice_parameters_A": [-3.7]},

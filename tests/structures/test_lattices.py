@@ -6,7 +6,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+import spglib
 from ase.build import bulk
+from ase.neighborlist import neighbor_list
 
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.errors import InputError
@@ -30,41 +32,76 @@ def test_size_and_neighbours_follow_from_the_row(name):
     for supercell in ((1, 1, 1), (2, 2, 2), (3, 2, 1)):
         atoms = crystal(name, 3.0, supercell, {"Fe": 1.0}, np.random.default_rng(0))
         assert len(atoms) == number_of_atoms(name, supercell)
-    assert number_of_atoms(name, (2, 2, 2)) == 8 * {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2, "sc": 1}[name]
+    sizes = {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2, "sc": 1, "hcp": 2, "B1": 8, "D0_3": 16, "L2_1": 16}
+    assert number_of_atoms(name, (2, 2, 2)) == 8 * sizes[name]
     atoms = crystal(name, 3.0, (3, 3, 3), {"Fe": 1.0}, np.random.default_rng(0))
     assert atoms.get_all_distances(mic=True)[0, 1:].min() == pytest.approx(3.0 * lattice(name).nearest)
-    assert lattice(name).nearest == pytest.approx({4: 0.5, 2: 0.75, 1: 1.0}[len(lattice(name).sites)] ** 0.5)
+    squares = {"bcc": 0.75, "B2": 0.75, "sc": 1.0, "hcp": 1.0, "B1": 0.25, "D0_3": 3 / 16, "L2_1": 3 / 16}
+    assert lattice(name).nearest == pytest.approx(squares.get(name, 0.5) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "composition", "group"),
+    [
+        ("fcc", {"Fe": 1.0}, 225),
+        ("bcc", {"Fe": 1.0}, 229),
+        ("sc", {"Fe": 1.0}, 221),
+        ("hcp", {"Co": 1.0}, 194),
+        ("B1", {"Cr": 0.5, "N": 0.5}, 225),
+        ("B2", {"Fe": 0.5, "Co": 0.5}, 221),
+        ("L1_2", {"Fe": 0.75, "Pd": 0.25}, 221),
+        ("D0_3", {"Fe": 0.75, "Al": 0.25}, 225),
+        ("L2_1", {"Co": 0.5, "Mn": 0.25, "Si": 0.25}, 225),
+    ],
+)
+def test_ordered_cells_have_the_space_group_of_their_name(name, composition, group):
+    atoms = crystal(name, 4.0, (1, 1, 1), composition, np.random.default_rng(1))
+    cell = (np.asarray(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
+    assert spglib.get_symmetry_dataset(cell).number == group
+
+
+def test_neighbours_of_ordered_cells_are_those_of_their_name():
+    chromium = crystal("B1", 4.15, (2, 2, 2), {"Cr": 0.5, "N": 0.5}, np.random.default_rng(0))
+    aluminium = crystal("D0_3", 5.8, (1, 1, 1), {"Fe": 0.75, "Al": 0.25}, np.random.default_rng(0))
+    for atoms, symbol, distance, neighbour, count in (
+        (chromium, "Cr", 4.15 / 2, "N", 6),
+        (aluminium, "Al", 5.8 * 3**0.5 / 4, "Fe", 8),
+    ):
+        i, j, d = neighbor_list("ijd", atoms, distance * 1.05)
+        assert d == pytest.approx(distance)
+        mine = atoms.symbols[j[i == int(np.flatnonzero(atoms.symbols == symbol)[0])]]
+        assert list(mine) == [neighbour] * count
 
 
 def test_an_unknown_one_is_refused_with_those_that_are_known():
-    with pytest.raises(InputError, match="unknown lattice 'hcp'") as told:
-        number_of_atoms("hcp", (1, 1, 1))
+    with pytest.raises(InputError, match="unknown lattice 'B8'") as told:
+        number_of_atoms("B8", (1, 1, 1))
     assert all(name in told.value.hint for name in LATTICES)
     campaign = Campaign(name="c")
-    other = campaign.model_copy(update={"system": campaign.system.model_copy(update={"structure": "hcp"})})
-    with pytest.raises(InputError, match="unknown lattice 'hcp'"):
+    other = campaign.model_copy(update={"system": campaign.system.model_copy(update={"structure": "B8"})})
+    with pytest.raises(InputError, match="unknown lattice 'B8'"):
         estimate(other)
 
 
 def test_one_row_is_a_lattice(monkeypatch):
-    monkeypatch.setitem(LATTICES, "hcp", HCP)
-    made = crystal("hcp", 2.5, (3, 3, 2), {"Co": 1.0}, np.random.default_rng(0))
+    monkeypatch.setitem(LATTICES, "A3", HCP)
+    made = crystal("A3", 2.5, (3, 3, 2), {"Co": 1.0}, np.random.default_rng(0))
     expected = bulk("Co", "hcp", a=2.5, c=2.5 * 1.633) * (3, 3, 2)
     np.testing.assert_allclose(made.cell.lengths(), expected.cell.lengths())
     np.testing.assert_allclose(
         np.sort(made.get_all_distances(mic=True), axis=None), np.sort(expected.get_all_distances(mic=True), axis=None)
     )
-    assert lattice("hcp").nearest == pytest.approx(1.0)
-    campaign = Campaign.model_validate({"name": "c", "system": {"structure": "hcp", "supercell": [2, 2, 3]}})
+    assert lattice("A3").nearest == pytest.approx(1.0)
+    campaign = Campaign.model_validate({"name": "c", "system": {"structure": "A3", "supercell": [2, 2, 3]}})
     assert estimate(campaign).atoms == 24
-    configurations = generate({"Fe": 0.5, "Pd": 0.5}, [2.6], {"Fe": 2.6, "Pd": 0.3}, 12, "hcp", (2, 2, 2))
-    assert {atoms.info["generator"]["structure"] for atoms in configurations} == {"hcp"}
+    configurations = generate({"Fe": 0.5, "Pd": 0.5}, [2.6], {"Fe": 2.6, "Pd": 0.3}, 12, "A3", (2, 2, 2))
+    assert {atoms.info["generator"]["structure"] for atoms in configurations} == {"A3"}
 
 
 def test_several_sublattices_are_filled_in_their_order(monkeypatch):
-    monkeypatch.setitem(LATTICES, "L2_1", L2_1)
+    monkeypatch.setitem(LATTICES, "Heusler", L2_1)
     composition = {"Co": 0.5, "Mn": 0.25, "Si": 0.25}
-    atoms = crystal("L2_1", 5.65, (1, 1, 1), composition, np.random.default_rng(3))
+    atoms = crystal("Heusler", 5.65, (1, 1, 1), composition, np.random.default_rng(3))
     tags = np.array(L2_1.sublattices)
     for species, sublattice in (("Co", 0), ("Mn", 2), ("Si", 1)):
         assert set(tags[atoms.symbols == species]) == {sublattice}

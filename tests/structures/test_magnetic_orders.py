@@ -36,7 +36,7 @@ def test_antiferromagnetic_planes_alternate_in_sign(name, supercell, seed):
     np.testing.assert_allclose(np.abs(found), 2.6)
     alternating = []
     for axis in range(3):
-        heights = np.round(atoms.positions[:, axis] / 1.8).astype(int)
+        heights = np.round(atoms.get_scaled_positions()[:, axis] * supercell[axis] * 12).astype(int)
         planes = [set(np.sign(found[heights == height])) for height in sorted(set(heights))]
         pure = all(len(plane) == 1 for plane in planes)
         alternating.append(pure and all(one != two for one, two in zip(planes, planes[1:] + planes[:1], strict=True)))
