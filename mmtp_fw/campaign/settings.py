@@ -59,8 +59,7 @@ class SystemSettings(Section):
     )
     held_out_lattice_parameters_A: list[Positive] = Field(
         default=[3.60],
-        description="Lattice parameters (Å) never trained on, only compared at the end. None in a file that gives "
-        "lattice parameters of its own",
+        description="Lattice parameters (Å) never trained on, only compared. None where a file gives those of training",
     )
     typical_moments_muB: dict[str, float] = Field(
         default={"Fe": 2.6, "Pd": 0.3},

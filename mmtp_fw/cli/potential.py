@@ -55,8 +55,7 @@ def evaluate(
     if output is not None:
         write_evaluated(output, asked, found, told)
     if as_json:
-        rows = [_evaluated_document(one) for one in found]
-        print_json([row | {"uncertainty": vars(u)} for row, u in zip(rows, told, strict=True)] if told else rows)
+        print_json(_evaluated_documents(found, told))
     else:
         _show_evaluated(found, told, known.undetermined() if known is not None else [])
 
@@ -72,6 +71,11 @@ def _show_evaluated(found: list[Evaluation], told: list[PredictionUncertainty] |
     console().print(table(names, shown))
     for words in undetermined:
         console().print(f"Not determined by these labels: {words}.")
+
+
+def _evaluated_documents(found: list[Evaluation], told: list[PredictionUncertainty] | None) -> list[dict[str, Any]]:
+    rows = [_evaluated_document(one) for one in found]
+    return rows if told is None else [row | {"uncertainty": vars(u)} for row, u in zip(rows, told, strict=True)]
 
 
 def _evaluated_document(one: Evaluation) -> dict[str, Any]:

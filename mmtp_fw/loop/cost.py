@@ -96,9 +96,7 @@ def calibrate(costs: EngineCosts, stages: Sequence[Measured], work: ScfWork | No
     Calibration or None
         None without any stage.
     """
-    known = [stage for stage in stages if stage.steps > 0 and stage.seconds > 0]
-    if work is not None:
-        known = [stage for stage in known if stage.work is not None]
+    known = _that_tell(stages, work)
     if not known:
         return None
     sizes = [_distance(stage.work, work) for stage in known]
@@ -113,6 +111,12 @@ def calibrate(costs: EngineCosts, stages: Sequence[Measured], work: ScfWork | No
     low, high = np.quantile(ratios, [0.1, 0.9])
     steps = float(np.mean([stage.steps for stage in known]))
     return Calibration(len(known), factor, min(low, factor / least), max(high, factor * least), steps, alike)
+
+
+def _that_tell(stages: Sequence[Measured], work: ScfWork | None) -> list[Measured]:
+    """Return the stages that took time, and of which the work is known where it is asked for."""
+    took = [stage for stage in stages if stage.steps > 0 and stage.seconds > 0]
+    return took if work is None else [stage for stage in took if stage.work is not None]
 
 
 def _distance(one: ScfWork | None, other: ScfWork | None) -> float:
@@ -205,12 +209,7 @@ def estimate(
     """
     system, budget, properties = campaign.system, campaign.budget, campaign.properties
     atoms = number_of_atoms(system.structure, system.supercell)
-    first = campaign.pretraining.structures
-    rounds = min(
-        budget.max_iterations,
-        1 + -(-(budget.max_labels - first) // campaign.selection.max_per_iteration),
-    )
-    labels = (first, min(budget.max_labels, first + rounds * campaign.selection.max_per_iteration))
+    rounds, labels = _rounds_and_labels(campaign)
     runs_per_round = (
         len(system.lattice_parameters_A)
         * len(campaign.md.temperatures_K)
@@ -247,6 +246,13 @@ def estimate(
         rests_on=rests_on,
         work=work,
     )
+
+
+def _rounds_and_labels(campaign: Campaign) -> tuple[int, tuple[int, int]]:
+    """Return how many rounds the budget allows, and the fewest and most labels."""
+    budget, first, step = campaign.budget, campaign.pretraining.structures, campaign.selection.max_per_iteration
+    rounds = min(budget.max_iterations, 1 + -(-(budget.max_labels - first) // step))
+    return rounds, (first, min(budget.max_labels, first + rounds * step))
 
 
 def _scf_seconds(

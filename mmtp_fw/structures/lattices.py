@@ -19,7 +19,7 @@ _CUBIC: tuple[Vector, Vector, Vector] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0,
 _FCC: tuple[Vector, ...] = ((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))
 _BCC: tuple[Vector, ...] = ((0, 0, 0), (0.5, 0.5, 0.5))
 _EDGES: tuple[Vector, ...] = ((0.5, 0.5, 0.5), (0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5))
-_EIGHTHS: tuple[Vector, ...] = tuple(product((0.25, 0.75), repeat=3))
+_EIGHTHS: tuple[Vector, ...] = tuple((x, y, z) for x, y, z in product((0.25, 0.75), repeat=3))
 _HEXAGONAL: tuple[Vector, Vector, Vector] = (
     (1.0, 0.0, 0.0),
     (-0.5, math.sqrt(0.75), 0.0),

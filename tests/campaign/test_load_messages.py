@@ -140,9 +140,8 @@ def test_an_engine_without_stress_is_taken_where_nothing_needs_one():
 
 
 def test_no_material_has_the_volumes_of_the_demonstration():
-    iron = parse_campaign(
-        "name: a\nsystem: {species: [Fe], structure: bcc, lattice_parameters_A: [2.87], typical_moments_muB: {Fe: 2.2}}\n"
-    )
+    system = "species: [Fe], structure: bcc, lattice_parameters_A: [2.87], typical_moments_muB: {Fe: 2.2}"
+    iron = parse_campaign(f"name: a\nsystem: {{{system}}}\n")
     assert iron.system.held_out_lattice_parameters_A == []
     assert iron.system.composition == {"Fe": 1.0}
     assert parse_campaign("name: a\nsystem: {lattice_parameters_A: [3.7]}\n").system.held_out_lattice_parameters_A == []
