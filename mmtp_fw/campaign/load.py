@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from io import StringIO
@@ -18,6 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from mmtp_fw.campaign.settings import Campaign, SystemSettings
 from mmtp_fw.errors import InputError
 from mmtp_fw.plain import plain
+from mmtp_fw.structures.lattices import NEAREST_FRACTION, lattice
 
 _DEFAULTS = SystemSettings.model_fields
 
@@ -92,30 +94,46 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
 
 
 def _of_one_material(settings: dict[str, Any], data: Any, source: str) -> dict[str, Any]:
-    """Return settings without the demonstration's volumes, where a file describes a material of its own.
+    """Return settings without the demonstration's numbers, where a file describes a material of its own.
 
     Raises
     ------
     InputError
         Species or structure are given, and no lattice parameters.
+    ValidationError
+        They are missing, and something else is wrong.
     """
     system = settings.get("system")
     if not isinstance(system, dict):
         return settings
+    derived: dict[str, Any] = {}
+    species = system.get("species")
+    if isinstance(species, list) and len(species) == 1 and isinstance(species[0], str):
+        derived["composition"] = {species[0]: 1.0}
     own = [key for key in ("species", "structure") if key in system and system[key] != _DEFAULTS[key].default]
+    if "lattice_parameters_A" in system:
+        derived["held_out_lattice_parameters_A"] = []
+    told = {**settings, "system": derived | system}
     if own and "lattice_parameters_A" not in system:
+        Campaign.model_validate(told)  # keys that are not known may be those that were to say it
         raise InputError(
             f"{source}, line {_line(data, ('system',))}: system.lattice_parameters_A: is missing: the default is "
             "that of the demonstration, fcc Fe-Pd, and no other material's",
             "give the volumes to train at, as lattice_parameters_A: [2.80, 2.87]",
         )
-    derived: dict[str, Any] = {}
-    if own or "lattice_parameters_A" in system:
-        derived["held_out_lattice_parameters_A"] = []
-    species = system.get("species")
-    if isinstance(species, list) and len(species) == 1 and isinstance(species[0], str):
-        derived["composition"] = {species[0]: 1.0}
-    return {**settings, "system": derived | system}
+    return _with_its_distances(told) if "lattice_parameters_A" in system else told
+
+
+def _with_its_distances(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings whose radial range begins below all distances of the first training set."""
+    campaign = Campaign.model_validate(settings)
+    potential = settings.get("potential") or {}
+    if "r_min_A" in potential:
+        return settings
+    system = campaign.system
+    nearest = lattice(system.structure).nearest * system.all_lattice_parameters_A[0]
+    least = min(campaign.potential.r_min_A, math.floor(100 * NEAREST_FRACTION * nearest) / 100)
+    return {**settings, "potential": {**potential, "r_min_A": least}}
 
 
 def stored_campaign(settings: Mapping[str, Any]) -> Campaign:

@@ -103,7 +103,7 @@ class PotentialSettings(Section):
     """The form of the magnetic Moment Tensor Potential."""
 
     level: int = Field(default=8, ge=2, le=24, description="Level of the potential, even")
-    r_min_A: Positive = Field(default=1.9, description="Lower end of the radial range (Å)")
+    r_min_A: Positive = Field(default=1.9, description="Lower end of the radial range (Å); less at small volumes")
     r_cut_A: Positive = Field(default=5.0, description="Cut-off radius (Å)")
     radial_size: Count = Field(default=8, description="Number of radial Chebyshev functions")
     magnetic_size: Count = Field(default=3, description="Number of Chebyshev functions of a moment")

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.structures.lattices import crystal, lattice
+from mmtp_fw.structures.lattices import NEAREST_FRACTION, crystal, lattice
 from mmtp_fw.structures.magnetic_orders import magnetic_order, target_moments
 
 ORDERS = (
@@ -36,7 +36,7 @@ def generate(
     moment_scale: float = 0.25,
     flipped_fraction: float = 0.15,
     magnetic_orders: Sequence[str] | None = None,
-    min_distance_fraction: float = 0.75,
+    min_distance_fraction: float = NEAREST_FRACTION,
     seed: int = 0,
 ) -> list[Atoms]:
     """Generate configurations that cover lattice parameters, distortions and magnetic states.

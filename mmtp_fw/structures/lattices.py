@@ -86,6 +86,10 @@ LATTICES: dict[str, Lattice] = {
 """Every lattice by its name; another one is another row."""
 
 
+NEAREST_FRACTION = 0.75
+"""Generated distances are not shorter than this fraction of the lattice's nearest-neighbour distance."""
+
+
 def lattice(name: str) -> Lattice:
     """Return a lattice by its name.
 

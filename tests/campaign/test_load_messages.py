@@ -152,3 +152,16 @@ def test_no_material_has_the_volumes_of_the_demonstration():
         found = refused(f"name: a\nsystem: {text}\n")
         assert "c.yaml, line 2: system.lattice_parameters_A: is missing" in found.message
         assert "lattice_parameters_A: [" in found.hint
+
+
+def test_the_radial_range_begins_below_the_distances_of_the_material():
+    rock_salt = "species: [Cr, N], composition: {Cr: 0.5, N: 0.5}, structure: B1, typical_moments_muB: {Cr: 2.9, N: 0}"
+    system = f"system: {{{rock_salt}, lattice_parameters_A: [4.15], held_out_lattice_parameters_A: [4.05]}}\n"
+    assert parse_campaign(f"name: a\n{system}").potential.r_min_A == 1.51, "three quarters of half of 4.05"
+    assert parse_campaign(f"name: a\n{system}potential: {{level: 6, r_min_A: 1.7}}\n").potential.r_min_A == 1.7
+    assert parse_campaign("name: a\nsystem: {lattice_parameters_A: [3.7]}\n").potential.r_min_A == 1.9
+
+
+def test_unknown_keys_are_told_before_what_they_may_have_meant():
+    found = refused("name: a\nsystem:\n  species: [Pd]\n  typical_moments_muB: {Pd: 0.3}\n  structure_file: POSCAR\n")
+    assert found.message == "c.yaml, line 5: system.structure_file: unknown key"
