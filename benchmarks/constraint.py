@@ -25,13 +25,13 @@ from ase import Atoms
 from ase.build import bulk
 
 from mmtp_fw.dft import Outcome, ProtocolSettings, Stage, StageName, get_engine, run_protocol
+from mmtp_fw.dft.check import FARTHEST_STATES_EV
 
 RESULTS = Path(__file__).with_name("constraint.jsonl")
 SETTINGS = {"ecut_Ha": 12, "pawecutdg_Ha": 24, "kspacing_per_A": 0.75}
 IRON_KINDS = ("ferromagnetic", "scaled", "antiferromagnetic", "mixed", "small")
 ALLOYS = ("L1_0, 2 atoms", "L1_0, 4 atoms", "L1_2, 4 atoms")
 IRON, ALLOY, SOFT = 100, 20, 40
-FARTHEST = 1.0  # eV/atom, between labels of one kind
 
 
 def iron(number: int, rng: np.random.Generator) -> tuple[str, Atoms]:
@@ -203,7 +203,7 @@ def spurious(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         kind: np.median([energies[id(row)] for row in accepted if row["kind"] == kind])
         for kind in {row["kind"] for row in accepted}
     }
-    return [row for row in accepted if abs(energies[id(row)] - medians[row["kind"]]) > FARTHEST]
+    return [row for row in accepted if abs(energies[id(row)] - medians[row["kind"]]) > FARTHEST_STATES_EV]
 
 
 def _per_atom(energy: float, hard: dict[str, Any]) -> float:
@@ -254,7 +254,31 @@ def table() -> str:
     for soft in sorted(ways["soft"], key=lambda row: (row["kind"], row["number"])):
         if soft["number"] in hard and soft["status"] == "accepted":
             lines.append(_limit(soft, hard[soft["number"]]))
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_words(ways["hard"])])
+
+
+def _words(hard: list[dict[str, Any]]) -> list[str]:
+    """Return what the tables come to, and what the checks' second points say of starts, in words."""
+    limits = summary()["soft_limit_against_hard"]
+    apart = np.array([row["limit_minus_hard_meV_per_atom"] for row in limits])
+    stated = np.array([row["limit_uncertainty_meV_per_atom"] for row in limits])
+    pairs = np.array([steps for row in hard if (steps := _cold_and_restarted(row)) is not None])
+    cold, restarted = np.median(pairs, axis=0)
+    return [
+        f"- The soft limit is off the hard energy by {np.sqrt(np.mean(apart**2)):.4f} meV/atom (root mean square over "
+        f"{len(limits)}), within its stated uncertainty in {100 * np.mean(np.abs(apart) <= stated):.0f} % of them.",
+        f"- A check's second point, at the label's positions and 0.03 μB away, takes {restarted:g} steps from the "
+        f"label's density where the label took {cold:g} from none (medians of {len(pairs)}).",
+        f"- Spurious: Nos {', '.join(str(row['number']) for row in spurious(hard)) or '–'}.",
+    ]
+
+
+def _cold_and_restarted(row: dict[str, Any]) -> tuple[int, int] | None:
+    """Return the steps of a label that came from a cold start, and of the second point beside it."""
+    first, second = (*row["stages"], None, None)[:2]
+    if row["status"] != "accepted" or second is None or second[0] != "check" or not (first[3] and second[3]):
+        return None
+    return first[4], second[4]
 
 
 def _line(kind: str, hard: list[dict[str, Any]], soft: list[dict[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -20,8 +20,6 @@ from mmtp_fw.campaign.settings import Campaign, SystemSettings
 from mmtp_fw.errors import InputError
 from mmtp_fw.plain import plain
 from mmtp_fw.structures.lattices import NEAREST_FRACTION, lattice
-
-_DEFAULTS = SystemSettings.model_fields
 
 
 def load_campaign(path: str | Path) -> Campaign:
@@ -85,7 +83,7 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
     if not isinstance(data, Mapping):
         raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
     try:
-        return Campaign.model_validate(_of_one_material(plain(data), data, source))
+        return _of_one_material(plain(data), data, source)
     except ValidationError as error:
         problems = error.errors()
         lines = [_describe(problem, data, source) for problem in problems]
@@ -93,47 +91,50 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
         raise InputError("; ".join(lines), "; ".join(dict.fromkeys(hints))) from error
 
 
-def _of_one_material(settings: dict[str, Any], data: Any, source: str) -> dict[str, Any]:
-    """Return settings without the demonstration's numbers, where a file describes a material of its own.
+def _of_one_material(settings: dict[str, Any], data: Any, source: str) -> Campaign:
+    """Return the campaign of a file, without the demonstration's numbers where it describes a material of its own.
+
+    What is derived here does not count as given (``model_fields_set``): an earlier version had other numbers for it.
 
     Raises
     ------
     InputError
         Species or structure are given, and no lattice parameters.
     ValidationError
-        They are missing, and something else is wrong.
+        Something else is wrong.
     """
-    system = settings.get("system")
-    if not isinstance(system, dict):
-        return settings
-    derived: dict[str, Any] = {}
-    species = system.get("species")
+    given = settings.get("system")
+    if not isinstance(given, dict):
+        return Campaign.model_validate(settings)
+    system: dict[str, Any] = {}
+    species = given.get("species")
     if isinstance(species, list) and len(species) == 1 and isinstance(species[0], str):
-        derived["composition"] = {species[0]: 1.0}
-    own = [key for key in ("species", "structure") if key in system and system[key] != _DEFAULTS[key].default]
-    if "lattice_parameters_A" in system:
-        derived["held_out_lattice_parameters_A"] = []
-    told = {**settings, "system": derived | system}
-    if own and "lattice_parameters_A" not in system:
-        Campaign.model_validate(told)  # keys that are not known may be those that were to say it
+        system["composition"] = {species[0]: 1.0}
+    if "lattice_parameters_A" in given:
+        system["held_out_lattice_parameters_A"] = []
+    campaign = Campaign.model_validate({**settings, "system": system | given})
+    if "lattice_parameters_A" in given:
+        return _with_its_distances(campaign, system.keys() - given.keys())
+    default = SystemSettings()
+    if campaign.system.species != default.species or campaign.system.structure != default.structure:
         raise InputError(
             f"{source}, line {_line(data, ('system',))}: system.lattice_parameters_A: is missing: the default is "
             "that of the demonstration, fcc Fe-Pd, and no other material's",
             "give the volumes to train at, as lattice_parameters_A: [2.80, 2.87]",
         )
-    return _with_its_distances(told) if "lattice_parameters_A" in system else told
+    return campaign
 
 
-def _with_its_distances(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings whose radial range begins below all distances of the first training set."""
-    campaign = Campaign.model_validate(settings)
-    potential = settings.get("potential") or {}
-    if "r_min_A" in potential:
-        return settings
-    system = campaign.system
-    nearest = lattice(system.structure).nearest * system.all_lattice_parameters_A[0]
-    least = min(campaign.potential.r_min_A, math.floor(100 * NEAREST_FRACTION * nearest) / 100)
-    return {**settings, "potential": {**potential, "r_min_A": least}}
+def _with_its_distances(campaign: Campaign, derived: Iterable[str]) -> Campaign:
+    """Let the radial range begin below the distances that pretraining makes; forget that it and `derived` were set."""
+    form, system = campaign.potential, campaign.system
+    if "r_min_A" not in form.model_fields_set:
+        nearest = lattice(system.structure).nearest * system.all_lattice_parameters_A[0]
+        least = min(form.r_min_A, math.floor(100 * NEAREST_FRACTION * nearest) / 100)
+        form = form.model_copy(update={"r_min_A": least})
+        form.model_fields_set.discard("r_min_A")
+    system.model_fields_set.difference_update(derived)
+    return campaign.model_copy(update={"potential": form})
 
 
 def stored_campaign(settings: Mapping[str, Any]) -> Campaign:

@@ -163,6 +163,7 @@ def _show_plan(campaign: Campaign, workers: int, launchpad: str | None, as_json:
                 "Held out": f"{_list(campaign.system.held_out_lattice_parameters_A) or 'no'} Å",
                 "Engine": campaign.dft.engine,
                 "Labels": span(*cost.labels),
+                "Radial range": f"{campaign.potential.r_min_A:g} to {campaign.potential.r_cut_A:g} Å",
                 "SCF runs": span(*cost.scf_runs),
                 "MD runs": span(*cost.md_runs),
                 "MD steps": span(*cost.md_steps),

@@ -25,9 +25,9 @@ from mmtp_fw.labelling import StageName
 _STRENGTH_RATIOS = (3.0, 2.2)
 # How much farther than a hard one it lies: its forces are known less well.
 _SOFTER = 5.0 / 3.0
-# Two states of one magnetic system at the same moments lie closer than this; farther apart, one of them is no solid: a
-# ghost state of a data set, a lost semicore. Which one, energies don't say. eV/atom.
-_FARTHEST_STATES = 1.0
+FARTHEST_STATES_EV = 1.0
+"""Two states of one magnetic system at the same moments lie closer than this, per atom; farther apart, one of them is
+no solid: a ghost state of a data set, a lost semicore. Which one, energies don't say."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class SoftCheck(_Checks):
             return replace(checked, check=self.noted(checked.check, "no other start came near"))
         judged = self.judge(other, label)
         self.last = other
-        if abs(judged.residual) > _FARTHEST_STATES:
+        if abs(judged.residual) > FARTHEST_STATES_EV:
             return Checked(label, self.report(None), _apart(judged.residual))
         if not judged.agrees:
             judged = self._with_middle(judged)
@@ -220,7 +220,7 @@ class HardCheck(_Checks):
         if other is None:
             return Checked(label, self.report(judged, "no other start converged"))
         above = ((other.energy_eV or 0.0) - (label.energy_eV or 0.0)) / len(label.target)
-        if abs(above) > _FARTHEST_STATES:
+        if abs(above) > FARTHEST_STATES_EV:
             return Checked(label, self.report(None), _apart(above))
         if above >= -self.settings.hard_integration_tolerance_eV_per_atom:
             return Checked(label, self.report(judged, other=above))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
@@ -165,13 +166,26 @@ def _raised(new: BudgetSettings, old: BudgetSettings) -> bool:
     return all(getattr(new, name) >= getattr(old, name) for name in BudgetSettings.model_fields)
 
 
+_EARLIER: Mapping[str, Mapping[str, Any]] = {
+    "selection": {"clean_rounds": 1},
+    "system": {"held_out_lattice_parameters_A": [3.60]},
+    "potential": {"r_min_A": 1.9},
+}
+"""What earlier versions took where a file left it open, by section and key."""
+
+
 def _changed(new: Campaign, old: Campaign) -> list[str]:
     """Name the sections that differ; how many workers run is no property of a campaign.
 
-    Where the file leaves open how many clean rounds are asked for, the stored number holds: the default was another.
+    Where the file leaves open what had another default when the campaign was submitted, the stored value holds.
     """
-    if "clean_rounds" not in new.selection.model_fields_set:
-        kept = {"clean_rounds": old.selection.clean_rounds}
-        new = new.model_copy(update={"selection": new.selection.model_copy(update=kept)})
+    for section, earlier in _EARLIER.items():
+        mine, stored = getattr(new, section), getattr(old, section)
+        kept = {
+            name: value
+            for name, value in earlier.items()
+            if name not in mine.model_fields_set and getattr(stored, name) == value
+        }
+        new = new.model_copy(update={section: mine.model_copy(update=kept)})
     fields = [name for name in Campaign.model_fields if name != "workers"]
     return [name for name in fields if getattr(new, name) != getattr(old, name)]

@@ -5,6 +5,7 @@ import threading
 import pytest
 from small_campaign import small
 
+from mmtp_fw.campaign import parse_campaign
 from mmtp_fw.database import Database
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop import Facts, plan
@@ -71,3 +72,30 @@ def test_unknown_names(database):
         advance(database, "nothing")
     with pytest.raises(InputError, match="no action"):
         stored_action(database, "nothing/000/fit")
+
+
+BCC = """
+name: bcc
+system: {species: [Fe], structure: bcc, lattice_parameters_A: [2.72, 2.87], typical_moments_muB: {Fe: 2.2}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("stored", "refused"),
+    [
+        ({"system": {"held_out_lattice_parameters_A": [3.6]}, "potential": {"r_min_A": 1.9}}, None),
+        ({"system": {"held_out_lattice_parameters_A": [2.8]}}, "system"),
+        ({"potential": {"r_min_A": 2.0}}, "potential"),
+    ],
+)
+def test_a_file_goes_on_with_what_an_earlier_version_took_where_it_left_something_open(database, stored, refused):
+    campaign = parse_campaign(BCC)
+    earlier = {name: getattr(campaign, name).model_copy(update=values) for name, values in stored.items()}
+    submit_campaign(database, campaign.model_copy(update=earlier))
+    if refused is None:
+        submit_campaign(database, campaign)
+        settings = database.campaigns.find_one({"_id": "bcc"})["settings"]
+        assert settings["system"]["held_out_lattice_parameters_A"] == [3.6], "what was submitted stays"
+        return
+    with pytest.raises(InputError, match=rf"with other settings: {refused} \("):
+        submit_campaign(database, campaign)
