@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from mmtp_fw import log
-from mmtp_fw.cli import db, dft, doctor, export, find, lammps, potential, report, run, show, status, worker
+from mmtp_fw.cli import (
+    cost,
+    db,
+    dft,
+    doctor,
+    export,
+    find,
+    lammps,
+    potential,
+    report,
+    reproduce,
+    run,
+    show,
+    status,
+    worker,
+)
 from mmtp_fw.cli.options import defaults
 
 app = typer.Typer(
@@ -55,6 +70,8 @@ def _root(
 app.command()(run.run)
 app.command()(run.submit)
 app.command()(status.status)
+app.command()(cost.cost)
+app.command()(reproduce.reproduce)
 app.command()(report.report)
 app.add_typer(show.app, name="show")
 app.command()(find.find)
