@@ -15,6 +15,7 @@ from mmtp_fw.cli import (
     doctor,
     export,
     find,
+    judge,
     lammps,
     potential,
     report,
@@ -75,6 +76,9 @@ app.command()(reproduce.reproduce)
 app.command()(report.report)
 app.add_typer(show.app, name="show")
 app.command()(find.find)
+app.command()(judge.taint)
+app.command()(judge.reject)
+app.add_typer(judge.compare, name="compare")
 app.add_typer(export.app, name="export")
 app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")

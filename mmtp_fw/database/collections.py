@@ -157,9 +157,16 @@ class Collections:
         links=(Link("configuration", "configurations"), Link("stages.execution.environment", "environments")),
         indexes=(
             _up("configuration"),
-            _up("status", "quality.grade"),
             _up("quality.grade"),
-            _up("engine", "status"),
+            IndexModel(
+                [
+                    ("engine", ASCENDING),
+                    ("status", ASCENDING),
+                    ("quality.grade", ASCENDING),
+                    ("created", DESCENDING),
+                    (KEY, DESCENDING),
+                ]
+            ),
         ),
     )
     training_sets = Declared(

@@ -92,7 +92,10 @@ class CalculationDocument(Document):
     label: dict[str, Any] | None = Field(default=None, description="See `mmtp_fw.dft.stages.Label`")
     quality: dict[str, Any] | None = Field(default=None, description="What is asked of labels in bulk, of the label")
     reason: str | None = Field(default=None, description="Why it was rejected, or accepted with reserve")
-    rule: str | None = Field(default=None, description="The rule that decided")
+    rule: str | None = Field(default=None, description="The rule that decided; by_hand: a person did")
+    overruled: dict[str, Any] | None = Field(
+        default=None, description="Of a label that was rejected by hand: user, when, why, and the status before"
+    )
     owners: list[str] = Field(default_factory=list, description="The processes that worked on it")
     finished: datetime | None = None
 

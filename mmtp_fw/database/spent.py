@@ -50,12 +50,7 @@ def spent(database: Database, campaign: str | None = None) -> Spent:
     of_campaign = {} if campaign is None else {"campaign": campaign}
     without_end = {"attempts": {"$elemMatch": {"ended": None}}}
     found = [_row(row) for row in rows]
-    stages = [row for row in found if row["stage"].startswith("label: ")]
-    for row in found:
-        if row["stage"] == "label":
-            own = (one for one in stages if all(one[name] == row[name] for name in BY if name != "stage"))  # type: ignore[literal-required]
-            row["core_hours"] = max(0.0, row["core_hours"] - sum(one["core_hours"] for one in own))
-            row["stage"] = BETWEEN
+    _take_out_stages(found)
     found.sort(key=lambda row: (row["campaign"], -row["core_hours"], row["stage"]))
     return {
         "rows": found,
@@ -76,6 +71,22 @@ def totals(rows: Iterable[SpentRow], by: str) -> list[dict[str, Any]]:
         one[1] += row["core_hours"]
     made = [{by: name, "count": int(count), "core_hours": hours} for name, (count, hours) in sums.items()]
     return sorted(made, key=lambda item: (-item["core_hours"], item[by]))
+
+
+def _take_out_stages(rows: Sequence[SpentRow]) -> None:
+    """Leave of the attempts at labels what lies between their stages."""
+    computed: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        if row["stage"].startswith("label: "):
+            computed[_place(row)] = computed.get(_place(row), 0.0) + row["core_hours"]
+    for row in rows:
+        if row["stage"] == "label":
+            row["core_hours"] = max(0.0, row["core_hours"] - computed.get(_place(row), 0.0))
+            row["stage"] = BETWEEN
+
+
+def _place(row: SpentRow) -> tuple[str, ...]:
+    return row["campaign"], row["engine"], row["site"], row["user"]
 
 
 def _row(row: Mapping[str, Any]) -> SpentRow:

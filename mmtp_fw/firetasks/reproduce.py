@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,20 +153,29 @@ def _label(context: Context) -> tuple[list[Compared], Any]:
     check_request(engine, atoms)
     checked = dft.protocol.checks(number_of(context))
     outcome = run_protocol(engine, atoms, dft.protocol, context.directory, check=checked)
-    again = [stage.model_dump(mode="json") for stage in outcome.stages if stage.name not in DECISIONS]
-    before = [stage for stage in document["stages"] if stage["name"] not in DECISIONS]
-    rows = [
-        compare("stages", [stage["name"] for stage in before], [stage["name"] for stage in again]),
-        compare("what was asked of them", [stage["key"] for stage in before], [stage["key"] for stage in again]),
-        compare("moments (μB)", *([list(s["achieved"].values()) for s in stages] for stages in (before, again))),
-        *(
-            compare(what, [stage.get(name) for stage in before], [stage.get(name) for stage in again])
-            for what, name in _OF_STAGES.items()
-        ),
-        compare("verdict", [document["status"], document["rule"]], [outcome.status.value, outcome.rule.value]),
-    ]
+    again = [stage.model_dump(mode="json") for stage in outcome.stages]
+    verdicts = [document["status"], document["rule"]], [outcome.status.value, outcome.rule.value]
     label = None if outcome.label is None else outcome.label.model_dump(mode="json")
-    return [*rows, compare("label", document["label"], label)], next((s.get("execution") for s in before), None)
+    rows = [
+        *_stages(document["stages"], again),
+        compare("verdict", *verdicts),
+        compare("label", document["label"], label),
+    ]
+    return rows, next((stage.get("execution") for stage in document["stages"]), None)
+
+
+def _stages(*both: Sequence[Mapping[str, Any]]) -> list[Compared]:
+    computed = [[stage for stage in stages if stage["name"] not in DECISIONS] for stages in both]
+
+    def row(what: str, name: str) -> Compared:
+        return compare(what, *([stage.get(name) for stage in stages] for stages in computed))
+
+    return [
+        row("stages", "name"),
+        row("what was asked of them", "key"),
+        row("moments by definition (μB)", "achieved"),
+        *(row(what, name) for what, name in _OF_STAGES.items()),
+    ]
 
 
 def _fit(context: Context) -> tuple[list[Compared], Any]:
@@ -246,16 +256,13 @@ def _flat(value: Any) -> list[float] | None:
     """Return the numbers of nested lists; None where something else is among them."""
     if isinstance(value, np.ndarray):
         return [float(item) for item in value.ravel()]
-    if value is None:
-        return []
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return [float(value)]
     if isinstance(value, Mapping):
-        return _flat([value[name] for name in sorted(value)])
+        value = [value[name] for name in sorted(value)]
     if isinstance(value, list | tuple):
-        parts = [_flat(item) for item in value]
-        return None if any(part is None for part in parts) else [x for part in parts for x in part or ()]
-    return None
+        parts = [_flat(item) for item in value if item is not None]
+        return None if None in parts else list(itertools.chain.from_iterable(filter(None, parts)))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return [float(value)] if number else None
 
 
 def _numbers(value: Any) -> Any:

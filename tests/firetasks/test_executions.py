@@ -5,36 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
-from small_campaign import check_documents, small
+from small_campaign import check_documents, run_until, small
 
 from mmtp_fw.cli import main
 from mmtp_fw.database import check, environment, spent
 from mmtp_fw.errors import InputError
-from mmtp_fw.firetasks import executions, reproduce, tasks
+from mmtp_fw.firetasks import executions, reproduce
 from mmtp_fw.firetasks.base import run_action
 from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.workflows.submit import submit_campaign
 
-WORKS = {
-    "pretrain": tasks.PretrainTask,
-    "label": tasks.LabelTask,
-    "fit": tasks.FitTask,
-    "md": tasks.MdTask,
-    "select": tasks.SelectTask,
-    "property": tasks.PropertyTask,
-}
 FEW = {"pretraining": {"structures": 3}, "fit": {"max_iterations": 10}, "md": {"steps": 10}}
-
-
-def run_until(database, kind: str) -> str:
-    """Carry out what is planned until there is a result of a kind; return its key."""
-    for _ in range(40):
-        found = database.actions.find_one({"kind": kind, "result.outcome": {"$nin": [None, "rejected"]}})
-        if found is not None:
-            return found["_id"]
-        todo = database.actions.find_one({"result": None, "kind": {"$in": list(WORKS)}}, sort=[("iteration", 1)])
-        run_action(database, todo["_id"], WORKS[todo["kind"]].work)
-    raise AssertionError(f"no {kind}")
 
 
 @pytest.fixture(autouse=True)

@@ -85,8 +85,11 @@ CONFIGURATION = {"number": 1, "origin": 1, "formula": 1, "atoms.numbers": 1, "at
 """What a row needs of a configuration."""
 
 
-def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
-    """Iterate over what rows need of calculations, by key: the server looks through the stages."""
+def calculations(database: Database, query: Mapping[str, Any], hint: str | None = None) -> Iterator[Row]:
+    """Iterate over what rows need of calculations, by key: the server looks through the stages.
+
+    `hint` names the field whose index is to be used.
+    """
     constrained = {
         "$and": [
             {"$gt": ["$$this.mae_muB", None]},
@@ -129,7 +132,8 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
         },
         {"$sort": {"_id": 1}},  # of what is left of them, not of their stages
     ]
-    return iter(database.calculations.aggregate(stages, allowDiskUse=True))
+    chosen: Row = {} if hint is None else {"hint": {hint: 1}}
+    return iter(database.calculations.aggregate(stages, allowDiskUse=True, **chosen))
 
 
 def labels_of(database: Database, keys: Iterable[str]) -> list[LabelRow]:
