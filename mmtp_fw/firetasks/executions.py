@@ -52,7 +52,7 @@ def describe(
     dft = engine not in (OWN, MD)
     runs_program = dft and bool(registry.describe(engine).programs)
     threads = 1 if runs_program else thread_count()  # programs of engines are parallel by processes
-    ranks = _ranks(campaign.dft.settings) if runs_program else 1
+    ranks = _ranks(engine, campaign.dft.settings) if runs_program else 1
     found = environment.content(database, dict(_programs(engine)) if dft else {})
     execution = Execution(
         environment=environment.digest(found),
@@ -84,13 +84,13 @@ def _programs(engine: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, version) for name, version in found if version is not None)
 
 
-def _ranks(settings: Mapping[str, Any]) -> int:
-    """Return the processes that the command of an engine starts, as mpirun and srun are told; 1 where it says none."""
-    words = shlex.split(str(settings.get("command", "")))
-    for option, value in itertools.pairwise(words):
-        if option in _RANKS and value.isdigit():
-            return int(value)
-    return 1
+def _ranks(engine: str, settings: Mapping[str, Any]) -> int:
+    """Return the processes of one calculation: as the settings say, else as mpirun or srun is told; 1 if none says."""
+    chosen = registry.describe(engine).settings.model_validate(dict(settings))
+    said = getattr(chosen, "mpi_processes", None)
+    words = shlex.split(str(getattr(chosen, "command", "")))
+    named = (value for option, value in itertools.pairwise(words) if option in _RANKS and value.isdigit())
+    return int(said if said is not None else next(named, 1))
 
 
 def _job_cores() -> int | None:

@@ -136,6 +136,8 @@ def test_cores_are_those_of_the_command_or_of_the_job(database, monkeypatch):
     facts = Facts(campaign)
     label, _ = executions.describe(database, campaign, facts.action(0, Kind.LABEL, "x", {}, ()))
     assert (label.cores, label.threads, label.nodes, label.engine) == (6, 1, 1, "elk")
+    abinit = small("c", dft={"engine": "abinit", "settings": {"mpi_processes": 4}}, properties={"mode": "static"})
+    assert executions.describe(database, abinit, facts.action(0, Kind.LABEL, "x", {}, ()))[0].cores == 4
     assert executions.describe(database, campaign, facts.action(0, Kind.FIT, "x", {}, ()))[0].engine == "mmtp"
     for name, value in {"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "32", "SLURM_JOB_NUM_NODES": "2"}.items():
         monkeypatch.setenv(name, value)
