@@ -9,6 +9,7 @@ import typer
 
 from mmtp_fw import log
 from mmtp_fw.cli import (
+    archive,
     cost,
     db,
     dft,
@@ -85,4 +86,5 @@ app.add_typer(lammps.app, name="lammps")
 app.add_typer(dft.app, name="dft")
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
+app.add_typer(archive.app, name="archive")
 app.command()(doctor.doctor)
