@@ -19,6 +19,7 @@ from mmtp_fw.cli.output import plain
 from mmtp_fw.database import comparison, history, taint
 from mmtp_fw.database.collections import DECLARED
 from mmtp_fw.errors import InputError
+from mmtp_fw.firetasks.reproduce import reproduce
 from mmtp_fw.workflows.submit import submit_campaign
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -126,14 +127,16 @@ def test_taint_follows_a_label_to_its_last_consequence(recorded, call):
 
 def test_a_rejected_label_is_used_by_no_later_fit(recorded, call):
     before = history.potential(recorded, 1)["labels"]
-    label = next(row for row in before if row["status"] == "accepted")
+    label = next(row for row in before if row["rule"] == "criteria_met")
     told = json.loads(call("reject", label["calculation"], "--why", "too small a cell", "--json"))
     assert told["rejected"] == [label["calculation"]] and 1 in told["taint"]["versions"]
     document = recorded.calculations.find_one({"_id": label["calculation"]})
     assert (document["status"], document["rule"], document["quality"]) == ("rejected", "by_hand", None)
     assert document["overruled"]["why"] == "too small a cell" and document["label"]["energy_eV"]
     (row,) = [row for row in json.loads(call("find", "--status", "rejected", "--json")) if row["rule"] == "by_hand"]
-    assert row["reason"] == "rejected by hand: too small a cell"
+    assert row["reason"] == "rejected by hand: too small a cell" and row["grade"] is None
+    assert document["overruled"]["status"] == "accepted" and document["overruled"]["rule"].startswith("criteria")
+    assert reproduce(recorded, label["calculation"]).equal, "the numbers are what they were"
     check_documents(recorded)
     recorded.actions.update_many({"iteration": 1, "kind": "fit"}, {"$set": {"result": None}})
     recorded.potentials.delete_many({"iteration": 1})

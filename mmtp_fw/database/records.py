@@ -94,7 +94,7 @@ class CalculationDocument(Document):
     reason: str | None = Field(default=None, description="Why it was rejected, or accepted with reserve")
     rule: str | None = Field(default=None, description="The rule that decided; by_hand: a person did")
     overruled: dict[str, Any] | None = Field(
-        default=None, description="Of a label that was rejected by hand: user, when, why, and the status before"
+        default=None, description="Of a label that was rejected by hand: user, when, why, and status and rule before"
     )
     owners: list[str] = Field(default_factory=list, description="The processes that worked on it")
     finished: datetime | None = None

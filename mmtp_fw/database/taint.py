@@ -11,13 +11,11 @@ from pymongo.collection import Collection as MongoCollection
 
 from mmtp_fw.database import environment, history
 from mmtp_fw.errors import InputError
-from mmtp_fw.labelling import ACCEPTED, REJECTED
+from mmtp_fw.labelling import ACCEPTED, BY_HAND, REJECTED
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
 
-BY_HAND = "by_hand"
-"""Rule of a rejection that a person decided."""
 _MANY = 10_000
 
 
@@ -122,8 +120,10 @@ def reject(database: Database, which: str, why: str) -> list[str]:
     by_hand = {"user": environment.user(), "when": now, "why": why.strip(), "status": ACCEPTED}
 
     def write(session: ClientSession) -> None:
-        verdict = {"status": REJECTED, "rule": BY_HAND, "reason": reason, "quality": None, "overruled": by_hand}
-        database.calculations.update_many({"_id": {"$in": accepted}}, {"$set": verdict}, session=session)
+        overruled = {name: {"$literal": value} for name, value in by_hand.items()} | {"rule": "$rule"}
+        verdict = {"status": REJECTED, "rule": BY_HAND, "reason": {"$literal": reason}, "quality": None}
+        change = [{"$set": verdict | {"overruled": overruled}}]
+        database.calculations.update_many({"_id": {"$in": accepted}}, change, session=session)
         fact = {"result.outcome": REJECTED, "result.reason": reason}
         asked = {"kind": "label", "result.calculation": {"$in": accepted}, "result.outcome": ACCEPTED}
         database.actions.update_many(asked, {"$set": fact}, session=session)

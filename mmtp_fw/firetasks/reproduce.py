@@ -36,7 +36,7 @@ _OF_STAGES = {
     "magnetic forces (eV/μB)": "magnetic_forces",
     "digests of datasets": "datasets",
 }
-_NOT_OF_A_PROPERTY = ("frames", "outcome", "message", "md_steps")
+_NOT_OF_A_PROPERTY = ("frames",)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ def _label(context: Context) -> tuple[list[Compared], Any]:
     checked = dft.protocol.checks(number_of(context))
     outcome = run_protocol(engine, atoms, dft.protocol, context.directory, check=checked)
     again = [stage.model_dump(mode="json") for stage in outcome.stages]
-    verdicts = [document["status"], document["rule"]], [outcome.status.value, outcome.rule.value]
+    decided = document.get("overruled") or document  # what a person decided later is no matter of the protocol
+    verdicts = [decided["status"], decided["rule"]], [outcome.status.value, outcome.rule.value]
     label = None if outcome.label is None else outcome.label.model_dump(mode="json")
     rows = [
         *_stages(document["stages"], again),

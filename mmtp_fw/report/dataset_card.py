@@ -28,6 +28,11 @@ _SIGN = (
     "−∂E/∂m of the moment that the label states, at fixed positions and all other moments; positive: E falls as m grows"
 )
 
+_SOURCE = (
+    "the engine's own where it gives them, else those of the penalty, 2λ (m_sWS − m_constr), times d m_sWS/d m of the "
+    "species, measured in the same calculation"
+)
+
 
 @dataclass(frozen=True)
 class Told:
@@ -83,7 +88,7 @@ def card(
             "values": "those that were reached, never the targets",
             "vectors": "where a file has vectors, moments and magnetic forces are along z, a choice without meaning",
         },
-        "magnetic_forces": {"unit": "eV/μB", "sign": _SIGN},
+        "magnetic_forces": {"unit": "eV/μB", "sign": _SIGN, "source": _SOURCE},
         "constraint": {
             kind: {"labels": number, "meaning": _CONSTRAINTS.get(kind, kind)}
             for kind, number in _counts(label.constraint.value for label in labels).items()
@@ -166,11 +171,12 @@ def _page(found: Mapping[str, Any]) -> Iterator[str]:
         f"{system['labels']} labels of {', '.join(system['species'])} ({system['structure']}, {system['atoms']} atoms "
         f"in cells of {cells}), computed with {engine['about']}; functional: {engine['functional']}.\n"
     )
-    yield "Every number of every label is the engine's own; nothing is fitted.\n"
+    yield "Energies, forces and stress are the engine's own.\n"
     yield "## Moments and magnetic forces\n"
     yield from (f"- Moment {name}: {meaning}." for name, meaning in found["moments"]["definition"].items())
     yield f"- Moments are {found['moments']['kind']}; {found['moments']['values']}; {found['moments']['vectors']}."
-    yield f"- Magnetic forces ({found['magnetic_forces']['unit']}): {found['magnetic_forces']['sign']}."
+    magnetic = found["magnetic_forces"]
+    yield f"- Magnetic forces ({magnetic['unit']}): {magnetic['sign']}; {magnetic['source']}."
     yield from (f"- {item['labels']} labels {kind}: {item['meaning']}." for kind, item in found["constraint"].items())
     grades = ", ".join(f"{number} of quality {grade}" for grade, number in found["quality"]["grades"].items())
     yield (

@@ -126,7 +126,8 @@ def calculations(database: Database, query: Mapping[str, Any], hint: str | None 
         {
             "$project": plain
             | {name: {"$cond": [{"$gt": ["$label", None]}, f"$label.{name}", f"$best.{name}"]} for name in of_label}
-            | {"grade": "$label.grade", "bias_eV_per_atom": "$label.bias_eV_per_atom", "stages": 1}
+            | {"grade": {"$cond": [{"$eq": ["$rule", labelling.BY_HAND]}, None, "$label.grade"]}}
+            | {"bias_eV_per_atom": "$label.bias_eV_per_atom", "stages": 1}
             | {"scf_runs": {"$size": "$own"}, "wall_seconds": {"$sum": "$own.wall_seconds"}}
             | {"achieved": {"$ifNull": ["$label.moments", {"$arrayElemAt": [reached, 0]}]}}
         },
