@@ -11,6 +11,7 @@ from mmtp_fw import log
 from mmtp_fw.cli import (
     archive,
     cost,
+    dashboard,
     db,
     dft,
     doctor,
@@ -75,6 +76,7 @@ app.command()(status.status)
 app.command()(cost.cost)
 app.command()(reproduce.reproduce)
 app.command()(report.report)
+app.command()(dashboard.dashboard)
 app.add_typer(show.app, name="show")
 app.command()(find.find)
 app.command()(judge.taint)
