@@ -40,6 +40,8 @@ OPEN: Final = "open"
 """State of a label that a campaign asked for and has not got yet."""
 REFUSED_INPUT: Final = "input"
 """Rule of a rejection before the protocol began: the engine does not take the configuration."""
+BY_HAND: Final = "by_hand"
+"""Rule of a rejection that a person decided."""
 
 
 class OutcomeStatus(StrEnum):

@@ -5,9 +5,19 @@ from __future__ import annotations
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.database import Database
 from mmtp_fw.database.collections import DECLARED
+from mmtp_fw.firetasks import tasks
+from mmtp_fw.firetasks.base import run_action
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 
+WORKS = {
+    "pretrain": tasks.PretrainTask,
+    "label": tasks.LabelTask,
+    "fit": tasks.FitTask,
+    "md": tasks.MdTask,
+    "select": tasks.SelectTask,
+    "property": tasks.PropertyTask,
+}
 SMALL = {
     "name": "small",
     "seed": 3,
@@ -31,6 +41,20 @@ SMALL = {
 def small(name: str = "small", **sections) -> Campaign:
     """Return the small campaign, with changed sections."""
     return Campaign.model_validate(SMALL | {"name": name} | sections)
+
+
+def run_until(database: Database, kind: str, iteration: int = 0) -> str:
+    """Carry out what is planned until there is a result of a kind in a round; return its key."""
+    wanted = {"kind": kind, "iteration": iteration, "result.outcome": {"$nin": [None, "rejected"]}}
+    for _ in range(60):
+        found = database.actions.find_one(wanted)
+        if found is not None:
+            return str(found["_id"])
+        open_ones = {"result": None, "kind": {"$in": list(WORKS)}}
+        todo = database.actions.find_one(open_ones, sort=[("iteration", 1), ("kind", 1)])
+        assert todo is not None, "nothing is left to be done"
+        run_action(database, todo["_id"], WORKS[todo["kind"]].work)
+    raise AssertionError(f"no {kind} in round {iteration}")
 
 
 def labels_of(database: Database, campaign_id: str) -> dict[str, str]:

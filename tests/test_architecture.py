@@ -53,7 +53,6 @@ COUNTS = "counts contractions: the loops of one sum"
 BRANCHED = {
     "cli/output.py:plain": "a branch for each kind of value",
     "cli/progress.py:summary_line": LISTS,
-    "database/queries.py:find_configurations": "a branch for each condition that may be given",
     "database/schema.py:_section": LISTS,
     "database/summary.py:summarize": LISTS,
     "database/views/campaigns.py:rounds": LISTS,

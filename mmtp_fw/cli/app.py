@@ -8,7 +8,25 @@ from typing import Annotated
 import typer
 
 from mmtp_fw import log
-from mmtp_fw.cli import db, dft, doctor, export, find, lammps, potential, report, run, show, status, worker
+from mmtp_fw.cli import (
+    archive,
+    cost,
+    dashboard,
+    db,
+    dft,
+    doctor,
+    export,
+    find,
+    judge,
+    lammps,
+    potential,
+    report,
+    reproduce,
+    run,
+    show,
+    status,
+    worker,
+)
 from mmtp_fw.cli.options import defaults
 
 app = typer.Typer(
@@ -55,13 +73,20 @@ def _root(
 app.command()(run.run)
 app.command()(run.submit)
 app.command()(status.status)
+app.command()(cost.cost)
+app.command()(reproduce.reproduce)
 app.command()(report.report)
+app.command()(dashboard.dashboard)
 app.add_typer(show.app, name="show")
 app.command()(find.find)
+app.command()(judge.taint)
+app.command()(judge.reject)
+app.add_typer(judge.compare, name="compare")
 app.add_typer(export.app, name="export")
 app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")
 app.add_typer(dft.app, name="dft")
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
+app.add_typer(archive.app, name="archive")
 app.command()(doctor.doctor)

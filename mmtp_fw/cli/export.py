@@ -122,6 +122,32 @@ def trajectory(
     _tell(path, f"{len(frames)} frames", as_json)
 
 
+@app.command()
+def dataset(
+    campaign: Annotated[str, typer.Argument(help="Name of the campaign.")],
+    directory: Annotated[Path, typer.Argument(help="Directory to make.")],
+    title: Annotated[str | None, typer.Option(help="Of the dataset.")] = None,
+    author: Annotated[list[str] | None, typer.Option(help="Once for each author.")] = None,
+    licence: Annotated[str | None, typer.Option("--license", help="By its SPDX name, as CC-BY-4.0.")] = None,
+    cite: Annotated[str | None, typer.Option(help="How it is to be cited, with its DOI.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="A version of the potential: its labels, divided as it divided them.")
+    ] = None,
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a campaign's labels for others: extended XYZ in three families of keys, tables of λ and torques, a card."""
+    from mmtp_fw.report.dataset import write_dataset
+    from mmtp_fw.report.dataset_card import NOT_STATED, Told
+
+    told = Told(title, tuple(author or ()), licence, cite)
+    with open_database(launchpad) as database:
+        card = write_dataset(database, campaign, directory, told, version)
+    lacking = [name for name in ("authors", "licence", "cite") if card[name] == NOT_STATED]
+    said = f"{card['system']['labels']} labels" + (f"; not stated: {', '.join(lacking)}" if lacking else "")
+    _tell(directory, said, as_json)
+
+
 def _format(path: Path) -> Literal["extxyz", "cfg"]:
     formats: dict[str, Literal["extxyz", "cfg"]] = {".xyz": "extxyz", ".extxyz": "extxyz", ".cfg": "cfg"}
     if path.suffix not in formats:

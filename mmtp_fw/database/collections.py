@@ -142,6 +142,7 @@ class Collections:
     def __init__(self, db: MongoDatabase[dict[str, Any]]) -> None:
         self.db = db
 
+    environments = Declared(records.EnvironmentDocument, "hash of what is in it", content=False)
     campaigns = Declared(records.CampaignDocument, "name", indexes=(IndexModel([("created", DESCENDING)]),))
     configurations = Declared(
         records.ConfigurationDocument,
@@ -153,12 +154,19 @@ class Collections:
     calculations = Declared(
         records.CalculationDocument,
         "configuration/settings hash",
-        links=(Link("configuration", "configurations"),),
+        links=(Link("configuration", "configurations"), Link("stages.execution.environment", "environments")),
         indexes=(
             _up("configuration"),
-            _up("status", "quality.grade"),
             _up("quality.grade"),
-            _up("engine", "status"),
+            IndexModel(
+                [
+                    ("engine", ASCENDING),
+                    ("status", ASCENDING),
+                    ("quality.grade", ASCENDING),
+                    ("created", DESCENDING),
+                    (KEY, DESCENDING),
+                ]
+            ),
         ),
     )
     training_sets = Declared(
@@ -175,6 +183,7 @@ class Collections:
             Link("training_set", "training_sets"),
             Link("parent", "potentials"),
             Link("member_of", "potentials"),
+            Link("execution.environment", "environments"),
         ),
         blobs=("active_set",),
         indexes=(
@@ -190,7 +199,11 @@ class Collections:
         records.MdRunDocument,
         "action key",
         campaign="campaign",
-        links=(Link("potential", "potentials"), Link("continues", "md_runs")),
+        links=(
+            Link("potential", "potentials"),
+            Link("continues", "md_runs"),
+            Link("execution.environment", "environments"),
+        ),
         blobs=("thermo", "candidates", "trajectory"),
         indexes=(_unique("number"), _up("campaign", "iteration"), _up("potential")),
     )
@@ -198,7 +211,7 @@ class Collections:
         records.PropertyDocument,
         "action key",
         campaign="campaign",
-        links=(Link("potential", "potentials"),),
+        links=(Link("potential", "potentials"), Link("execution.environment", "environments")),
         blobs=("trajectory",),
         indexes=(_up("campaign", "iteration"), _up("potential")),
     )
@@ -212,6 +225,7 @@ class Collections:
             Link("result.calculation", "calculations"),
             Link("result.configurations", "configurations"),
             Link("result.potential", "potentials"),
+            Link("attempts.environment", "environments"),
         ),
         indexes=(
             _up("campaign", "iteration", "kind"),

@@ -36,7 +36,7 @@ def configuration(database: Database, which: str) -> dict[str, Any]:
     InputError
         None or several such configurations.
     """
-    document = _one(database.configurations, which, "configuration")
+    document = one(database.configurations, which, "configuration")
     origin = dict(document["origin"])
     run = database.md_runs.find_one({"number": origin["md_run"]}) if origin.get("md_run") else None
     if run is not None:
@@ -95,9 +95,9 @@ def potential(database: Database, which: str | int) -> dict[str, Any]:
     """
     document = version(database, which)
     number = document["_id"]
-    own, held_out = _training(database, document)
+    own, held_out = training(database, document)
     parent = database.potentials.find_one({"_id": document["parent"]}) if document["parent"] else None
-    before = _training(database, parent)[0] if parent else set()
+    before = training(database, parent)[0] if parent else set()
     return {
         "potential": document,
         "parents": _parents(database, document),
@@ -119,7 +119,7 @@ def md_run(database: Database, which: str | int) -> dict[str, Any]:
     InputError
         No such run.
     """
-    document = _one(database.md_runs, str(which), "MD run")
+    document = one(database.md_runs, str(which), "MD run")
     wanted = {"number": 1, "formula": 1, "origin": 1}
     origin = {"origin.md_run": document["number"]}
     chosen = list(database.configurations.find(origin, wanted).sort("number", 1))
@@ -181,8 +181,14 @@ def _round(row: views.RoundRow, version: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _one(collection: Collection[dict[str, Any]], which: str, what: str) -> dict[str, Any]:
-    """Find by number, or by the beginning of the id."""
+def one(collection: Collection[dict[str, Any]], which: str, what: str) -> dict[str, Any]:
+    """Find a document by its number, or by the beginning of its id.
+
+    Raises
+    ------
+    InputError
+        None or several such documents; `what` they are is said.
+    """
     found: list[dict[str, Any]] = []
     if which.isdigit():
         found = list(collection.find({"number": int(which)}))
@@ -196,7 +202,7 @@ def _one(collection: Collection[dict[str, Any]], which: str, what: str) -> dict[
     raise InputError(f"no {what} '{which}' in this database", "`mmtp find` lists what is there")
 
 
-def _training(database: Database, document: dict[str, Any]) -> tuple[set[str], set[str]]:
+def training(database: Database, document: dict[str, Any]) -> tuple[set[str], set[str]]:
     """Return the labels of a version, and those among them that were kept for validation."""
     training = database.training_sets.find_one({"_id": document["training_set"]}) or {}
     return set(training.get("calculations", ())), set(training.get("validation", ()))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from mmtp_fw.database import views
 from mmtp_fw.errors import InputError
+from mmtp_fw.labelling import LABEL_STATES, RUNNING, Grade
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
 
 _FEW = 2000
-"""Up to so many calculations that fulfil a condition, their configurations are looked up; with more of them the
-newest configurations are gone through until enough are found."""
+"""Most configurations that are looked at together."""
+_STATES = (*LABEL_STATES, RUNNING)
 
 
 def campaign(database: Database, name: str, *fields: str) -> dict[str, Any]:
@@ -66,39 +67,51 @@ def find_configurations(
     quality : str, optional
         Of the label: A, B or C.
     limit : int
-        Most configurations, newest first.
+        Most rows. Of configurations the newest first; with conditions on labels only, the newest labels first.
 
     Returns
     -------
     list of LabelRow
         One for every label of a configuration that fulfils the conditions, or for a configuration without one.
+
+    Notes
+    -----
+    No more documents are read than rows are returned, except where conditions on configuration and label meet: then the
+    newest configurations are gone through until enough of them have such a label.
     """
-    about: dict[str, Any] = {}
-    if campaign is not None:
-        about["origin.campaign"] = campaign
-    if formula is not None:
-        about["formula"] = formula
-    of_label = {
-        name: value
-        for name, value in (("status", status), ("engine", engine), ("quality.grade", quality))
-        if value is not None
-    }
-    if of_label and database.calculations.count_documents(of_label, limit=_FEW) < _FEW:
-        about["_id"] = {"$in": database.calculations.distinct("configuration", of_label)}
+    about = _given({"origin.campaign": campaign, "formula": formula})
+    of_label = _given({"status": status, "engine": engine, "quality.grade": quality})
+    if of_label and not about:
+        return _newest_labels(database, of_label, limit)
     rows: list[views.LabelRow] = []
-    found = 0
     for configurations in _newest_first(database, about, limit):
         chosen = of_label | {"configuration": {"$in": [document["_id"] for document in configurations]}}
         labels: dict[str, list[dict[str, Any]]] = {}
-        for calculation in views.calculations(database, chosen):
+        for calculation in views.calculations(database, chosen, hint="configuration"):
             labels.setdefault(calculation["configuration"], []).append(calculation)
         for document in configurations:
             made = labels.get(document["_id"], [] if of_label else [{}])
             rows += [views.label_row(document, calculation) for calculation in made]
-            found += bool(made)
-            if found == limit:
-                return rows
+            if len(rows) >= limit:
+                return rows[:limit]
     return rows
+
+
+def _given(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in conditions.items() if value is not None}
+
+
+def _newest_labels(database: Database, of_label: Mapping[str, Any], limit: int) -> list[views.LabelRow]:
+    """Return the newest labels that fulfil conditions: the index has them in order for every value of its fields."""
+    every = {
+        "engine": {"$in": database.calculations.distinct("engine")},
+        "status": {"$in": list(_STATES)},
+        "quality.grade": {"$in": [None, *(grade.value for grade in Grade)]},
+    }
+    newest = database.calculations.find({**every, **of_label}, {"_id": 1}).sort([("created", -1), ("_id", -1)])
+    keys = [document["_id"] for document in newest.limit(limit)]
+    rows = {row["calculation"]: row for row in views.labels_of(database, keys)}
+    return [rows[key] for key in keys]
 
 
 def _newest_first(database: Database, about: Mapping[str, Any], size: int) -> Iterator[list[dict[str, Any]]]:

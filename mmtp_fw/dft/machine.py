@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -100,6 +101,18 @@ class Program:
     version_option: str = ""
 
 
+def version_of(program: Program) -> str | None:
+    """Return what a program calls itself, the digest of its file where it does not say; None where it is not here."""
+    path = shutil.which(program.name)
+    if path is None:
+        return None
+    if not program.version_option:
+        return f"sha256 {hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
+    command = [path, program.version_option]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    return (done.stdout.strip().splitlines() or ["version unknown"])[-1]
+
+
 def check_program(title: str, program: Program) -> Check:
     """Look for a program and its version."""
     path = shutil.which(program.name)
@@ -107,10 +120,7 @@ def check_program(title: str, program: Program) -> Check:
         return Check(title, False, f"'{program.name}' is not on PATH", program.remedy)
     if not program.version_option:
         return Check(title, True, path)
-    command = [path, program.version_option]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-    version = (done.stdout.strip().splitlines() or ["version unknown"])[-1]
-    return Check(title, True, f"{version}, {path}")
+    return Check(title, True, f"{version_of(program)}, {path}")
 
 
 def check_datasets(title: str, search: DatasetSearch, settings: Any, species: Sequence[str] = _EXAMPLES) -> Check:

@@ -115,6 +115,8 @@ class EngineDescription:
         What `mmtp doctor` looks at, each by the name of its line; by default the programs and the datasets.
     page : str
         The page of the documentation that explains the settings.
+    functional : callable
+        Takes the settings and returns the exchange-correlation functional, for the card of a dataset.
     """
 
     name: str
@@ -131,6 +133,7 @@ class EngineDescription:
     datasets: DatasetSearch | None = None
     checks: Mapping[str, Callable[[], Check]] = field(default_factory=dict)
     page: str = "docs/dft.md"
+    functional: Callable[[Mapping[str, Any]], str] = lambda settings: "not stated"
 
     def doctor(self) -> list[Check]:
         """Return what this machine has of the engine; a check that fails by itself is a finding, too."""

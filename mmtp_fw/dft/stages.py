@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.dft.engine import SMOOTHED, ConstraintKind
+from mmtp_fw.execution import Execution
 from mmtp_fw.labelling import DECISIONS, Grade, OutcomeStatus, StageName
 
 
@@ -82,6 +83,9 @@ class Stage(BaseModel):
         default=None, description="The calculation that computed it, where another one than this did"
     )
     message: str = ""
+    execution: Execution | None = Field(
+        default=None, description="Who computed it and with what; None of decisions and in records of earlier versions"
+    )
 
     @model_validator(mode="before")
     @classmethod

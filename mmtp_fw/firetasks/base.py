@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ from mmtp_fw.database import Claim, Database
 from mmtp_fw.database.collections import upserted
 from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import LeaseLostError
+from mmtp_fw.execution import Execution
+from mmtp_fw.firetasks import executions
 from mmtp_fw.firetasks.journal import Journal
 from mmtp_fw.firetasks.signals import graceful_stop
 from mmtp_fw.loop.facts import FAILED, Action
@@ -47,6 +49,8 @@ class Context:
         An empty directory of this launch.
     should_stop : callable
         True when the worker was asked to end or its lease is lost: return `INTERRUPTED` then.
+    execution : Execution, optional
+        Who computes, where and with what; in `Work.store` with its end. None where nobody asks for it.
     """
 
     database: Database
@@ -54,6 +58,20 @@ class Context:
     action: Action
     directory: Path
     should_stop: Callable[[], bool]
+    execution: Execution | None = None
+
+    @property
+    def executed(self) -> dict[str, Any] | None:
+        """The execution as documents hold it."""
+        return None if self.execution is None else self.execution.model_dump()
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What the journal keeps: the payload of `Work.compute`, and who computed it."""
+
+    payload: Any
+    execution: Execution | None = None
 
 
 NOT_HERE_SECONDS = 60.0
@@ -137,19 +155,25 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
         context = Context(database, campaign, action, Path.cwd(), should_stop=lambda: stop() or claim.lost)
         if _finished(database, action.key):  # between our first look and the claim
             return "found done"
+        context = replace(context, execution=executions.begin(database, campaign, action, claim.fence))
+        ended = "failed"
         try:
             ended = _compute_and_store(context, claim, work)
         except LeaseLostError as error:
             _LOG.warning("nothing is written: %s", error)
+            ended = "lease lost"
             return "claimed by another"
         except ClaimedElsewhereError:
-            return "claimed by another"
+            ended = "claimed by another"
+            return ended
         except NotHereError as error:
             _note_not_here(context, str(error))
             ended = "not here"
         except Exception:
             _note_failure(context, claim, traceback.format_exc())
             raise
+        finally:
+            executions.end(context.database, action, claim.fence, ended)
     if ended in ("interrupted", "not here"):
         add_workflows(database, campaign_id, [action])
     return ended
@@ -158,18 +182,22 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
 def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
     key = context.action.key
     journal = _journal(context.database, key)
-    payload = journal.load()
-    if payload is None:
+    computed = journal.load()
+    if not isinstance(computed, Computed):
         _LOG.info("begun")
         payload = work.compute(context)
         if payload is INTERRUPTED:
             return "interrupted"
-        journal.save(payload)
+        execution = None if context.execution is None else context.execution.ended_now("done")
+        computed = Computed(payload, execution)
+        journal.save(computed)
     else:
         _LOG.warning("its result is in the journal of this machine, and is only written")
 
+    at_end = replace(context, execution=computed.execution)
+
     def write(session: ClientSession) -> None:
-        result = dict(work.store(context, payload, session))
+        result = dict(work.store(at_end, computed.payload, session))
         _write_fact(context.database, key, {"outcome": "done"} | result, session)
 
     claim.commit(write)

@@ -15,7 +15,7 @@ from mmtp_fw.database import store
 from mmtp_fw.errors import FitError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
 from mmtp_fw.firetasks.configurations import store_configurations
-from mmtp_fw.firetasks.fit_checkpoint import KeptFit
+from mmtp_fw.firetasks.fit_checkpoint import KeptFit, UnkeptFit
 from mmtp_fw.firetasks.holes import closing, documents
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.firetasks.surprise import surprise
@@ -96,26 +96,16 @@ class FitWork:
 
         A member of an ensemble starts from the version that it belongs to.
         """
-        params = context.action.params
-        start = _start(context, context.campaign, params.get("of") or params["parent"])
-        sets = _sets(context, start)
         kept = KeptFit(context.database, context.action.key, context.directory / "fit.checkpoint")
         kept.fetch()
-        try:
-            try:
-                best = _fit(context, start, sets, kept)
-            except InputError as error:
-                if str(kept.path) not in error.message:
-                    raise
-                kept.path.unlink()  # a checkpoint of something else: without it
-                best = _fit(context, start, sets, kept)
-        except _StoppedError:
-            kept.keep(now=True)
-            return INTERRUPTED
-        kept.path.unlink(missing_ok=True)  # who has to fit again begins with the copy in the database
-        if not np.isfinite(best.result.loss):
-            raise FitError(f"the loss is {best.result.loss}", "look at the labels: `mmtp find`")
-        return _fitted(context, sets, best)
+        return _computed(context, _recorded(context), kept)
+
+    def again(self, context: Context, training_set: Mapping[str, Any]) -> _Fitted | None:
+        """Fit once more to the labels of a recorded training set, whatever became of them; nothing is written."""
+        validation = frozenset(training_set["validation"])
+        every = frozenset(training_set["calculations"])
+        recorded = replace(_recorded(context), training=every - validation, validation=validation, only=True)
+        return _computed(context, recorded, UnkeptFit(context.directory / "fit.checkpoint"))
 
     def store(self, context: Context, payload: _Fitted, session: ClientSession) -> Mapping[str, Any]:
         """Store training set and potential."""
@@ -135,6 +125,7 @@ class FitWork:
             action=context.action.key,
             parent=payload.parent,
             training_set=training_set,
+            execution=context.executed,
             **payload.fields,
         )
         summary = {name: payload.fields["fit"][name] for name in ("loss", "converged", "iterations", "message")}
@@ -143,10 +134,31 @@ class FitWork:
         return {"potential": version, "labels": len(payload.calculations), "fit": summary, **told}
 
 
-def _sets(context: Context, start: Potential) -> _Sets:
-    found, recorded = accepted_labels(context), _recorded(context)
-    if recorded.only:
-        found = {key: atoms for key, atoms in found.items() if key in recorded.training | recorded.validation}
+def _computed(context: Context, recorded: _Recorded, kept: KeptFit) -> _Fitted | None:
+    """Fit to the labels that `recorded` has; go on from a checkpoint where there is one."""
+    params = context.action.params
+    start = _start(context, context.campaign, params.get("of") or params["parent"])
+    sets = _sets(context, start, recorded)
+    try:
+        try:
+            best = _fit(context, start, sets, kept)
+        except InputError as error:
+            if str(kept.path) not in error.message:
+                raise
+            kept.path.unlink()  # a checkpoint of something else: without it
+            best = _fit(context, start, sets, kept)
+    except _StoppedError:
+        kept.keep(now=True)
+        return INTERRUPTED
+    kept.path.unlink(missing_ok=True)  # who has to fit again begins with the copy in the database
+    if not np.isfinite(best.result.loss):
+        raise FitError(f"the loss is {best.result.loss}", "look at the labels: `mmtp find`")
+    return _fitted(context, sets, best)
+
+
+def _sets(context: Context, start: Potential, recorded: _Recorded) -> _Sets:
+    chosen_keys = recorded.training | recorded.validation if recorded.only else _accepted(context)
+    found = _labels(context, chosen_keys)
     systems = Systems(start)
     report = check_training_set(start, list(found.values()), Weights(**_weights(context.campaign)), systems)
     labels, excluded = usable(start, found, report)
@@ -238,13 +250,21 @@ def _fitted_to(sets: _Sets, best: FitResult) -> list[Atoms]:
 
 def accepted_labels(context: Context) -> dict[str, Atoms]:
     """Return the labelled configurations of this and earlier rounds by calculation key, in key order."""
+    return _labels(context, _accepted(context))
+
+
+def _accepted(context: Context) -> frozenset[str]:
     query = {
         "campaign": context.campaign.name,
         "kind": "label",
         "result.outcome": ACCEPTED,
         "iteration": {"$lte": context.action.iteration},
     }
-    keys = {action["result"]["calculation"] for action in context.database.actions.find(query, {"result": 1})}
+    found = context.database.actions.find(query, {"result.calculation": 1})
+    return frozenset(action["result"]["calculation"] for action in found)
+
+
+def _labels(context: Context, keys: Collection[str]) -> dict[str, Atoms]:
     found = context.database.calculations.find({"_id": {"$in": sorted(keys)}}, {"label": 1})
     labels = {document["_id"]: as_label(document["label"], context.campaign) for document in found}
     return {key: labels[key] for key in sorted(labels)}

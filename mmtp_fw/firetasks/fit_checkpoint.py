@@ -55,3 +55,16 @@ class KeptFit:
     def drop(database: Database, key: str, session: ClientSession) -> None:
         """Forget a fit that has ended."""
         database.fit_checkpoints.delete_one({"_id": key}, session=session)
+
+
+class UnkeptFit(KeptFit):
+    """A checkpoint that is a file and nothing else: of a fit that is only compared."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fetch(self) -> None:
+        """Find nothing."""
+
+    def keep(self, now: bool = False) -> None:
+        """Copy nothing."""

@@ -18,7 +18,7 @@ from mmtp_fw.dft.engine import Engine, settings_hash
 from mmtp_fw.dft.stages import Rule
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError
-from mmtp_fw.labelling import ACCEPTED, REFUSED_INPUT, REJECTED, OutcomeStatus
+from mmtp_fw.labelling import ACCEPTED, DECISIONS, REFUSED_INPUT, REJECTED, OutcomeStatus
 
 _LOG = log.logger(__name__)
 
@@ -62,7 +62,7 @@ class LabelWork:
         known = context.database.calculations.find_one({"_id": key})
         if known is not None and (known["status"] == ACCEPTED or _is_verdict(known)):
             return _Labelled(key, None, _result(key, known["status"], known["reason"], 0))
-        atoms = _configuration(context.database, configuration)
+        atoms = configuration_of(context.database, configuration)
         try:
             check_request(engine, atoms)
             _check_datasets(context.database, engine, atoms)
@@ -85,10 +85,10 @@ class LabelWork:
             context.campaign.dft.protocol,
             context.directory,
             finished=stages,
-            on_stage=lambda stage: store.save_stage(context.database, key, stage.model_dump(mode="json")),
+            on_stage=lambda stage: store.save_stage(context.database, key, _executed(context, stage)),
             should_stop=should_stop,
             others=_stages_of_others(context.database, key, configuration, engine),
-            check=context.campaign.dft.protocol.checks(_number(context)),
+            check=context.campaign.dft.protocol.checks(number_of(context)),
         )
         if outcome.status == OutcomeStatus.INTERRUPTED:
             return INTERRUPTED
@@ -110,6 +110,13 @@ class LabelWork:
                 session=session,
             )
         return payload.result
+
+
+def _executed(context: Context, stage: Stage) -> dict[str, Any]:
+    """Return the record of a stage with who computed it: of what others computed theirs stays, decisions have none."""
+    own = stage.reused_from is None and stage.name not in DECISIONS
+    update = {"execution": context.execution} if own else {}
+    return stage.model_copy(update=update).model_dump(mode="json")
 
 
 def _is_verdict(calculation: Mapping[str, Any]) -> bool:
@@ -145,7 +152,7 @@ def _stages_of_others(database: Database, key: str, configuration: str, engine: 
     ]
 
 
-def _number(context: Context) -> int:
+def number_of(context: Context) -> int:
     """Return the number of this label in its campaign, from 0: the same whenever it is asked."""
     key = context.action.key
     iteration = context.action.iteration
@@ -159,7 +166,8 @@ def _last_attempt(context: Context) -> bool:
     return len((action or {}).get("errors", ())) + 1 >= context.campaign.budget.max_attempts
 
 
-def _configuration(database: Database, key: str) -> Any:
+def configuration_of(database: Database, key: str) -> Any:
+    """Return a stored configuration as Atoms, its targets as initial moments."""
     document = database.configurations.find_one({"_id": key})
     if document is None:
         raise InputError(f"no configuration '{key}' in this database")

@@ -66,6 +66,7 @@ class MdWork:
             iteration=action.iteration,
             potential=action.params["potential"],
             params=dict(action.params),
+            execution=context.executed,
             **payload,
         )
         return {

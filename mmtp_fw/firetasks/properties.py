@@ -80,6 +80,7 @@ class PropertyWork:
             source=action.params["source"],
             potential=action.params["potential"],
             params=dict(action.params),
+            execution=context.executed,
             frames=payload.get("frames", ()),
             values={name: value for name, value in payload.items() if name != "frames"},
         )

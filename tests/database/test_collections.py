@@ -11,7 +11,7 @@ from ase.build import bulk
 from pydantic import ValidationError
 from small_campaign import check_documents
 
-from mmtp_fw.database import backup, check, store
+from mmtp_fw.database import backup, check, environment, store
 from mmtp_fw.database.collections import BLOBS, DECLARED, FIREWORKS, KEY
 from mmtp_fw.errors import InputError
 from tests.conftest import require
@@ -85,8 +85,13 @@ def complete(database):
     store.save_md_run(database, "c/000/md/b", {"step": [1]}, [], b"more", continues="c/000/md/a", **RUN)
     values = {"campaign": "c", "iteration": 0, "source": "mmtp", "potential": 1, "params": {}, "values": {}}
     store.save_property(database, "c/000/property/x", frames=[atoms, atoms], **values)
+    execution = {"environment": environment.keep(database, environment.content(database, {}))}
+    for name in ("potentials", "md_runs", "properties"):
+        database.db[name].update_many({}, {"$set": {"execution": execution}})
+    store.save_stage(database, f"{key}/s", {"index": 0, "execution": execution})
     database.actions.insert_one(
         {
+            "attempts": [execution],
             "_id": "c/000/label/x",
             "campaign": "c",
             "params": {"configuration": key, "potential": 1},
@@ -109,7 +114,7 @@ def test_a_link_that_leads_nowhere_is_told(complete):
     for source, field, target, by in _links():
         document = complete.db[source].find_one({field: {"$nin": [None, []]}})
         for part in field.split("."):
-            document = document[part]
+            document = document[part] if isinstance(document, dict) else document[0][part]
         wanted = document[0] if isinstance(document, list) else document
         lost = complete.db[target].find_one_and_delete({by: wanted})
         problems = check.check(complete, contents=False)

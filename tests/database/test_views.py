@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ase.build import bulk
@@ -233,12 +233,54 @@ def test_find_goes_back_until_it_has_enough(database, monkeypatch, few):
     def numbers(**conditions):
         return [row["configuration"] for row in queries.find_configurations(database, **conditions)]
 
-    assert numbers(status="accepted", limit=2) == [28, 28, 21, 21]
+    assert numbers(status="accepted", limit=3) == [28, 28, 21]
     assert numbers(status="accepted") == [28, 28, 21, 21, 14, 14, 7, 7]
     assert numbers(status="accepted", campaign="a") == [28, 28, 14, 14]
     assert numbers(status="running") == [5]
     assert numbers(status="failed") == []
-    assert numbers(limit=2) == [30, 30, 29, 29]
+    assert numbers(limit=3) == [30, 30, 29]
+    assert numbers(engine="hamiltonian", status="rejected", limit=2) == [30, 30]
+    assert numbers(engine="vasp") == numbers(quality="A") == []
+
+
+QUESTIONS_OF_FIND = (
+    {},
+    {"status": "accepted"},
+    {"engine": "hamiltonian"},
+    {"quality": "B"},
+    {"engine": "hamiltonian", "status": "accepted", "quality": "B"},
+    {"campaign": "c"},
+)
+
+
+@pytest.mark.parametrize("conditions", QUESTIONS_OF_FIND, ids=str)
+def test_find_reads_no_more_documents_than_it_shows(database, conditions):
+    configurations = [
+        {"_id": f"{number:032d}", "number": number, "formula": "Fe", "origin": {"campaign": "c"}}
+        for number in range(1, 601)
+    ]
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    calculations = [
+        {"_id": f"{document['_id']}/s", "configuration": document["_id"], "engine": "hamiltonian", "stages": []}
+        | {"status": "accepted", "quality": {"grade": "B"}, "created": begin + timedelta(seconds=document["number"])}
+        for document in configurations
+    ]
+    database.configurations.insert_many(configurations)
+    database.calculations.insert_many(calculations)
+    database.db["system.profile"].drop()
+    database.db.command("profile", 2)
+    try:
+        rows = queries.find_configurations(database, limit=20, **conditions)
+    finally:
+        database.db.command("profile", 0)
+    assert [row["configuration"] for row in rows] == list(range(600, 580, -1))
+    read = {"configurations": 0, "calculations": 0}
+    for entry in database.db["system.profile"].find({"docsExamined": {"$exists": True}}):
+        collection = entry["ns"].rpartition(".")[2]
+        if collection in read:
+            read[collection] += entry["docsExamined"]
+    database.db["system.profile"].drop()
+    assert read == {"configurations": 20, "calculations": 20}
 
 
 ASKERS = {

@@ -161,7 +161,7 @@ def test_the_journal_saves_what_was_not_written(database, tmp_path, monkeypatch)
     with pytest.raises(SystemExit):
         run_action(database, key, work)
     journal = Journal(database.db.meta.find_one({"_id": "instance"})["value"], key)
-    assert journal.load() == {"outcome": "failed"}
+    assert journal.load().payload == {"outcome": "failed"}
     assert run_action(database, key, work) == "done"
     assert work.computed == 1
     assert journal.load() is None

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from report_sample import sample
-from small_campaign import small
+from small_campaign import run_until, small
 
 from mmtp_fw.report.write import write_report
 from mmtp_fw.workflows.submit import submit_campaign
@@ -41,6 +41,31 @@ def browse(tmp_path_factory):
         return page.stdout, imread(picture)
 
     return run
+
+
+def test_the_dashboard_is_drawn(browse, database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    submit_campaign(database, small("c"))
+    run_until(database, "label")
+    command = [sys.executable, "-c", "from mmtp_fw.cli import main; main()", "dashboard", "--port", "5723"]
+    served = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        address = served.stdout.readline().split()[0]
+        number = database.configurations.find_one(
+            {"_id": database.calculations.find_one({"status": "accepted"})["configuration"]}
+        )["number"]
+        for page, title in (
+            ("", "Campaigns"),
+            ("campaign/c", "Campaign c"),
+            (f"label/{number}", f"Configuration {number}"),
+        ):
+            document, picture = browse(address + page)
+            assert f"<h1>{title}</h1>" in document
+            assert picture[..., :3].min() < 0.3, "something is written"
+    finally:
+        served.terminate()
+        served.wait(30)
+        served.stdout.close()
 
 
 def test_the_report_is_drawn_whole(browse, tmp_path):

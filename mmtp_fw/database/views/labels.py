@@ -85,8 +85,11 @@ CONFIGURATION = {"number": 1, "origin": 1, "formula": 1, "atoms.numbers": 1, "at
 """What a row needs of a configuration."""
 
 
-def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
-    """Iterate over what rows need of calculations, by key: the server looks through the stages."""
+def calculations(database: Database, query: Mapping[str, Any], hint: str | None = None) -> Iterator[Row]:
+    """Iterate over what rows need of calculations, by key: the server looks through the stages.
+
+    `hint` names the field whose index is to be used.
+    """
     constrained = {
         "$and": [
             {"$gt": ["$$this.mae_muB", None]},
@@ -123,13 +126,15 @@ def calculations(database: Database, query: Mapping[str, Any]) -> Iterator[Row]:
         {
             "$project": plain
             | {name: {"$cond": [{"$gt": ["$label", None]}, f"$label.{name}", f"$best.{name}"]} for name in of_label}
-            | {"grade": "$label.grade", "bias_eV_per_atom": "$label.bias_eV_per_atom", "stages": 1}
+            | {"grade": {"$cond": [{"$eq": ["$rule", labelling.BY_HAND]}, None, "$label.grade"]}}
+            | {"bias_eV_per_atom": "$label.bias_eV_per_atom", "stages": 1}
             | {"scf_runs": {"$size": "$own"}, "wall_seconds": {"$sum": "$own.wall_seconds"}}
             | {"achieved": {"$ifNull": ["$label.moments", {"$arrayElemAt": [reached, 0]}]}}
         },
         {"$sort": {"_id": 1}},  # of what is left of them, not of their stages
     ]
-    return iter(database.calculations.aggregate(stages, allowDiskUse=True))
+    chosen: Row = {} if hint is None else {"hint": {hint: 1}}
+    return iter(database.calculations.aggregate(stages, allowDiskUse=True, **chosen))
 
 
 def labels_of(database: Database, keys: Iterable[str]) -> list[LabelRow]:

@@ -56,4 +56,5 @@ ENGINE = EngineDescription(
     },
     programs=(Program("abinit", f"{INSTALL} (engine 'abinit')", "--version"),),
     datasets=DatasetSearch("PAW datasets", dataset_folders, find_dataset, "apt-get install abinit-data gpaw-data"),
+    functional=lambda settings: "that of the PAW datasets",
 )

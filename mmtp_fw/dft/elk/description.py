@@ -61,4 +61,5 @@ ENGINE = EngineDescription(
     programs=(Program("elk-lapw", f"{INSTALL} (engine 'elk')"),),
     datasets=DatasetSearch("species files", species_folders, find_species, INSTALL),
     page="docs/elk.md",
+    functional=lambda settings: "PBE (xctype 20)",
 )

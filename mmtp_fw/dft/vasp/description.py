@@ -95,4 +95,5 @@ ENGINE = EngineDescription(
     datasets=DatasetSearch("POTCARs", _folders, _find, "see docs/vasp.md"),
     checks={"VASP": check_program, "VASP POTCARs": check_potcars},
     page="docs/vasp.md",
+    functional=lambda settings: f"that of the POTCARs, {VaspSettings.model_validate(dict(settings)).potcar_functional}",
 )
