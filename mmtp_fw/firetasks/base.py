@@ -182,8 +182,9 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
 def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
     key = context.action.key
     journal = _journal(context.database, key)
-    computed = journal.load()
-    if not isinstance(computed, Computed):
+    found = journal.load()
+    computed = found if found is None or isinstance(found, Computed) else Computed(found)  # by an earlier release
+    if computed is None:
         _LOG.info("begun")
         payload = work.compute(context)
         if payload is INTERRUPTED:

@@ -8,7 +8,7 @@ import socket
 import pytest
 from small_campaign import small
 
-from mmtp_fw.firetasks.base import INTERRUPTED, run_action
+from mmtp_fw.firetasks.base import INTERRUPTED, _journal, run_action
 from mmtp_fw.workflows.submit import submit_campaign
 
 KEY = "ends/000/pretrain"
@@ -71,6 +71,15 @@ def test_the_works_own_outcome_stands(submit):
     database = submit()
     assert run_action(database, KEY, Work({"outcome": "exploded"})) == "done"
     assert action(database)["result"] == {"outcome": "exploded"}
+
+
+def test_a_journal_that_an_earlier_release_wrote_is_not_computed_again(submit):
+    """It held the payload alone, without who computed it."""
+    database = submit()
+    _journal(database, KEY).save({"configurations": ["a"]})
+    work = Work({"outcome": "failed"})
+    assert run_action(database, KEY, work) == "done" and not work.contexts
+    assert action(database)["result"] == {"outcome": "done", "configurations": ["a"]}
 
 
 def test_an_interrupted_action_is_offered_again(submit):
