@@ -1,4 +1,4 @@
-"""What commands without a database read: potentials, with names for numbered species."""
+"""What commands without a database read: potentials, with names for numbered species, and configurations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mmtp_fw.fitting import DerivativeSign
     from mmtp_fw.potential import Potential
 
 SpeciesOption = Annotated[
     str | None, typer.Option(help="Names of numbered species, as Fe,Pd; by default those of the file.")
+]
+MomentsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--moments",
+        metavar="zero|relax|FILE",
+        help="Where configurations have none: zero, relax (not for labels), or a file of the same ones that has them.",
+    ),
 ]
 
 
@@ -25,3 +36,91 @@ def read_potential(path: Path, species: str | None) -> Potential:
     from mmtp_fw.potential import Potential
 
     return Potential.read(path, species=names_of(species))
+
+
+def read_labels(
+    path: Path, species: str | None, moments: str | None, magnetic_derivatives: DerivativeSign = "detect"
+) -> list[Atoms]:
+    """Read what a magnetic potential is fitted to or knows: its moments can't be made up by the potential.
+
+    Raises
+    ------
+    InputError
+        A configuration without moments, where the option doesn't say what they are.
+    """
+    from mmtp_fw.errors import InputError
+
+    if moments == "relax":
+        raise InputError(f"{path}: --moments relax: labels belong to the moments they were computed at", _LABELS)
+    return _with_moments(path, species, moments, _LABELS, magnetic_derivatives)
+
+
+def read_asked(path: Path, species: str | None, moments: str | None, potential: Potential) -> list[Atoms]:
+    """Read what a potential is asked about; moments are needed where it is magnetic.
+
+    Raises
+    ------
+    InputError
+        A configuration without moments, where the option doesn't say what they are.
+    """
+    from mmtp_fw.fitting import read_configurations
+    from mmtp_fw.potential import has_moments
+
+    if not potential.magnetic_size:
+        return read_configurations(path, names_of(species))
+    if moments != "relax":
+        return _with_moments(path, species, moments, f"--moments relax finds those of least energy, or {_LABELS}")
+    found = read_configurations(path, names_of(species))
+    for number, atoms in enumerate(found, 1):
+        if not has_moments(atoms):
+            relaxed = potential.relax_moments(atoms)
+            atoms.set_initial_magnetic_moments(relaxed.moments)
+            if not relaxed.sound:
+                typer.echo(f"warning: {path}: configuration {number}: {relaxed.warning}", err=True)
+    return found
+
+
+_LABELS = "--moments zero says that they are zero, --moments FILE takes them from a file of the same configurations"
+
+
+def _with_moments(
+    path: Path, species: str | None, moments: str | None, hint: str, sign: DerivativeSign = "detect"
+) -> list[Atoms]:
+    import numpy as np
+
+    from mmtp_fw.errors import InputError
+    from mmtp_fw.fitting import read_configurations
+    from mmtp_fw.potential import has_moments
+
+    found = read_configurations(path, names_of(species), sign)
+    lacking = [k for k, atoms in enumerate(found) if not has_moments(atoms)]
+    if not lacking:
+        return found
+    if moments is None:
+        columns = ", ".join(sorted({*found[lacking[0]].arrays, *getattr(found[lacking[0]].calc, "results", {})}))
+        count = f"{len(lacking)} of {len(found)} configurations have"
+        raise InputError(f"{path}: {count} no moments, which a magnetic potential needs; there are {columns}", hint)
+    others = None if moments == "zero" else _same_ones(path, found, Path(moments), species)
+    for k in lacking:
+        given = np.zeros(len(found[k])) if others is None else others[k]
+        found[k].set_initial_magnetic_moments(given)
+    return found
+
+
+def _same_ones(path: Path, found: list[Atoms], other: Path, species: str | None) -> list[list[float]]:
+    """Return the moments of the same configurations in another file."""
+    from mmtp_fw.errors import InputError
+    from mmtp_fw.fitting import read_configurations
+    from mmtp_fw.potential import has_moments, moments_of
+
+    given = read_configurations(other, names_of(species))
+    same = len(given) == len(found) and all(
+        list(a.symbols) == list(b.symbols) for a, b in zip(found, given, strict=True)
+    )
+    if not same:
+        raise InputError(
+            f"--moments {other}: its configurations aren't those of {path}", "same number, same atoms in order"
+        )
+    if not all(has_moments(atoms) for atoms in given):
+        raise InputError(f"--moments {other}: has configurations without moments", "or say zero")
+    return [moments_of(atoms).tolist() for atoms in given]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
+from mmtp_fw.cli.files import MomentsOption, SpeciesOption, names_of, read_asked, read_labels, read_potential
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
 from mmtp_fw.cli.potential_fit import fit
@@ -38,19 +38,19 @@ def evaluate(
         Path | None, typer.Option("-o", "--output", help="Extended XYZ with all of it, atom by atom.")
     ] = None,
     species: SpeciesOption = None,
+    moments: MomentsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Energy and largest force, magnetic force and pressure of every configuration; --json gives all."""
     from mmtp_fw.cli.uncertainties import known_to, write_evaluated
     from mmtp_fw.errors import InputError
-    from mmtp_fw.fitting import read_configurations
 
     if held_out is not None and uncertainty is None:
         raise InputError("--held-out calibrates uncertainties", "give the training labels: --uncertainty FILE")
-    pot, named = read_potential(potential, species), names_of(species)
-    asked = read_configurations(configurations, named)
+    pot = read_potential(potential, species)
+    asked = read_asked(configurations, species, moments, pot)
     found = [pot.evaluate(atoms) for atoms in asked]
-    known = known_to(pot, uncertainty, held_out, named) if uncertainty is not None else None
+    known = known_to(pot, uncertainty, held_out, species) if uncertainty is not None else None
     told = [known.of(atoms) for atoms in tracked(asked, "asking")] if known is not None else None
     if output is not None:
         write_evaluated(output, asked, found, told)
@@ -106,19 +106,19 @@ def grade(
     configurations: ConfigurationsArgument,
     mode: Annotated[str, typer.Option(help="configuration or site.")] = "site",
     species: SpeciesOption = None,
+    moments: MomentsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Extrapolation grade of every configuration against the active set of the training set."""
     from mmtp_fw.errors import InputError
-    from mmtp_fw.fitting import read_configurations
     from mmtp_fw.selection import ActiveSet
 
     modes: dict[str, Literal["configuration", "site"]] = {"configuration": "configuration", "site": "site"}
     if mode not in modes:
         raise InputError(f"--mode {mode}: no such mode", "configuration or site")
-    known = read_configurations(training, names_of(species))
-    active = ActiveSet.from_configurations(read_potential(potential, species), known, mode=modes[mode])
-    asked = read_configurations(configurations, names_of(species))
+    pot = read_potential(potential, species)
+    active = ActiveSet.from_configurations(pot, read_labels(training, species, None), mode=modes[mode])
+    asked = read_asked(configurations, species, moments, pot)
     grades = [active.grade(atoms) for atoms in tracked(asked, "grading")]
     if as_json:
         print_json({"grades": grades, "filled": active.filled})
@@ -136,6 +136,7 @@ def uncertainty(
         bool, typer.Option("--relaxed", help="Relax moments first, from those given; count what that adds.")
     ] = False,
     species: SpeciesOption = None,
+    moments: MomentsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Uncertainties of energy, forces, stress and moments, and what the labels leave undetermined."""
@@ -145,13 +146,18 @@ def uncertainty(
     from mmtp_fw.fitting import read_configurations
     from mmtp_fw.potential import moments_of
 
-    pot, names = read_potential(potential, species), names_of(species)
-    known = known_to(pot, training, held_out, names)
+    pot = read_potential(potential, species)
+    known = known_to(pot, training, held_out, species)
+    asked = (
+        read_configurations(configurations, names_of(species))
+        if relaxed
+        else read_asked(configurations, species, moments, pot)
+    )
     found = []
-    for atoms in tracked(read_configurations(configurations, names), "asking"):
+    for atoms in tracked(asked, "asking"):
         start = moments_of(atoms)
-        moments = pot.relax_moments(atoms, start if np.any(start) else None).moments if relaxed else start
-        found.append(known.of(atoms, moments, relaxed))
+        at = pot.relax_moments(atoms, start if np.any(start) else None).moments if relaxed else start
+        found.append(known.of(atoms, at, relaxed))
     if as_json:
         print_json({"undetermined": known.undetermined(), "configurations": [vars(one) for one in found]})
         return

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
+from mmtp_fw.cli.files import MomentsOption, SpeciesOption, names_of, read_labels, read_potential
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table
 
@@ -50,19 +50,24 @@ def fit(
     magnetic_size: Annotated[int, typer.Option(min=1)] = 3,
     max_moment: Annotated[float, typer.Option(help="μB")] = 4.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    moments: MomentsOption = None,
+    magnetic_derivatives: Annotated[
+        Literal["detect", "force", "derivative"],
+        typer.Option(help="What en_der_m of a cfg holds: −∂E/∂m (force), ∂E/∂m, or find out and tell."),
+    ] = "detect",
     as_json: JsonOption = False,
 ) -> None:
     """Fit a potential to labelled configurations; after Ctrl-C the same command goes on."""
     from mmtp_fw.errors import InputError
-    from mmtp_fw.fitting import FitSettings, read_configurations
+    from mmtp_fw.fitting import FitSettings
     from mmtp_fw.fitting import fit as run_fit
     from mmtp_fw.potential import Potential, Systems
 
     if not output.resolve().parent.is_dir():
         raise InputError(f"{output}: there is no directory {output.parent}", "make it first")
     chosen = _weights(weights)
-    labels = read_configurations(training, names_of(species))
-    held = read_configurations(validation, names_of(species)) if validation else []
+    labels = read_labels(training, species, moments, magnetic_derivatives)
+    held = read_labels(validation, species, moments, magnetic_derivatives) if validation else []
     labels, more = _divided(labels, hold_out, seed)
     if start is not None:
         potential = read_potential(start, species)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 COLUMNS = ["Verdict", ">± Energy (meV/atom)", ">± Forces (eV/Å)", ">± Pressure (GPa)"]
 
 
-def known_to(potential: Potential, training: Path, held_out: Path | None, species: Sequence[str] | None) -> Uncertainty:
+def known_to(potential: Potential, training: Path, held_out: Path | None, species: str | None) -> Uncertainty:
     """Return what a potential's labels determine, from their file and one of labels to calibrate by."""
-    from mmtp_fw.fitting import read_configurations
+    from mmtp_fw.cli.files import read_labels
     from mmtp_fw.selection import Uncertainty
 
-    new = read_configurations(held_out, species) if held_out is not None else None
-    return Uncertainty.from_configurations(potential, read_configurations(training, species), held_out=new)
+    new = read_labels(held_out, species, None) if held_out is not None else None
+    return Uncertainty.from_configurations(potential, read_labels(training, species, None), held_out=new)
 
 
 def shown(values: Any, form: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmtp_fw.fitting.cfg import DerivativeSign
 from mmtp_fw.fitting.datasets import read_configurations, write_configurations
 from mmtp_fw.fitting.ensemble import Ensemble, Member, fit_ensemble, fit_member
 from mmtp_fw.fitting.fit import find_suspects, fit, random_start
@@ -14,6 +15,7 @@ from mmtp_fw.fitting.validate import Finding, Report, check_training_set
 from mmtp_fw.fitting.weights import Weights
 
 __all__ = [
+    "DerivativeSign",
     "Ensemble",
     "Finding",
     "FitResult",

@@ -124,7 +124,7 @@ def errors_by_volume(
     ----------
     potential : Potential
     configurations : sequence of Atoms
-        With cells.
+        Those without a three-dimensional cell, molecules and slabs, belong to no range.
     bins : int
         Number of ranges; empty ones are left out.
     systems : Systems, optional
@@ -135,10 +135,11 @@ def errors_by_volume(
     dict
         (lowest, highest) Å³ per atom of each range -> errors.
     """
-    if len(configurations) == 0:
-        return {}
     if bins < 1:
         raise InputError(f"{bins} ranges of volume", "at least 1")
+    configurations = [atoms for atoms in configurations if atoms.cell.rank == 3 and atoms.pbc.all()]
+    if not configurations:
+        return {}
     volumes = np.array([atoms.get_volume() / len(atoms) for atoms in configurations])
     edges = np.linspace(volumes.min(), volumes.max(), bins + 1)
     where = np.clip(np.searchsorted(edges, volumes, side="right") - 1, 0, bins - 1)

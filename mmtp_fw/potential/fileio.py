@@ -30,6 +30,18 @@ _SECTIONS = {
     "radial_basis_type": ("r_min", "r_cut", "radial_size"),
     "magnetic_basis_type": ("min_moment", "max_moment", "magnetic_size"),
 }
+_BASIS_TYPES = {"radial_basis_type": "RBChebyshev", "magnetic_basis_type": "BChebyshev"}
+_KNOWN = frozenset(
+    {
+        *_RADIAL_KEYS.values(), *_MAGNETIC_KEYS.values(), *_BASIS_TYPES, "version", "potential_name", "scaling",
+        "species_count", "potential_tag", "radial_funcs_count", "alpha_moments_count", "alpha_index_basic_count",
+        "alpha_index_basic", "alpha_index_times_count", "alpha_index_times", "alpha_scalar_moments",
+        "alpha_moment_mapping", "species_coeffs", "moment_coeffs",
+    }
+)  # fmt: skip
+_TOO_MANY = 10**7
+"""No size or index of a potential is as large: level 28 has some 10⁵."""
+_OTHER_FORM = "the energy would be another one without it: this form of potential can't be read"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +89,17 @@ def read_potential(path: str | Path) -> PotentialFile:
     """Read a file; see `parse_potential` for what it raises."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _without_selection_state(path.read_bytes()).decode("utf-8")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such potential file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: can't be read as a potential file: {error}") from error
     return parse_potential(text, source=str(path))
+
+
+def _without_selection_state(content: bytes) -> bytes:
+    """Return what comes before the selection state of MLIP-3 (.almtp): binary, behind a line that begins with #."""
+    return re.split(rb"^[ \t]*#", content, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def parse_potential(text: str, source: str = "potential") -> PotentialFile:
@@ -97,7 +114,8 @@ def parse_potential(text: str, source: str = "potential") -> PotentialFile:
     Raises
     ------
     InputError
-        With the file's name, the line and what is wrong there.
+        With the file's name, the line and what is wrong there: also a key or a basis type that isn't understood, for
+        it would change the energy.
     """
     return _Parser(text, source).parse()
 
@@ -139,8 +157,18 @@ class _Parser:
             if key in _GROUPED and section:
                 key = section[_GROUPED[key]]
             key = _RADIAL_KEYS.get(key, _MAGNETIC_KEYS.get(key, key))
-            self.values[key], self.where[key], self.names[key] = value, number, key_in_file
+            self._take(key, value, number, key_in_file)
         return self._assemble()
+
+    def _take(self, key: str, value: str, number: int, key_in_file: str) -> None:
+        """Keep a key that is understood, and there once."""
+        if key not in _KNOWN:
+            raise self.fail(f"'{key_in_file}' is not understood", number, _OTHER_FORM)
+        if key in self.values:
+            raise self.fail(f"'{key_in_file}' is there again, after line {self.where[key]}", number)
+        if value != _BASIS_TYPES.get(key, value):
+            raise self.fail(f"{key_in_file} '{value}' is not understood, only {_BASIS_TYPES[key]}", number, _OTHER_FORM)
+        self.values[key], self.where[key], self.names[key] = value, number, key_in_file
 
     def _radial_coefficients(self) -> None:
         species, count = self._integer("species_count"), self._integer("radial_funcs_count")
@@ -174,6 +202,8 @@ class _Parser:
         text = self._value(key)
         if not text.isdigit():
             raise self.fail(f"{self.names[key]}: '{text[:40]}' is not a whole number", self.where[key])
+        if int(text) >= _TOO_MANY:
+            raise self.fail(f"{self.names[key]}: {text[:20]} is too many", self.where[key])
         return int(text)
 
     def _float(self, key: str) -> float:
@@ -191,15 +221,23 @@ class _Parser:
         if not re.fullmatch(r"[\s{},0-9]*", text):
             raise self.fail(f"{key}: expected whole numbers in braces", line)
         numbers = [int(word) for word in re.findall(r"\d+", text)]
+        if numbers and max(numbers) >= _TOO_MANY:
+            raise self.fail(f"{key}: {max(numbers)} is no index", line)
         if len(numbers) != 4 * n or text.count("{") != text.count("}"):
             raise self.fail(f"{key}: expected {n} rows of 4, found {len(numbers)} numbers", line)
         return np.array(numbers, dtype=np.int32).reshape(n, 4)
+
+    def _mapping(self) -> Int32Array:
+        mapping = self._floats(self._value("alpha_moment_mapping"), self.where["alpha_moment_mapping"])
+        if any(number != int(number) or not 0 <= number < _TOO_MANY for number in mapping):
+            raise self.fail("alpha_moment_mapping: an entry is no index", self.where["alpha_moment_mapping"])
+        return np.array(mapping, dtype=np.int32)
 
     def _tables(self) -> Tables:
         basic = self._rows("alpha_index_basic", self._integer("alpha_index_basic_count"))
         times = self._rows("alpha_index_times", self._integer("alpha_index_times_count"))
         n_moments, n_scalars = self._integer("alpha_moments_count"), self._integer("alpha_scalar_moments")
-        scalars = np.array(self._floats(self._value("alpha_moment_mapping"), None), dtype=np.int32)
+        scalars = self._mapping()
         if len(scalars) != n_scalars:
             raise self.fail(f"alpha_moment_mapping has {len(scalars)} entries, alpha_scalar_moments says {n_scalars}")
         if len(basic) == 0 or len(basic) > n_moments:
@@ -214,6 +252,8 @@ class _Parser:
         return Tables(basic, times, scalars, n_moments)
 
     def _assemble(self) -> PotentialFile:
+        if not self.radial and "moment_coeffs" not in self.values:
+            raise self.fail("an untrained template, without coefficients", hint="train it: mmtp potential fit")
         if not self.radial:
             raise self.fail("'radial_coeffs' are missing")
         species, count = self._integer("species_count"), self._integer("radial_funcs_count")

@@ -16,6 +16,11 @@ from mmtp_fw.errors import InputError
 from mmtp_fw.potential.skin import ListCache, Pairs
 
 
+def has_moments(atoms: Atoms) -> bool:
+    """Return whether a configuration says its moments, which zero is not the same as."""
+    return "magmoms" in (getattr(atoms.calc, "results", None) or {}) or "initial_magmoms" in atoms.arrays
+
+
 def moments_of(atoms: Atoms) -> FloatArray:
     """Return the collinear moments of a configuration.
 

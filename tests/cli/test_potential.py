@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
@@ -159,3 +160,46 @@ def test_bad_options_are_one_line(files, tmp_path, capsys, options, words):
 def test_no_directory_is_said_before_the_fit(files, tmp_path, capsys):
     code, _, err = mmtp(capsys, "potential", "fit", files / "training.extxyz", tmp_path / "no" / "x.mmtp")
     assert code == 2 and "there is no directory" in err
+
+
+def test_absent_moments_are_no_moments_of_zero(files, tmp_path, capsys):
+    """Asked about structures without moments, a magnetic potential does not answer for zero ones."""
+    potential = tmp_path / "a.mmtp"
+    Potential.from_level(4, ["Fe", "Pd"], radial_size=4, magnetic_size=2).write(potential)
+    labels = read(files / "training.extxyz", index=":2")
+    bare = [atoms.copy() for atoms in labels]
+    for atoms in bare:
+        for name in ("initial_magmoms", "magmoms", "magnetic_forces"):
+            atoms.arrays.pop(name, None)
+    write(tmp_path / "bare.extxyz", bare)
+    code, _, told = mmtp(capsys, "potential", "evaluate", potential, tmp_path / "bare.extxyz")
+    assert code == 2 and "2 of 2 configurations have no moments" in told and "--moments relax" in told
+    given = ("potential", "evaluate", potential, tmp_path / "bare.extxyz", "--json", "--moments")
+    _, zero, _ = mmtp(capsys, *given, "zero")
+    _, same, _ = mmtp(capsys, *given, files / "training.extxyz")
+    assert not same, "another number of configurations"
+    write_configurations(tmp_path / "both.extxyz", labels)
+    _, same, _ = mmtp(capsys, *given, tmp_path / "both.extxyz")
+    _, whole, _ = mmtp(capsys, "potential", "evaluate", potential, tmp_path / "both.extxyz", "--json")
+    assert np.allclose(json.loads(same)[1]["energy"], json.loads(whole)[1]["energy"])
+    assert not np.any(json.loads(zero)[1]["moments"])
+    code, _, told = mmtp(
+        capsys, "potential", "fit", tmp_path / "bare.extxyz", tmp_path / "b.mmtp", *FORM, "--moments", "relax"
+    )
+    assert code == 2 and "labels belong to the moments" in told
+
+
+def test_a_fit_of_molecules_ends_with_its_table(tmp_path, capsys):
+    """No cell, no volume, no stress: the fit was written, and its table then lost."""
+    made = []
+    for length in (2.2, 2.3, 2.4, 2.5):
+        atoms = Atoms("Fe2", [[0, 0, 0], [length, 0, 0]])
+        force = [[length - 2.35, 0, 0], [2.35 - length, 0, 0]]
+        atoms.calc = SinglePointCalculator(atoms, energy=-6 + (length - 2.35) ** 2, forces=force, magmoms=[2.9, 2.9])
+        made.append(atoms)
+    write_configurations(tmp_path / "molecules.cfg", made, "cfg", ["Fe"])
+    code, text, _ = mmtp(
+        capsys, "potential", "fit", tmp_path / "molecules.cfg", tmp_path / "m.mmtp", "--species", "Fe", *FORM,
+        "--max-iterations", 5, "--json",
+    )  # fmt: skip
+    assert code == 0 and json.loads(text)["errors_by_volume"] == []

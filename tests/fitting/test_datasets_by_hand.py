@@ -10,7 +10,7 @@ from ase.io import write
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting import read_configurations, write_configurations
-from mmtp_fw.fitting.datasets import derivative_sign
+from mmtp_fw.fitting.cfg import derivative_sign
 
 CFG = """BEGIN_CFG
  Size
@@ -91,12 +91,12 @@ def test_moments_without_a_label_are_targets(tmp_path):
         ("    -8.5", "    -8.5 1", "line 12: 1 numbers expected, found 2"),
         ("  0.25 0 0", "  0.25 0", "line 10: 14 numbers expected, found 13"),
         ("    2\n Supercell", "    40\n Supercell", "line 8: fewer than 40 rows of atoms"),
-        (" type ", " kind ", "line 1: no atoms, or no column 'type'"),
-        ("cartes_z", "cartes_w", "line 1: no positions"),
+        (" type ", " kind ", "line 8: unknown column kind"),
+        ("cartes_z", "cartes_w", "line 8: unknown column cartes_w"),
         ("    1 1 0", "    1 2 0", "line 1: types up to 2 have no names"),
         ("2.0 0 0", "2.0 0 0.9", "line 1: its moments aren't collinear"),
         ("2.0 0 0", "2.0 0.9 0", "line 1: its moments aren't collinear"),
-        ("2.0 0 0", "nan 0 0", "line 1: its moments are not finite"),
+        ("2.0 0 0", "nan 0 0", "line 9: a number is not finite"),
         ("END_CFG", "END", "line 1: BEGIN_CFG without END_CFG"),
     ],
 )

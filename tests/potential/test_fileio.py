@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -50,12 +52,24 @@ DAMAGES = {
     "not a potential": (lambda t: t.replace("MTP\n", "ABC\n", 1), "line 1"),
     "cut off": (lambda t: t[: len(t) // 2], ""),
     "empty": (lambda t: "", "line 1"),
-    "no constants": (lambda t: t.replace("species_coeffs", "other_coeffs"), "species_coeffs"),
+    "no constants": (lambda t: re.sub(r"species_coeffs.*\n", "", t), "'species_coeffs' is missing"),
     "NaN": (lambda t: t.replace("moment_coeffs = {-2", "moment_coeffs = {nan, -2"), "not finite"),
     "letters": (lambda t: t.replace("max_dist = 5.5", "max_dist = x5.5"), "line 12: max_dist"),
     "wrong size": (lambda t: t.replace("radial_basis_size = 8", "radial_basis_size = 7"), "radial_coeffs"),
     "no range": (lambda t: t.replace("max_dist = 5.5", "max_dist = 0.5"), "range"),
     "wrong index": (lambda t: t.replace("{0, 5, 1, 7}", "{0, 55, 1, 7}"), "alpha_moments_count"),
+    "a term that is not there": (
+        lambda t: t.replace("species_count", "zbl_repulsion = 1\nspecies_count"),
+        "'zbl_repulsion'",
+    ),
+    "another basis": (lambda t: t.replace("= RBChebyshev", "= RBChebyshev_repuls"), "'RBChebyshev_repuls'"),
+    "twice": (lambda t: t.replace("scaling =", "scaling = 2\nscaling ="), "there again"),
+    "untrained": (
+        lambda t: re.sub(r"(\tradial_coeffs\n(\t\t.*\n)+|(species|moment)_coeffs.*\n?)", "", t),
+        "untrained template",
+    ),
+    "endless index": (lambda t: t.replace("{0, 5, 1, 7}", "{0, 99999999999999999999, 1, 7}"), "no index"),
+    "endless count": (lambda t: t.replace("radial_basis_size = 8", "radial_basis_size = 9999999999999"), "too many"),
     "cyclic": (lambda t: t.replace("{0, 5, 1, 7}", "{0, 7, 1, 7}"), "before it is complete"),
 }
 
@@ -69,6 +83,13 @@ def test_a_damaged_file_is_named_with_its_fault(damage, tmp_path):
         Potential.read(path)
     assert "bad.mmtp" in str(error.value)
     assert expected in str(error.value)
+
+
+def test_the_selection_state_behind_a_potential_is_no_part_of_it(tmp_path):
+    """MLIP-3's .almtp: binary, behind a line that begins with #."""
+    path = tmp_path / "active-set.almtp"
+    path.write_bytes((DATA / "06.mmtp").read_bytes() + b"#MVS_v1.1\nenergy_weight 1\n#\xff\xfe\x00\x80")
+    assert Potential.read(path).dumps() == Potential.read(DATA / "06.mmtp").dumps()
 
 
 def test_missing_and_binary_files(tmp_path):
