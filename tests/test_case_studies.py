@@ -13,7 +13,7 @@ import pytest
 from ase import Atoms
 
 from mmtp_fw.fitting import check_training_set, read_configurations
-from mmtp_fw.fitting.datasets import derivative_sign
+from mmtp_fw.fitting.cfg import derivative_sign
 from mmtp_fw.potential import Potential
 
 ROOT = Path(__file__).parents[1]
