@@ -26,6 +26,7 @@ KERNELS = {
     "potential/cabi_rows.py",
     "potential/kernels.py",
     "potential/kernels_flips.py",
+    "potential/kernels_incremental.py",
     "potential/kernels_lanes.py",
     "potential/kernels_lanes_gradient.py",
     "potential/kernels_lanes_rows.py",

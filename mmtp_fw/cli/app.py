@@ -19,6 +19,7 @@ from mmtp_fw.cli import (
     find,
     judge,
     lammps,
+    magnetization,
     potential,
     report,
     reproduce,
@@ -86,6 +87,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")
 app.add_typer(dft.app, name="dft")
+app.command()(magnetization.magnetization)
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
 app.add_typer(archive.app, name="archive")

@@ -19,7 +19,7 @@ from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
     from mmtp_fw.potential.evaluation import Evaluation
-    from mmtp_fw.potential.model import MagneticModel
+    from mmtp_fw.potential.model import EnergyOfMoments
 
 STEP_CAP = 0.3
 """Largest change of a moment in one step (μB)."""
@@ -88,7 +88,7 @@ class Descended:
 
 
 def descend(
-    potential: MagneticModel,
+    potential: EnergyOfMoments,
     system: System,
     start: FloatArray,
     tolerance: float,

@@ -13,14 +13,23 @@ from mmtp_fw.potential.system import System
 from mmtp_fw.potential.trained import TrainedRange
 
 
-class MagneticModel(Protocol):
+class EnergyOfMoments(Protocol):
+    """An energy of moments inside bounds: what a descent needs."""
+
+    min_moment: float
+    max_moment: float
+
+    def evaluate_system(self, system: System, moments: FloatArray) -> Evaluation:
+        """Evaluate at moments (μB), shape (n,)."""
+        ...
+
+
+class MagneticModel(EnergyOfMoments, Protocol):
     """An energy of positions and moments; see `Potential` for what the members are."""
 
     species: list[str]
     r_min: float
     r_cut: float
-    min_moment: float
-    max_moment: float
     trained: TrainedRange | None
 
     @property
@@ -34,8 +43,4 @@ class MagneticModel(Protocol):
 
     def system(self, atoms: Atoms, lists: ListCache | None = None) -> System:
         """Return the arrays and the neighbour list of a configuration of n atoms."""
-        ...
-
-    def evaluate_system(self, system: System, moments: FloatArray) -> Evaluation:
-        """Evaluate n atoms at moments (μB), shape (n,)."""
         ...
