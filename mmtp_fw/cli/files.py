@@ -39,9 +39,13 @@ def read_potential(path: Path, species: str | None) -> Potential:
 
 
 def read_labels(
-    path: Path, species: str | None, moments: str | None, magnetic_derivatives: DerivativeSign = "detect"
+    path: Path,
+    species: str | None,
+    moments: str | None,
+    magnetic: bool,
+    magnetic_derivatives: DerivativeSign = "detect",
 ) -> list[Atoms]:
-    """Read what a magnetic potential is fitted to or knows: its moments can't be made up by the potential.
+    """Read what a potential is fitted to or knows: where it is `magnetic` it can't make up the moments of labels.
 
     Raises
     ------
@@ -49,7 +53,10 @@ def read_labels(
         A configuration without moments, where the option doesn't say what they are.
     """
     from mmtp_fw.errors import InputError
+    from mmtp_fw.fitting import read_configurations
 
+    if not magnetic:
+        return read_configurations(path, names_of(species), magnetic_derivatives)
     if moments == "relax":
         raise InputError(f"{path}: --moments relax: labels belong to the moments they were computed at", _LABELS)
     return _with_moments(path, species, moments, _LABELS, magnetic_derivatives)
@@ -66,7 +73,7 @@ def read_asked(path: Path, species: str | None, moments: str | None, potential: 
     from mmtp_fw.fitting import read_configurations
     from mmtp_fw.potential import has_moments
 
-    if not potential.magnetic_size:
+    if not potential.magnetic:
         return read_configurations(path, names_of(species))
     if moments != "relax":
         return _with_moments(path, species, moments, f"--moments relax finds those of least energy, or {_LABELS}")

@@ -117,7 +117,7 @@ def grade(
     if mode not in modes:
         raise InputError(f"--mode {mode}: no such mode", "configuration or site")
     pot = read_potential(potential, species)
-    active = ActiveSet.from_configurations(pot, read_labels(training, species, None), mode=modes[mode])
+    active = ActiveSet.from_configurations(pot, read_labels(training, species, None, pot.magnetic), mode=modes[mode])
     asked = read_asked(configurations, species, moments, pot)
     grades = [active.grade(atoms) for atoms in tracked(asked, "grading")]
     if as_json:

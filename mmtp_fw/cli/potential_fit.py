@@ -66,11 +66,13 @@ def fit(
     if not output.resolve().parent.is_dir():
         raise InputError(f"{output}: there is no directory {output.parent}", "make it first")
     chosen = _weights(weights)
-    labels = read_labels(training, species, moments, magnetic_derivatives)
-    held = read_labels(validation, species, moments, magnetic_derivatives) if validation else []
+    given = None if start is None else read_potential(start, species)
+    magnetic = given is None or given.magnetic
+    labels = read_labels(training, species, moments, magnetic, magnetic_derivatives)
+    held = read_labels(validation, species, moments, magnetic, magnetic_derivatives) if validation else []
     labels, more = _divided(labels, hold_out, seed)
-    if start is not None:
-        potential = read_potential(start, species)
+    if given is not None:
+        potential = given
     else:
         names = names_of(species) or sorted({s for atoms in labels for s in atoms.symbols})
         potential = Potential.from_level(

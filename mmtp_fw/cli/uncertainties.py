@@ -20,8 +20,9 @@ def known_to(potential: Potential, training: Path, held_out: Path | None, specie
     from mmtp_fw.cli.files import read_labels
     from mmtp_fw.selection import Uncertainty
 
-    new = read_labels(held_out, species, None) if held_out is not None else None
-    return Uncertainty.from_configurations(potential, read_labels(training, species, None), held_out=new)
+    new = read_labels(held_out, species, None, potential.magnetic) if held_out is not None else None
+    known = read_labels(training, species, None, potential.magnetic)
+    return Uncertainty.from_configurations(potential, known, held_out=new)
 
 
 def shown(values: Any, form: str) -> str:

@@ -22,7 +22,7 @@ from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.collinear import collinear
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting.samples import labels_of
-from mmtp_fw.potential import moments_of
+from mmtp_fw.potential import has_moments, moments_of
 
 _LOG = log.logger(__name__)
 
@@ -291,7 +291,7 @@ def cfg_text(atoms: Atoms, species: list[str]) -> str:
     if "forces" in labels:
         names += ["fx", "fy", "fz"]
         columns += [*np.asarray(labels["forces"]).T]
-    if moments.any() or "magnetic_forces" in labels:
+    if has_moments(atoms) or "magnetic_forces" in labels:
         names += ["magmom_x", "magmom_y", "magmom_z"]
         columns += [moments, np.zeros(len(atoms)), np.zeros(len(atoms))]
     if "magnetic_forces" in labels:

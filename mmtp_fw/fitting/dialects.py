@@ -7,7 +7,7 @@ MACE: ``REF_energy``, ``REF_forces``, ``REF_stress``, ``REF_magmom``, ``REF_magf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from mmtp_fw.errors import InputError
 
+SAME = 1e-6
+"""Values of one quantity under two names differ by less, absolutely and relatively: digits are cut."""
 _OF_CELLS = {
     "energy": ("REF_energy", "Energy"),
     "stress": ("REF_stress",),
@@ -36,39 +38,53 @@ def adopt_keys(atoms: Atoms, name: str) -> None:
     Raises
     ------
     InputError
-        One quantity is there under two names.
+        One quantity is there under two names with two values.
     """
     results: dict[str, Any] = dict(getattr(atoms.calc, "results", {}) or {})
     found = _taken(atoms.info, _OF_CELLS, name) | _taken(atoms.arrays, _OF_ATOMS, name)
     if np.ndim(results.get("magmom", 0.0)):  # ASE's name of the sum, for a column of atoms
-        found.setdefault("magmoms", results.pop("magmom"))
+        found.setdefault("magmoms", ("magmom", results.pop("magmom")))
+    _as_stress(atoms, found, name)
+    for quantity, (other, value) in found.items():
+        place = atoms.arrays if quantity == "magnetic_forces" else results
+        if quantity in place:
+            _agree(name, (quantity, place[quantity]), (other, value))
+        place.setdefault(quantity, np.asarray(value, dtype=float) if np.ndim(value) else value)
     if not found:
         return
-    magnetic_forces = found.pop("magnetic_forces", None)
-    if magnetic_forces is not None and "magnetic_forces" not in atoms.arrays:
-        atoms.set_array("magnetic_forces", np.asarray(magnetic_forces, dtype=float))
-    virial = found.pop("virial", None)
-    if virial is not None and atoms.cell.rank == 3:
-        found.setdefault("stress", -_tensor(virial) / atoms.get_volume())
-    if "stress" in found:
-        found["stress"] = full_3x3_to_voigt_6_stress(_tensor(found["stress"]))
-    known = {"energy", "forces"} & set(results | found)
-    results = found | results
-    if known:
+    if {"energy", "forces"} & set(results):
         atoms.calc = SinglePointCalculator(atoms, **results)
     elif "magmoms" in results:
-        atoms.set_array("magmoms", np.asarray(results["magmoms"], dtype=float))
+        atoms.set_array("magmoms", results["magmoms"])
 
 
-def _taken(place: dict[str, Any], names: dict[str, tuple[str, ...]], where: str) -> dict[str, Any]:
-    found = {}
+def _as_stress(atoms: Atoms, found: dict[str, tuple[str, Any]], where: str) -> None:
+    """Make a stress in Voigt's order (eV/Å³) of what says it; a virial of what has no volume says nothing."""
+    virial = found.pop("virial", None)
+    if "stress" in found:
+        found["stress"] = found["stress"][0], full_3x3_to_voigt_6_stress(_tensor(found["stress"][1]))
+    if virial is not None and atoms.cell.rank == 3:
+        made = virial[0], full_3x3_to_voigt_6_stress(-_tensor(virial[1]) / atoms.get_volume())
+        _agree(where, found.setdefault("stress", made), made)
+
+
+def _taken(place: dict[str, Any], names: Mapping[str, tuple[str, ...]], where: str) -> dict[str, tuple[str, Any]]:
+    """Take out what is there under other names; return each quantity with its name there."""
+    found: dict[str, tuple[str, Any]] = {}
     for quantity, others in names.items():
-        there = [other for other in others if other in place]
-        if len(there) > 1:
-            raise InputError(f"{where}: {' and '.join(there)} are both there", "take one of them out of the file")
-        if there:
-            found[quantity] = place.pop(there[0])
+        for other in (other for other in others if other in place):
+            taken = other, place.pop(other)
+            _agree(where, found.setdefault(quantity, taken), taken)
     return found
+
+
+def _agree(where: str, one: tuple[str, Any], other: tuple[str, Any]) -> None:
+    """Refuse two values of one quantity: files for several readers hold it under several names, but once."""
+    left, right = (np.asarray(value, dtype=float) for _, value in (one, other))
+    if left.shape != right.shape or not np.allclose(left, right, rtol=SAME, atol=SAME, equal_nan=True):
+        raise InputError(
+            f"{where}: {one[0]} and {other[0]} are both there, and differ", "take one of them out of the file"
+        )
 
 
 def _tensor(values: Any) -> Any:

@@ -102,7 +102,10 @@ def make_sample(
     labels = labels_of(atoms)
     if not labels:
         known = [quantity.title.lower() for quantity in QUANTITIES.values()]
-        raise InputError(f"{name}: has no {', '.join(known[:-1])} or {known[-1]}", "attach a SinglePointCalculator")
+        raise InputError(
+            f"{name}: has no {', '.join(known[:-1])} or {known[-1]}",
+            "label it (in Python: attach a SinglePointCalculator)",
+        )
     for key, value in labels.items():
         shapes = QUANTITIES[key].label_shapes(n)
         if value.shape not in shapes:

@@ -253,7 +253,10 @@ class _Parser:
 
     def _assemble(self) -> PotentialFile:
         if not self.radial and "moment_coeffs" not in self.values:
-            raise self.fail("an untrained template, without coefficients", hint="train it: mmtp potential fit")
+            raise self.fail(
+                "an untrained template, without coefficients",
+                hint="a new potential of the same level: mmtp potential fit --level",
+            )
         if not self.radial:
             raise self.fail("'radial_coeffs' are missing")
         species, count = self._integer("species_count"), self._integer("radial_funcs_count")

@@ -64,7 +64,7 @@ def type_indices(atoms: Atoms, species: Sequence[str]) -> Int32Array:
     if len(found) and found.min() < 0:
         unknown = chemical_symbols[atoms.numbers[int(np.argmin(found))]]
         hint = (
-            "name the numbered species of the file: Potential.read(path, species=[...])"
+            "name the numbered species of the file: --species Fe,Pd (in Python: Potential.read(path, species=[...]))"
             if all(name.isdigit() for name in species)
             else "train or choose a potential that covers it"
         )

@@ -203,3 +203,24 @@ def test_a_fit_of_molecules_ends_with_its_table(tmp_path, capsys):
         "--max-iterations", 5, "--json",
     )  # fmt: skip
     assert code == 0 and json.loads(text)["errors_by_volume"] == []
+
+
+def test_a_potential_without_moments_needs_none(tmp_path, capsys):
+    Potential.from_level(4, ["Fe"], magnetic_size=0, radial_size=4).write(tmp_path / "a.mmtp")
+    made = []
+    for length in (2.75, 2.8, 2.85):
+        atoms = bulk("Fe", "bcc", length, cubic=True)
+        atoms.calc = SinglePointCalculator(atoms, energy=-16 + length, forces=np.zeros((2, 3)), stress=np.zeros(6))
+        made.append(atoms)
+    write(tmp_path / "labels.extxyz", made)
+    start = ("--start", tmp_path / "a.mmtp")
+    code, _, told = mmtp(
+        capsys, "potential", "fit", tmp_path / "labels.extxyz", tmp_path / "b.mmtp", *start, "--max-iterations", 2
+    )
+    assert code == 0, told
+    code, _, told = mmtp(capsys, "potential", "evaluate", tmp_path / "b.mmtp", tmp_path / "labels.extxyz")
+    assert code == 0, told
+    code, _, told = mmtp(
+        capsys, "potential", "grade", tmp_path / "b.mmtp", tmp_path / "labels.extxyz", tmp_path / "labels.extxyz"
+    )
+    assert code == 0, told

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.fitting import read_configurations
+from mmtp_fw.fitting import read_configurations, write_configurations
 from mmtp_fw.potential import has_moments, moments_of
 
 CELL = 'Lattice="2.86 0 0 0 2.86 0 0 0 2.86"'
@@ -45,13 +46,43 @@ def test_one_label_in_every_dialect(dialect, tmp_path):
     assert np.allclose(atoms.arrays["magnetic_forces"], [0.01, -0.01])
 
 
-def test_one_quantity_under_two_names_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("columns", "facts", "said"),
+    [
+        ("spin:R:3:REF_magmom:R:3", "", "REF_magmom and spin"),
+        ("forces:R:3:REF_forces:R:3", "", "forces and REF_forces"),
+        ("forces:R:3:spin:R:3", "energy=-1 REF_energy=-2", "energy and REF_energy"),
+        (
+            "forces:R:3:spin:R:3",
+            'energy=-1 REF_stress="1 0 0 0 1 0 0 0 1" virial="1 0 0 0 1 0 0 0 1"',
+            "REF_stress and virial",
+        ),
+    ],
+)
+def test_one_quantity_with_two_values_is_refused(columns, facts, said, tmp_path):
     path = tmp_path / "a.xyz"
-    path.write_text(
-        f"2\n{CELL} Properties=species:S:1:pos:R:3:spin:R:3:REF_magmom:R:3\n{ROWS.replace('-0.1 -0.2', '0 0')}"
-    )
-    with pytest.raises(InputError, match="REF_magmom and spin are both there"):
+    rows = "Fe 0 0 0 0.1 0 0 0 0 2.2\nFe 1.43 1.43 1.43 0 0 0 0 0 2.1\n"
+    path.write_text(f"2\n{CELL} Properties=species:S:1:pos:R:3:{columns} {facts}\n{rows}")
+    with pytest.raises(InputError, match=f"{said} are both there, and differ"):
         read_configurations(path)
+
+
+def test_one_quantity_under_two_names_is_one(tmp_path):
+    path = tmp_path / "a.xyz"
+    rows = "Fe 0 0 0 0 0 2.2 0 0 2.2\nFe 1.43 1.43 1.43 0 0 2.1 0 0 2.1\n"
+    path.write_text(f"2\n{CELL} Properties=species:S:1:pos:R:3:spin:R:3:magnetic_moment:R:3\n{rows}")
+    (atoms,) = read_configurations(path)
+    assert np.allclose(moments_of(atoms), [2.2, 2.1])
+
+
+def test_moments_of_zero_come_back_from_a_cfg_as_moments(tmp_path):
+    """They were left out, and what was written could then not be read as labels."""
+    atoms = Atoms("Fe", cell=[2.5, 2.5, 2.5], pbc=True, magmoms=[0.0])
+    write_configurations(tmp_path / "a.cfg", [atoms], "cfg", ["Fe"])
+    assert has_moments(read_configurations(tmp_path / "a.cfg", ["Fe"])[0])
+    bare = Atoms("Fe", cell=[2.5, 2.5, 2.5], pbc=True)
+    write_configurations(tmp_path / "b.cfg", [bare], "cfg", ["Fe"])
+    assert not has_moments(read_configurations(tmp_path / "b.cfg", ["Fe"])[0])
 
 
 def test_a_column_magmom_holds_moments(tmp_path):
