@@ -25,7 +25,6 @@ KERNELS = {
     "potential/cabi.py",
     "potential/cabi_rows.py",
     "potential/kernels.py",
-    "potential/kernels_flips.py",
     "potential/kernels_incremental.py",
     "potential/kernels_lanes.py",
     "potential/kernels_lanes_gradient.py",

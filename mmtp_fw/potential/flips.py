@@ -1,7 +1,7 @@
 """Spin flips: what a relaxation of moments can't do, for it keeps their signs.
 
-Reversing one moment changes the site energies of its atom and of its neighbours only: a trial costs that many
-sites, whatever the size of the cell.
+Reversing one moment changes the site energies of its atom and of its neighbours only: a trial costs its neighbourhood,
+whatever the size of the cell; see `mmtp_fw.potential.incremental`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import InputError
-from mmtp_fw.potential import engine
+from mmtp_fw.potential.incremental import MomentState
 from mmtp_fw.potential.system import System
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def flip_energies(
         By default all.
     """
     chosen = np.arange(len(system)) if atoms is None else np.asarray(atoms, dtype=np.int64)
-    return _flip(potential, system, moments, chosen, np.zeros(len(chosen)), 1.0, False)[1]
+    return _tried(_state(potential, system, moments), chosen, np.zeros(len(chosen)), 1.0, keep=False)[1]
 
 
 def metropolis_flips(
@@ -84,41 +84,22 @@ def metropolis_flips(
     if not temperature_K > 0:
         raise InputError(f"a temperature of {temperature_K} K", "give a positive one")
     chosen = rng.integers(len(system), size=trials)
-    result = _flip(potential, system, moments, chosen, rng.random(trials), BOLTZMANN * temperature_K, True)
-    moments, _, energies, accepted = result
-    return FlipResult(moments, float(energies.sum()), trials, accepted)
+    state = _state(potential, system, moments)
+    outcome, _ = _tried(state, chosen, rng.random(trials), BOLTZMANN * temperature_K, keep=True)
+    return FlipResult(state.moments, state.energy, trials, int((outcome == 1).sum()))
 
 
-def _flip(
-    potential: Potential,
-    system: System,
-    moments: FloatArray,
-    chosen: IntArray,
-    uniforms: FloatArray,
-    kT: float,
-    keep: bool,
-) -> tuple[FloatArray, FloatArray, FloatArray, int]:
-    if not potential.magnetic:
-        raise InputError("the potential has no magnetic basis: there are no moments to flip")
+def _state(potential: Potential, system: System, moments: FloatArray) -> MomentState:
     low, high = potential.min_moment, potential.max_moment
-    if not np.isclose(low, -high):
+    if potential.magnetic and not np.isclose(low, -high):
         raise InputError(f"a flip leaves the magnetic range [{low:g}, {high:g}] μB")
-    moments = np.array(moments, dtype=np.float64)
-    energies, differences = potential.evaluate_system(system, moments).energies.copy(), np.zeros(len(chosen))
-    if engine.fast_kernels():
-        from mmtp_fw.potential.kernels_flips import flip
+    return MomentState(potential, system, moments)
 
-        accepted = flip(
-            *potential.form.packed, system.types, system.first, system.neighbors, system.vectors, moments,
-            chosen, uniforms, kT, keep, energies, differences,
-        )  # fmt: skip
-        return moments, differences, energies, int(accepted)
-    accepted = 0
-    for c, i in enumerate(chosen):
-        trial = moments.copy()
-        trial[i] *= -1.0
-        new = engine.evaluate(potential.form, system, trial, forces=False)[0]
-        differences[c] = (new - energies).sum()
-        if keep and (differences[c] <= 0 or uniforms[c] < np.exp(-differences[c] / kT)):
-            moments, energies, accepted = trial, new, accepted + 1
-    return moments, differences, energies, accepted
+
+def _tried(
+    state: MomentState, chosen: IntArray, uniforms: FloatArray, kT: float, keep: bool
+) -> tuple[IntArray, FloatArray]:
+    """Return outcomes and changes of energy of reversing moments: size is no reason to refuse them."""
+    unlimited = np.tile([-np.inf, np.inf], (len(state.system), 1))
+    count = len(chosen)
+    return state.attempt(chosen, -np.ones(count), np.zeros(count), uniforms, unlimited, kT, keep=keep)

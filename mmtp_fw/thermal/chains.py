@@ -101,8 +101,8 @@ class Chain:
     Raises
     ------
     InputError
-        No magnetic basis; no known range of moments; a start outside of it; a species of `induced` that isn't there or
-        is all there is.
+        No magnetic basis; no known range of moments; a start outside of it; a species of `induced` that isn't there, is
+        all there is, or has no minimum at the start.
     """
 
     def __init__(
@@ -120,6 +120,11 @@ class Chain:
         self._free = np.flatnonzero(~self._induced)
         self._sizes = 0.25 * (self.limits[:, 1] - self.limits[:, 0]) / 2
         self._state = self._at(potential.system(self.atoms), first)
+        if isinstance(self._state, Induced) and not self._state.sound:
+            raise InputError(
+                f"moments of {', '.join(settings.induced)} have no minimum inside their limits at the start",
+                "start from other moments, or sample them, too",
+            )
 
     @property
     def moments(self) -> FloatArray:

@@ -113,8 +113,8 @@ class Induced:
             if not sound:
                 outcome[t] = -2
                 continue
-            weight = np.exp(min(0.0, (self._energy - energy) / kT + (power and power * np.log(abs(new / old)))))
-            if uniforms[t] < weight:
+            grown = abs(new / old) ** power if power > 0 and old != 0 else 1.0
+            if uniforms[t] < grown * np.exp(min(700.0, (self._energy - energy) / kT)):
                 outcome[t] = 1
                 self._moments, self._energy = moments, energy
         return outcome

@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 
-from mmtp_fw.cli import main
-
 POTENTIAL = Path(__file__).parents[2] / "docs" / "examples" / "fe-pd.mmtp"
-
-
-def mmtp(capsys, *arguments) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    captured = capsys.readouterr()
-    return int(ended.value.code), captured.out, captured.err
 
 
 @pytest.fixture
@@ -29,19 +20,16 @@ def structure(tmp_path):
     return tmp_path / "a.xyz"
 
 
-def test_moments_at_two_temperatures(structure, tmp_path, capsys):
+def test_moments_at_two_temperatures(structure, tmp_path, call):
     asked = ("magnetization", POTENTIAL, structure, "--temperatures", "200,1500", "--sweeps", 200, "--largest",
              "Fe=3.2,Pd=0.6", "-o", tmp_path / "m.csv")  # fmt: skip
-    code, text, _ = mmtp(capsys, *asked, "--json")
-    assert code == 0
-    cold, hot = json.loads(text)["averages"]
+    cold, hot = json.loads(call(*asked, "--json"))["averages"]
     assert cold["ensemble"] == "thermal" and cold["measure"] == "flat"
     assert cold["magnetization_muB"] > hot["magnetization_muB"] + 2 * hot["magnetization_error_muB"]
     with (tmp_path / "m.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["temperature_K"] for row in rows] == ["200.0", "1500.0"]
-    code, _, told = mmtp(capsys, *asked)
-    assert code == 2 and "m.csv exists" in told
+    assert "m.csv exists" in call(*asked, code=2)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +42,7 @@ def test_moments_at_two_temperatures(structure, tmp_path, capsys):
         ("--induced", "Ni", "has no such atom"),
     ],
 )
-def test_bad_options_are_told_in_a_line(structure, capsys, option, value, words):
+def test_bad_options_are_told_in_a_line(structure, call, option, value, words):
     given = {"--largest": "Fe=3.2,Pd=0.6"} | {option: value}
-    code, _, told = mmtp(capsys, "magnetization", POTENTIAL, structure, *(x for pair in given.items() for x in pair))
-    assert code == 2 and words in told and told.count("\n") == 1
+    told = call("magnetization", POTENTIAL, structure, *(x for pair in given.items() for x in pair), code=2)
+    assert words in told and told.count("\n") == 1
