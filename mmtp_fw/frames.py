@@ -11,6 +11,7 @@ import pandas as pd
 
 from mmtp_fw.database import Database, queries, views
 from mmtp_fw.database.spent import spent
+from mmtp_fw.plain import flattened
 
 _STAGE = (
     "name", "index", "kind", "converged", "lambda_eV_per_muB2", "mae_muB", "max_deviation_muB", "energy_eV",
@@ -107,7 +108,9 @@ class Campaign:
     def versions(self) -> pd.DataFrame:
         """Every version of the potential, and every member of an ensemble, with its errors: a row each."""
         rows = views.potentials(self.database, self.name)
-        return _frame((_flat(row, skip=("fit",)) | {"loss": row["fit"].get("loss")} for row in rows), ("version",))
+        return _frame(
+            (flattened(_without(row, ("fit",))) | {"loss": row["fit"].get("loss")} for row in rows), ("version",)
+        )
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -138,7 +141,7 @@ class Campaign:
         """The environments that the campaign's stages were computed in, by their hash."""
         keys = sorted(set(self.stages["environment"].dropna()))
         found = self.database.environments.find({"_id": {"$in": keys}})
-        return _frame((_flat(document) for document in found), ("_id",)).set_index("_id")
+        return _frame((flattened(document) for document in found), ("_id",)).set_index("_id")
 
 
 def _frame(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.DataFrame:
@@ -149,12 +152,3 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> pd.Data
 
 def _without(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in set(names)}
-
-
-def _flat(row: Mapping[str, Any], skip: Iterable[str] = (), prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in row.items():
-        if name in skip:
-            continue
-        flat |= _flat(value, (), f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat

@@ -22,3 +22,32 @@ def plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return value
+
+
+def flattened(value: Any, lists: bool = False, name: str = "") -> dict[str, Any]:
+    """Return what mappings of any depth hold, by names joined with dots.
+
+    Parameters
+    ----------
+    value : mapping, or what one holds
+    lists : bool
+        Go into lists and tuples, too, by number.
+    name : str
+        Of the value itself.
+
+    Examples
+    --------
+    >>> flattened({"a": {"b": 1, "c": [2, 3]}})
+    {'a.b': 1, 'a.c': [2, 3]}
+    """
+    inside: Any = None
+    if isinstance(value, Mapping):
+        inside = value.items()
+    elif lists and isinstance(value, list | tuple):
+        inside = enumerate(value)
+    if inside is None:
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, item in inside:
+        flat |= flattened(item, lists, f"{name}.{key}" if name else str(key))
+    return flat

@@ -17,6 +17,7 @@ from mmtp_fw.database.collections import DECLARED
 from mmtp_fw.database.records import SCHEMA_VERSION
 from mmtp_fw.dft.stages import Label, Stage
 from mmtp_fw.execution import Execution
+from mmtp_fw.quantities import QUANTITIES
 
 _SUFFIXES = {
     "eV_per_muB2": "eV/μB²",
@@ -30,9 +31,7 @@ _SUFFIXES = {
     "seconds": "s",
 }
 _NAMES = {
-    "forces": "eV/Å",
-    "stress": "eV/Å³",
-    "magnetic_forces": "eV/μB",
+    **{name: quantity.label_unit for name, quantity in QUANTITIES.items()},
     "positions": "Å",
     "cell": "Å",
     "moments": "μB",

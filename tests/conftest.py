@@ -74,3 +74,18 @@ def database(server_home, monkeypatch):
     opened.reset()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def call(capsys):
+    """Run `mmtp` in this process; return what it printed, or its complaint where bad input (2) is expected."""
+    from mmtp_fw.cli import main
+
+    def run(*arguments, code=0):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert ended.value.code == code, out + err
+        return err if code == 2 else out
+
+    return run

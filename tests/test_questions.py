@@ -14,7 +14,6 @@ from small_campaign import check_documents, run_until, small
 
 import mmtp_fw
 from mmtp_fw import schemas
-from mmtp_fw.cli import main
 from mmtp_fw.cli.output import plain
 from mmtp_fw.database import comparison, history, taint
 from mmtp_fw.database.collections import DECLARED
@@ -34,18 +33,6 @@ def recorded(database, tmp_path, monkeypatch):
     run_until(database, "fit", iteration=1)
     yield database
     database.reset()  # the name is the demonstration's, which other tests look for
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments, code=0):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        out, err = capsys.readouterr()
-        assert ended.value.code == code, out + err
-        return out if code != 2 else err
-
-    return run
 
 
 def questions() -> dict[str, str]:

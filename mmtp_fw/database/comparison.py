@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmtp_fw.database import history, views
+from mmtp_fw.plain import flattened
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -49,19 +50,9 @@ def potentials(database: Database, one: str | int, other: str | int) -> dict[str
 
 
 def _beside(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    left, right = _flat(one), _flat(other)
+    left, right = flattened(one), flattened(other)
     return {name: (left.get(name), right.get(name)) for name in sorted(set(left) | set(right))}
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     return {name: values for name, values in _beside(one, other).items() if values[0] != values[1]}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

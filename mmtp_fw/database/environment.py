@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import mmtp_fw
 from mmtp_fw.database.records import Document, EnvironmentDocument
+from mmtp_fw.plain import flattened
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -59,7 +60,7 @@ def digest(found: Mapping[str, Any]) -> str:
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return what two environments differ in: by the name of the fact, both values (None where it is unknown)."""
-    left, right = _flat(one), _flat(other)
+    left, right = _facts(one), _facts(other)
     names = sorted(set(left) | set(right))
     return {name: (left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)}
 
@@ -78,16 +79,10 @@ def nodes() -> int:
     return int(given) if given.isdigit() and int(given) > 0 else 1
 
 
-def _flat(found: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in found.items():
-        if name == "_id" or (name in Document.model_fields and name != "code_version"):
-            continue
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{key}": item for key, item in value.items()}
-        else:
-            flat[name] = value
-    return flat
+def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an environment tells, without what every document has, but for the version of the code."""
+    of_documents = {"_id", *Document.model_fields} - {"code_version"}
+    return flattened({name: value for name, value in found.items() if name not in of_documents})
 
 
 @functools.cache

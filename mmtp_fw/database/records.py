@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import mmtp_fw
 from mmtp_fw.labelling import RUNNING
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Record(BaseModel):

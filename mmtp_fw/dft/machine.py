@@ -102,15 +102,19 @@ class Program:
 
 
 def version_of(program: Program) -> str | None:
-    """Return what a program calls itself, the digest of its file where it does not say; None where it is not here."""
+    """Return what a program calls itself, or its file's digest where it does not say; None where that is not known."""
     path = shutil.which(program.name)
     if path is None:
         return None
     if not program.version_option:
         return f"sha256 {hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
     command = [path, program.version_option]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-    return (done.stdout.strip().splitlines() or ["version unknown"])[-1]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    said = done.stdout.strip().splitlines()
+    return said[-1] if said else None
 
 
 def check_program(title: str, program: Program) -> Check:
@@ -120,7 +124,7 @@ def check_program(title: str, program: Program) -> Check:
         return Check(title, False, f"'{program.name}' is not on PATH", program.remedy)
     if not program.version_option:
         return Check(title, True, path)
-    return Check(title, True, f"{version_of(program)}, {path}")
+    return Check(title, True, f"{version_of(program) or 'version unknown'}, {path}")
 
 
 def check_datasets(title: str, search: DatasetSearch, settings: Any, species: Sequence[str] = _EXAMPLES) -> Check:

@@ -155,9 +155,9 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
         context = Context(database, campaign, action, Path.cwd(), should_stop=lambda: stop() or claim.lost)
         if _finished(database, action.key):  # between our first look and the claim
             return "found done"
-        context = replace(context, execution=executions.begin(database, campaign, action, claim.fence))
         ended = "failed"
         try:
+            context = replace(context, execution=executions.begin(database, campaign, action, claim.fence))
             ended = _compute_and_store(context, claim, work)
         except LeaseLostError as error:
             _LOG.warning("nothing is written: %s", error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from mmtp_fw.firetasks.properties import PropertyWork
 from mmtp_fw.labelling import DECISIONS
 from mmtp_fw.loop.facts import Kind
 from mmtp_fw.loop.gather import campaign_settings
+from mmtp_fw.plain import flattened, plain
 from mmtp_fw.potential import Potential
 from mmtp_fw.workflows.submit import stored_action
 
@@ -194,7 +194,7 @@ def _fit(context: Context) -> tuple[list[Compared], Any]:
         compare("file of the potential", document["text"], fitted.text),
         compare("parameters", before.parameters, again.parameters),
         compare("loss", document["fit"].get("loss"), fitted.fields["fit"]["loss"]),
-        compare("errors on training labels", _numbers(document["errors"]), _numbers(fitted.fields["errors"])),
+        compare("errors on training labels", document["errors"], fitted.fields["errors"]),
     ]
     if document["active_set"] is not None:
         rows.append(compare("active set", blobs.get(database, document["active_set"]), fitted.active_set))
@@ -224,7 +224,7 @@ def _property(context: Context) -> tuple[list[Compared], Any]:
     document = _there(context, context.database.properties.find_one({"_id": context.action.key}))
     again = PropertyWork().compute(context) or {}
     names = sorted((set(document["values"]) | set(again)) - set(_NOT_OF_A_PROPERTY))
-    rows = [compare(name, _numbers(document["values"].get(name)), _numbers(again.get(name))) for name in names]
+    rows = [compare(name, document["values"].get(name), again.get(name)) for name in names]
     return rows, document.get("execution")
 
 
@@ -243,36 +243,28 @@ def _there(context: Context, document: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def compare(what: str, before: Any, again: Any) -> Compared:
-    """Compare two values: numbers in lists of any depth by their largest difference, all else by being equal."""
-    if before == again if not isinstance(before, np.ndarray) else np.array_equal(before, again):
-        return Compared(what, True, None)
-    left, right = _flat(before), _flat(again)
-    if left is None or right is None or len(left) != len(right) or not left:
+    """Compare two values: numbers, at the same places in mappings and lists, by their largest difference.
+
+    All else, what is missing on one side included, is equal or not; a number that is none is equal to another such.
+    """
+    left, right = (flattened(plain(value), lists=True) for value in (before, again))
+    if set(left) != set(right):
         return Compared(what, False)
-    difference = float(np.max(np.abs(np.array(left) - np.array(right))))
-    return Compared(what, difference == 0.0, difference if np.isfinite(difference) else None)
+    pairs = [(left[name], right[name]) for name in left if not _same(left[name], right[name])]
+    if not pairs:
+        return Compared(what, True)
+    if not all(_is_number(value) for pair in pairs for value in pair):
+        return Compared(what, False)
+    difference = max(abs(one - other) for one, other in pairs)
+    return Compared(what, False, difference if np.isfinite(difference) else None)
 
 
-def _flat(value: Any) -> list[float] | None:
-    """Return the numbers of nested lists; None where something else is among them."""
-    if isinstance(value, np.ndarray):
-        return [float(item) for item in value.ravel()]
-    if isinstance(value, Mapping):
-        value = [value[name] for name in sorted(value)]
-    if isinstance(value, list | tuple):
-        parts = [_flat(item) for item in value if item is not None]
-        return None if None in parts else list(itertools.chain.from_iterable(filter(None, parts)))
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return [float(value)] if number else None
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other or (_is_number(one) and _is_number(other) and np.isnan(one) and np.isnan(other)))
 
 
-def _numbers(value: Any) -> Any:
-    """Return nested values with arrays as lists."""
-    if isinstance(value, Mapping):
-        return {str(name): _numbers(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_numbers(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _frame(atoms: Atoms) -> list[Any]:

@@ -8,7 +8,6 @@ import zipfile
 import pytest
 from small_campaign import check_documents, run_until, small
 
-from mmtp_fw.cli import main
 from mmtp_fw.database import archive, backup, check, history
 from mmtp_fw.database.archive import _KEPT
 from mmtp_fw.errors import InputError
@@ -16,18 +15,6 @@ from mmtp_fw.workflows.submit import submit_campaign
 from tests.database.test_dump import DUMP
 
 FEW = {"pretraining": {"structures": 3}, "fit": {"max_iterations": 5}, "md": {"steps": 10}}
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments, code=0):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        out, err = capsys.readouterr()
-        assert ended.value.code == code, out + err
-        return out if code == 0 else err
-
-    return run
 
 
 def contents(database) -> dict:

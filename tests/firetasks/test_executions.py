@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from small_campaign import check_documents, run_until, small
 
-from mmtp_fw.cli import main
 from mmtp_fw.database import check, environment, spent
 from mmtp_fw.errors import InputError
 from mmtp_fw.firetasks import executions, reproduce
@@ -23,18 +23,6 @@ def fresh():
     environment._here.cache_clear()
     yield
     environment._here.cache_clear()
-
-
-@pytest.fixture
-def call(database, capsys):
-    def run(*arguments, code=0):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        out, err = capsys.readouterr()
-        assert ended.value.code == code, out + err
-        return out if code != 2 else err
-
-    return run
 
 
 def test_what_computed_a_round_is_known_and_can_be_repeated(database, call, tmp_path, monkeypatch):
@@ -146,6 +134,23 @@ def test_cores_are_those_of_the_command_or_of_the_job(database, monkeypatch):
         monkeypatch.setenv(name, value)
     label, _ = executions.describe(database, campaign, facts.action(0, Kind.LABEL, "x", {}, ()))
     assert (label.cores, label.nodes) == (64, 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "again", "expected"),
+    [
+        ([1.0, None, 2.0], [1.0, 2.0, None], (False, None)),
+        ({"a": 1.0}, {"b": 1.0}, (False, None)),
+        ([1.0, 2.0], [1.0], (False, None)),
+        ([[1.0], [2.5]], [[1.0], [2.0]], (False, 0.5)),
+        ({"a": [1.0, "x"]}, {"a": [1.0, "x"]}, (True, None)),
+        ([float("nan"), 1.0], np.array([np.nan, 1.0]), (True, None)),
+        ([float("nan")], [1.0], (False, None)),
+    ],
+)
+def test_what_is_equal_is_so_place_by_place(before, again, expected):
+    found = reproduce.compare("x", before, again)
+    assert (found.equal, found.difference) == expected
 
 
 def test_environments_differ_in_what_they_differ_in():

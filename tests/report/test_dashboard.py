@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -72,7 +73,9 @@ def test_numbers_are_those_of_the_database(recorded):
 
 
 def test_the_command_serves_on_this_machine(recorded):
-    port = 5713
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     served = subprocess.Popen([*MMTP, "dashboard", "--port", str(port)], stdout=subprocess.PIPE, text=True)
     try:
         assert served.stdout.readline().startswith(f"http://127.0.0.1:{port}/")

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from small_campaign import run_until, small
 
-from mmtp_fw.cli import main
 from mmtp_fw.database import history
 from mmtp_fw.dft.stages import Label
 from mmtp_fw.fitting import read_configurations
@@ -30,18 +29,6 @@ TOLD = (
     "--title",
     "Fe–Pd",
 )
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*arguments, code=0):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        out, err = capsys.readouterr()
-        assert ended.value.code == code, out + err
-        return out if code == 0 else err
-
-    return run
 
 
 @pytest.fixture
@@ -77,6 +64,14 @@ def test_a_dataset_reads_back_to_the_stored_numbers(labelled, call, tmp_path):
             np.testing.assert_array_equal(frame.get_initial_magnetic_moments(), label.target)
             assert frame.info["label_lambda_eV_per_muB2"] == label.lambda_eV_per_muB2
             assert frame.info["label_grade"] == label.grade.value
+    for name in ("mace.xyz", "nep_spin.xyz"):
+        for ours, others in zip(
+            read_configurations(place / "dataset.xyz"), read_configurations(place / name), strict=True
+        ):
+            np.testing.assert_array_equal(others.get_magnetic_moments(), ours.get_magnetic_moments())
+            np.testing.assert_array_equal(others.arrays["magnetic_forces"], ours.arrays["magnetic_forces"])
+            np.testing.assert_allclose(others.get_stress(), ours.get_stress(), rtol=1e-12, atol=1e-15)
+            assert others.get_potential_energy() == ours.get_potential_energy()
     for ours, mace, nep in zip(*(ase.io.read(place / f, ":") for f in ("dataset.xyz", "mace.xyz", "nep_spin.xyz"))):  # noqa: B905
         moments = ours.get_magnetic_moments()
         assert mace.info["REF_energy"] == ours.get_potential_energy() == nep.get_potential_energy()
