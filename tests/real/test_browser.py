@@ -22,6 +22,9 @@ from mmtp_fw.workflows.submit import submit_campaign
 from tests.conftest import require
 
 BIN = Path(sys.executable).parent
+# Milliseconds of virtual time that a page may take. A live page asks for itself anew every 10,000: a browser that is
+# stopped in the middle of that has no document.
+BUDGET = 5_000
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def browse(tmp_path_factory):
         picture = profile / "page.png"
         common = [
             str(shutil.which("chromium")), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}", "--window-size=1280,2400", "--virtual-time-budget=10000",
+            f"--user-data-dir={profile}", "--window-size=1280,2400", f"--virtual-time-budget={BUDGET}",
         ]  # fmt: skip
         page = subprocess.run([*common, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=True)
         subprocess.run([*common, f"--screenshot={picture}", address], capture_output=True, timeout=120, check=True)
