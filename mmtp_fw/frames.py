@@ -20,6 +20,7 @@ _STAGE = (
 )  # fmt: skip
 _EXECUTION = ("environment", "user", "cores", "threads", "nodes")
 _RUN = ("params", "_id")
+_POINT = ("phase", "magnetic_order", "lattice_parameter_A")
 
 
 class Campaign:
@@ -124,11 +125,11 @@ class Campaign:
         """Averages of the potential and of the reference at every lattice parameter: a row each."""
         rows = (
             {"source": row["source"], "potential": row["potential"], "iteration": row["iteration"]}
-            | {"lattice_parameter_A": row["params"].get("lattice_parameter_A")}
+            | {name: row["params"].get(name) for name in _POINT}
             | {name: value for name, value in row["values"].items() if not isinstance(value, list | dict)}
             for row in queries.properties(self.database, self.name)
         )
-        return _frame(rows, ("source", "potential", "iteration", "lattice_parameter_A"))
+        return _frame(rows, ("source", "potential", "iteration", *_POINT))
 
     @property
     def costs(self) -> pd.DataFrame:

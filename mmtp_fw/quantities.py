@@ -191,6 +191,11 @@ class Quantity:
         value = (errors.get(self.key) or {}).get(measure)
         return None if value is None else value * self.factor
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether it is a symmetric tensor: six of its nine components tell all. Three atoms' forces are none."""
+        return self.shape(1) == (3, 3)
+
     def applies(self, magnetic: bool, cell: bool) -> bool:
         """Return whether a potential, and a configuration with a cell or without, have it at all."""
         return (magnetic or not self.of_moments) and (cell or not self.of_cells)

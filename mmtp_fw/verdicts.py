@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mmtp_fw.compared import COMPARED
+from mmtp_fw.statepoints import StatePoint
 
 SIGMAS = 3.0
 """A difference of up to so many standard deviations is inside: of ten numbers that two would call wrong, by chance,
@@ -245,7 +246,7 @@ def _finite(value: float | None) -> bool:
 
 
 def conclude(
-    converged: bool | None, explanation: str, volumes: Sequence[tuple[float, Judgement]]
+    converged: bool | None, explanation: str, volumes: Sequence[tuple[StatePoint, Judgement]]
 ) -> tuple[str, list[str]]:
     """Return the verdict on a campaign, and the reasons why it is no better.
 
@@ -255,8 +256,7 @@ def conclude(
         Whether the learning ended because nothing was selected any more; None while it goes on.
     explanation : str
         Why it ended otherwise.
-    volumes : sequence of (float, Judgement)
-        By lattice parameter.
+    volumes : sequence of (StatePoint, Judgement)
 
     Returns
     -------
@@ -288,12 +288,15 @@ def _never_tried(inside: Sequence[Mapping[str, Difference]]) -> list[str]:
     ]
 
 
-def _by_verdict(volumes: Iterable[tuple[float, Judgement]]) -> list[str]:
+def _by_verdict(volumes: Iterable[tuple[StatePoint, Judgement]]) -> list[str]:
     """Return a line for each volume, or for all of them where they say the same."""
-    lines: dict[tuple[Verdict, str], list[str]] = {}
-    for a, one in volumes:
-        lines.setdefault((one.verdict, one.reason), []).append(f"{a:g}")
-    return [f"{', '.join(names)} Å {verdict.value}: {reason}" for (verdict, reason), names in lines.items()]
+    lines: dict[tuple[str, Verdict, str], list[str]] = {}
+    for point, one in volumes:
+        lines.setdefault((point.curve, one.verdict, one.reason), []).append(f"{point.lattice_parameter_A:g}")
+    return [
+        f"{curve}{' at ' if curve else ''}{', '.join(names)} Å {verdict.value}: {reason}"
+        for (curve, verdict, reason), names in lines.items()
+    ]
 
 
 def headline(verdict: str, reasons: Sequence[str]) -> str:

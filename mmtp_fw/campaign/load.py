@@ -9,17 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from mmtp_fw.campaign.settings import Campaign, SystemSettings
+from mmtp_fw.campaign.settings import Campaign
+from mmtp_fw.campaign.structure_files import with_atoms
+from mmtp_fw.campaign.system import SystemSettings
 from mmtp_fw.errors import InputError
 from mmtp_fw.plain import plain
-from mmtp_fw.structures.lattices import NEAREST_FRACTION, lattice
+from mmtp_fw.structures.lattices import NEAREST_FRACTION
+from mmtp_fw.structures.typical_moments import typical_moment_muB
 
 
 def load_campaign(path: str | Path) -> Campaign:
@@ -47,10 +50,10 @@ def load_campaign(path: str | Path) -> Campaign:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: {reason}", "give the path of a campaign YAML file") from error
-    return parse_campaign(text, str(path))
+    return parse_campaign(text, str(path), path.parent)
 
 
-def parse_campaign(text: str, source: str = "campaign") -> Campaign:
+def parse_campaign(text: str, source: str = "campaign", folder: str | Path = ".") -> Campaign:
     """Check the text of a campaign file.
 
     Parameters
@@ -59,6 +62,8 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
         YAML.
     source : str
         What messages call the text, usually a file name.
+    folder : str or Path
+        Where structure files that the text names are looked for.
 
     Raises
     ------
@@ -83,7 +88,7 @@ def parse_campaign(text: str, source: str = "campaign") -> Campaign:
     if not isinstance(data, Mapping):
         raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
     try:
-        return _of_one_material(plain(data), data, source)
+        return _of_one_material(with_atoms(plain(data), Path(folder), source), data, source)
     except ValidationError as error:
         problems = error.errors()
         lines = [_describe(problem, data, source) for problem in problems]
@@ -106,14 +111,9 @@ def _of_one_material(settings: dict[str, Any], data: Any, source: str) -> Campai
     given = settings.get("system")
     if not isinstance(given, dict):
         return Campaign.model_validate(settings)
-    system: dict[str, Any] = {}
-    species = given.get("species")
-    if isinstance(species, list) and len(species) == 1 and isinstance(species[0], str):
-        system["composition"] = {species[0]: 1.0}
-    if "lattice_parameters_A" in given:
-        system["held_out_lattice_parameters_A"] = []
+    system = _derived(given)
     campaign = Campaign.model_validate({**settings, "system": system | given})
-    if "lattice_parameters_A" in given:
+    if given.get("lattice_parameters_A") or given.get("phases"):
         return _with_its_distances(campaign, system.keys() - given.keys())
     default = SystemSettings()
     if campaign.system.species != default.species or campaign.system.structure != default.structure:
@@ -125,11 +125,27 @@ def _of_one_material(settings: dict[str, Any], data: Any, source: str) -> Campai
     return campaign
 
 
+def _derived(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what follows from the keys of ``system`` that a file gives, instead of the demonstration's numbers."""
+    system: dict[str, Any] = {}
+    species = given.get("species")
+    named = isinstance(species, list) and all(isinstance(one, str) for one in species)
+    if named and species is not None and set(species) != set(SystemSettings().species):
+        system["typical_moments_muB"] = {one: typical_moment_muB(one) for one in species}
+    if given.get("phases"):
+        return system
+    if named and species is not None and len(species) == 1:
+        system["composition"] = {species[0]: 1.0}
+    if "lattice_parameters_A" in given:
+        system["held_out_lattice_parameters_A"] = []
+    return system
+
+
 def _with_its_distances(campaign: Campaign, derived: Iterable[str]) -> Campaign:
     """Let the radial range begin below the distances that pretraining makes; forget that it and `derived` were set."""
     form, system = campaign.potential, campaign.system
     if "r_min_A" not in form.model_fields_set:
-        nearest = lattice(system.structure).nearest * system.all_lattice_parameters_A[0]
+        nearest = min(one.nearest_A(one.all_lattice_parameters_A[0]) for one in campaign.phases)
         least = min(form.r_min_A, math.floor(100 * NEAREST_FRACTION * nearest) / 100)
         form = form.model_copy(update={"r_min_A": least})
         form.model_fields_set.discard("r_min_A")
@@ -205,10 +221,24 @@ def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
     return f"{source}, line {_line(data, location)}: {key}: {text}"
 
 
+_A_FILE = "write phases: [{name: mine, file: POSCAR}] under system (docs/phases.md)"
+_OTHER_WORDS = {
+    "structure_file": _A_FILE,
+    "structures": _A_FILE,
+    "poscar": _A_FILE,
+    "ensemble": "molecular dynamics of a campaign is at fixed volume; give several lattice_parameters_A",
+    "pressure_GPa": "molecular dynamics of a campaign is at fixed volume; give several lattice_parameters_A",
+    "kpoints": "give the density of the mesh as kspacing_per_A, which serves cells of every size",
+}
+"""What keys that people expect are called here."""
+
+
 def _suggest(problem: ErrorDetails) -> str:
     if problem["type"] != "extra_forbidden":
         return ""
     *sections, wrong = (str(part) for part in problem["loc"])
+    if wrong in _OTHER_WORDS:
+        return f"'{wrong}': {_OTHER_WORDS[wrong]}"
     known = _keys(sections)
     close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     if not close:  # the unit was left out, or the word stands inside a longer key
@@ -221,8 +251,12 @@ def _suggest(problem: ErrorDetails) -> str:
 def _keys(sections: Sequence[str]) -> list[str]:
     model: Any = Campaign
     for name in sections:
+        if name.isdigit():  # a place in a list
+            continue
         field = model.model_fields.get(name)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        inside = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        models = [one for one in inside if isinstance(one, type) and issubclass(one, BaseModel)]
+        if not models:
             return []
-        model = field.annotation
+        model = models[0]
     return list(model.model_fields)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -62,6 +63,10 @@ was computed by a version that did not write down what a rule needs is not judge
 """
 
 
+_LISTS = ("phases",)
+"""Keys whose value is a list of sections that people write."""
+
+
 def manual() -> str:
     """Return the whole page as Markdown."""
     rules = "\n".join(f"| {verdict.value} | {rule} |" for verdict, rule in RULES.items())
@@ -77,6 +82,8 @@ def _tables(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             sections.append((name, annotation))
             continue
+        if name in _LISTS:
+            sections += [(f"{name}[]", one) for one in get_args(annotation)]
         default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
         rows.append(f"| `{name}` | {default} | {meaning} |")

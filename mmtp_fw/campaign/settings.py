@@ -7,96 +7,19 @@ are those of the Fe-Pd demonstration. Keys that are not listed here are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
+from mmtp_fw.campaign.section import Count, Positive, Section, listed
+from mmtp_fw.campaign.system import SystemSettings
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
+from mmtp_fw.errors import InputError
 from mmtp_fw.labelling import Grade
 from mmtp_fw.quantities import QUANTITIES
-from mmtp_fw.structures.lattices import LATTICES, Lattice, lattice
-from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, MagneticOrder, magnetic_order
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-def _listed(table: Mapping[str, Lattice | MagneticOrder]) -> str:
-    return "; ".join(f"{name}: {row.about}" for name, row in table.items())
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values can't be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class SystemSettings(Section):
-    """The material and the volumes at which it is studied."""
-
-    species: list[str] = Field(
-        default=["Fe", "Pd"],
-        min_length=1,
-        description="Chemical symbols, in the order of the potential's types",
-    )
-    composition: dict[str, float] = Field(
-        default={"Fe": 0.68, "Pd": 0.32}, description="Atomic fractions by species; they add up to 1"
-    )
-    structure: str = Field(
-        default="fcc",
-        description="Lattice. " + _listed(LATTICES),
-        json_schema_extra={"enum": list(LATTICES)},
-    )
-    supercell: tuple[Count, Count, Count] = Field(
-        default=(2, 2, 2), description="Repetitions of the conventional cell along its three edges"
-    )
-    lattice_parameters_A: list[Positive] = Field(
-        default=[3.65, 3.70, 3.75, 3.80],
-        min_length=1,
-        description="Lattice parameters (Å) of training and molecular dynamics",
-    )
-    held_out_lattice_parameters_A: list[Positive] = Field(
-        default=[3.60],
-        description="Lattice parameters (Å) never trained on, only compared. None where a file gives those of training",
-    )
-    typical_moments_muB: dict[str, float] = Field(
-        default={"Fe": 2.6, "Pd": 0.3},
-        description="Size (μB) of each species' moment, from which starting moments are made",
-    )
-
-    @field_validator("structure")
-    @classmethod
-    def _known_lattice(cls, value: str) -> str:
-        lattice(value)
-        return value
-
-    @field_validator("species")
-    @classmethod
-    def _unique_species(cls, value: list[str]) -> list[str]:
-        if len(set(value)) != len(value):
-            raise ValueError("a species is named twice")
-        return value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> SystemSettings:
-        for name in ("composition", "typical_moments_muB"):
-            if set(getattr(self, name)) != set(self.species):
-                raise ValueError(f"{name} must name exactly the species {', '.join(self.species)}")
-        if abs(sum(self.composition.values()) - 1.0) > 1e-6 or min(self.composition.values()) < 0:
-            raise ValueError("the fractions in composition must be positive and add up to 1")
-        shared = set(self.lattice_parameters_A) & set(self.held_out_lattice_parameters_A)
-        if shared:
-            raise ValueError(f"{min(shared)} is both a training and a held-out lattice parameter")
-        if len(set(self.all_lattice_parameters_A)) != len(self.all_lattice_parameters_A):
-            raise ValueError("a lattice parameter is given twice")
-        return self
-
-    @property
-    def all_lattice_parameters_A(self) -> list[float]:
-        """Training and held-out lattice parameters (Å), ascending."""
-        return sorted([*self.lattice_parameters_A, *self.held_out_lattice_parameters_A])
+from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, magnetic_order
+from mmtp_fw.structures.phases import Phase
 
 
 class PotentialSettings(Section):
@@ -237,7 +160,7 @@ class MdSection(Section):
         default=["ferromagnetic"],
         min_length=1,
         description="Magnetic orders that trajectories start with, moments of their typical sizes (disordered: either "
-        "sign by chance; also called random). " + _listed(MAGNETIC_ORDERS),
+        "sign by chance; also called random). " + listed(MAGNETIC_ORDERS),
         json_schema_extra={"items": {"type": "string", "enum": [*MAGNETIC_ORDERS, *ALSO_CALLED]}},
     )
     settings: dict[str, Any] = Field(default={}, description="Further settings of mmtp_fw.md, by their names there")
@@ -394,6 +317,25 @@ class Campaign(Section):
         if largest >= self.potential.max_moment_muB:
             raise ValueError("potential.max_moment_muB must exceed every one of system.typical_moments_muB")
         return self
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """What the campaign is about: one phase without a name, or those of ``system.phases``."""
+        return self.system.phases_in(self.md.magnetic_orders)
+
+    def phase(self, name: str | None) -> Phase:
+        """Return a phase by the name that an action has of it; None: the only one of a campaign without names.
+
+        Raises
+        ------
+        InputError
+            There is none of that name.
+        """
+        for one in self.phases:
+            if one.name == (name or ""):
+                return one
+        known = ", ".join(one.name for one in self.phases)
+        raise InputError(f"campaign '{self.name}' has no phase '{name}'", f"its phases: {known}")
 
     def document(self) -> dict[str, Any]:
         """Return the settings as JSON-able nested dicts; `Campaign.model_validate` takes them back."""

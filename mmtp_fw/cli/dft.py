@@ -65,11 +65,12 @@ def converge(
 
 
 def _typical(campaign: Campaign) -> Atoms:
-    """Return a distorted configuration with the campaign's typical moments, at the lattice parameter in the middle."""
-    from mmtp_fw.firetasks.start import pretraining_set
+    """Return a distorted configuration with the campaign's typical moments, at its first phase's middle volume."""
+    from mmtp_fw.firetasks.start import typical_cells
 
-    lattice = sorted(campaign.system.lattice_parameters_A)
-    (atoms,) = pretraining_set(campaign, [lattice[len(lattice) // 2]], structures=1, seed=campaign.seed)
+    phase = campaign.phases[0]
+    lattice = sorted(phase.lattice_parameters_A)
+    (atoms,) = typical_cells(campaign, phase, [lattice[len(lattice) // 2]], structures=1, seed=campaign.seed)
     return atoms
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mmtp_fw.cli.output import pairs, table
 from mmtp_fw.report.gather import describe_origin
+from mmtp_fw.statepoints import StatePoint
 
 History = Mapping[str, Any]
 
@@ -220,12 +221,12 @@ def errors_table(document: Mapping[str, Any]) -> Any:
 
 def _runs(runs: list[Mapping[str, Any]]) -> Any:
     return table(
-        [">No.", ">It.", ">a (Å)", "State", ">Steps", ">Largest grade", ">Saved"],
+        [">No.", ">It.", "Point", "State", ">Steps", ">Largest grade", ">Saved"],
         [
             (
                 run["number"],
                 run["iteration"],
-                run["lattice_parameter_A"],
+                StatePoint.of(run).words,
                 run["state"],
                 run["steps"],
                 run["max_grade"],
@@ -239,11 +240,11 @@ def _runs(runs: list[Mapping[str, Any]]) -> Any:
 
 def _properties(items: list[Mapping[str, Any]]) -> Any:
     return table(
-        ["Source", ">a (Å)", ">Magnetization (μB/atom)", ">Pressure (GPa)"],
+        ["Source", "Point", ">Magnetization (μB/atom)", ">Pressure (GPa)"],
         [
             (
                 item["source"],
-                item["params"].get("lattice_parameter_A"),
+                StatePoint.of(item["params"]).words,
                 _fixed(item["values"].get("magnetization_muB_per_atom"), 4),
                 _fixed(item["values"].get("pressure_GPa"), 3),
             )

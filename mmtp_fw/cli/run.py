@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,9 +159,7 @@ def _show_plan(campaign: Campaign, workers: int, launchpad: str | None, as_json:
     screen.print(
         pairs(
             {
-                "Cells": f"{cost.atoms} atoms, {campaign.system.structure}",
-                "Trained at": f"{_list(campaign.system.lattice_parameters_A)} Å",
-                "Held out": f"{_list(campaign.system.held_out_lattice_parameters_A) or 'no'} Å",
+                **_cells(campaign),
                 "Engine": campaign.dft.engine,
                 "Labels": span(*cost.labels),
                 "Radial range": f"{campaign.potential.r_min_A:g} to {campaign.potential.r_cut_A:g} Å",
@@ -180,7 +179,25 @@ def _show_plan(campaign: Campaign, workers: int, launchpad: str | None, as_json:
     screen.print("From the case that the first potential selects nothing, to the whole budget spent.", style="dim")
 
 
-def _list(values: list[float]) -> str:
+def _cells(campaign: Campaign) -> dict[str, str]:
+    """Return what the campaign is about: a few rows for its only phase, or a row for each."""
+    if not campaign.system.phases:
+        (phase,) = campaign.phases
+        return {
+            "Cells": f"{phase.number_of_atoms} atoms, {phase.structure}",
+            "Trained at": f"{_list(phase.lattice_parameters_A)} Å",
+            "Held out": f"{_list(phase.held_out_lattice_parameters_A) or 'no'} Å",
+        }
+    return {
+        f"Phase {phase.name}": f"{phase.number_of_atoms} atoms"
+        + (f", {phase.structure}" if phase.structure else " from a file")
+        + f", {', '.join(phase.orders)}, at {_list(phase.lattice_parameters_A)} Å"
+        + (f", held out {_list(phase.held_out_lattice_parameters_A)} Å" if phase.held_out_lattice_parameters_A else "")
+        for phase in campaign.phases
+    }
+
+
+def _list(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 

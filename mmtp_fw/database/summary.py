@@ -10,6 +10,7 @@ import numpy as np
 from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import queries, views
 from mmtp_fw.labelling import LABEL_STATES
+from mmtp_fw.statepoints import StatePoint, is_held_out
 
 if TYPE_CHECKING:
     from mmtp_fw.database.database import Database
@@ -52,17 +53,15 @@ def summarize(database: Database, campaign: str) -> dict[str, Any]:
 def _errors(
     averages: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]], volumes: set[float] | None, prefix: str
 ) -> dict[str, float | None]:
-    """Return mean absolute errors of the potential against the reference at the volumes both have.
+    """Return mean absolute errors of the potential against the reference where both have averages.
 
     Zero against zero is left out: it can't fail.
     """
-    found: dict[str, dict[float, Mapping[str, Any]]] = {"mmtp": {}, "reference": {}}
+    found: dict[str, dict[StatePoint, Mapping[str, Any]]] = {"mmtp": {}, "reference": {}}
     for params, result in averages:
-        if result["outcome"] == "done":
-            found[params["source"]][params["lattice_parameter_A"]] = result
+        if result["outcome"] == "done" and (volumes is None or is_held_out(params, volumes)):
+            found[params["source"]][StatePoint.of(params)] = result
     shared = sorted(set(found["mmtp"]) & set(found["reference"]))
-    if volumes is not None:
-        shared = [a for a in shared if a in volumes]
     errors: dict[str, float | None] = {}
     for name, quantity in COMPARED.items():
         pairs = [(found["mmtp"][a][name], found["reference"][a][name]) for a in shared]

@@ -28,7 +28,13 @@ class MdWork:
         if "continues" in params:
             cell = store.last_frame(context.database, params["continues"])
         else:
-            cell = starting_cell(campaign, params["lattice_parameter_A"], params["magnetic_order"], params["seed"])
+            cell = starting_cell(
+                campaign,
+                params["lattice_parameter_A"],
+                params["magnetic_order"],
+                params["seed"],
+                params.get("phase"),
+            )
         settings = MdSettings(
             **{
                 "temperature_K": params["temperature_K"],

@@ -17,8 +17,7 @@ from mmtp_fw.loop.facts import seed_of
 
 def first_configurations(campaign: Campaign, key: str) -> list[Atoms]:
     """Return what a campaign labels first; `key` is that of its pretraining action, from which the seed follows."""
-    seed = seed_of(campaign, key)
-    return pretraining_set(campaign, campaign.system.lattice_parameters_A, campaign.pretraining.structures, seed)
+    return pretraining_set(campaign, campaign.pretraining.structures, seed_of(campaign, key))
 
 
 class PretrainWork:

@@ -48,7 +48,8 @@ class PropertyWork:
         params, campaign = context.action.params, context.campaign
         # One arrangement of species for both sources at every volume: they differ in nothing else.
         arrangement = seed_of(campaign, "property/arrangement")
-        cell = starting_cell(campaign, params["lattice_parameter_A"], "ferromagnetic", arrangement)
+        order = params.get("magnetic_order", "ferromagnetic")
+        cell = starting_cell(campaign, params["lattice_parameter_A"], order, arrangement, params.get("phase"))
         if campaign.properties.mode == "static":
             return _graded(context, _static(context, cell))
         run = _reference if params["source"] == "reference" else _mmtp
@@ -143,7 +144,7 @@ def _some_frames(trajectories: Sequence[SampledTrajectory], equilibration_steps:
 
 
 def _static(context: Context, cell: Atoms) -> dict[str, Any]:
-    """Return magnetization and pressure of a cell at rest, its moments relaxed from the ferromagnetic start."""
+    """Return magnetization and pressure of a cell at rest, its moments relaxed from those of its order."""
     params, dft = context.action.params, context.campaign.dft
     if params["source"] == "mmtp":
         potential = load_potential(context.database, params["potential"])

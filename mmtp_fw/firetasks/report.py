@@ -13,6 +13,7 @@ from mmtp_fw.firetasks.base import Context
 from mmtp_fw.firetasks.potentials import load_potential
 from mmtp_fw.loop.conclusion import conclusion
 from mmtp_fw.properties import ensemble_spread
+from mmtp_fw.statepoints import StatePoint
 
 
 class ReportWork:
@@ -38,8 +39,8 @@ class ReportWork:
         return {"summary": payload}
 
 
-def uncertainties(context: Context) -> list[dict[str, float]]:
-    """Return the ensemble's spread at every lattice parameter, see `mmtp_fw.properties.ensemble_spread`.
+def uncertainties(context: Context) -> list[dict[str, Any]]:
+    """Return the ensemble's spread at every point of comparison, see `mmtp_fw.properties.ensemble_spread`.
 
     Of the members only those that passed their fit; `members_refused` says how many of those asked for did not, be it
     that they were refused or that their fit failed. Empty where none was asked for.
@@ -60,5 +61,5 @@ def uncertainties(context: Context) -> list[dict[str, float]]:
     for document in database.properties.find(averaged, {"params": 1}):
         frames = store.frames_of(database, document["_id"])
         spread = ensemble_spread(ensemble, frames) if members else {"members": 0.0}
-        spreads.append({"lattice_parameter_A": document["params"]["lattice_parameter_A"], **counted, **spread})
-    return sorted(spreads, key=lambda row: row["lattice_parameter_A"])
+        spreads.append({**StatePoint.of(document["params"]).columns(), **counted, **spread})
+    return sorted(spreads, key=StatePoint.of)

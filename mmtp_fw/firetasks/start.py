@@ -11,8 +11,7 @@ from mmtp_fw.campaign import Campaign
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.checks import check_request
 from mmtp_fw.errors import EngineError
-from mmtp_fw.structures import crystal, generate
-from mmtp_fw.structures.magnetic_orders import target_moments
+from mmtp_fw.structures import Phase, distorted_cells, target_moments
 
 
 def check_engine(campaign: Campaign, here: bool) -> None:
@@ -32,28 +31,44 @@ def check_engine(campaign: Campaign, here: bool) -> None:
         `here`, and the program or its data are missing.
     """
     engine = get_engine(campaign.dft.engine, **campaign.dft.settings)
-    cell = starting_cell(campaign, campaign.system.lattice_parameters_A[0], "ferromagnetic", 0)
-    for order in campaign.md.magnetic_orders:
-        starting_cell(campaign, campaign.system.lattice_parameters_A[0], order, 0)
-    try:
-        check_request(engine, cell)
-    except EngineError:
-        if here:
-            raise
+    for phase in campaign.phases:
+        first = phase.all_lattice_parameters_A[0]
+        for order in {*phase.orders, *phase.compared}:
+            starting_cell(campaign, first, order, 0, phase.name)
+        try:
+            check_request(engine, starting_cell(campaign, first, phase.compared[0], 0, phase.name))
+        except EngineError:
+            if here:
+                raise
 
 
-def pretraining_set(
-    campaign: Campaign, lattice_parameters_A: Sequence[float], structures: int, seed: int
+def pretraining_set(campaign: Campaign, structures: int, seed: int) -> list[Atoms]:
+    """Return distorted configurations with target moments, the campaign's phases in turn; see `generate`.
+
+    A longer set begins with the shorter one.
+    """
+    phases = campaign.phases
+    made = [
+        typical_cells(
+            campaign, phase, phase.lattice_parameters_A, -(-(structures - place) // len(phases)), seed + place
+        )
+        if structures > place
+        else []
+        for place, phase in enumerate(phases)
+    ]
+    return [made[k % len(phases)][k // len(phases)] for k in range(structures)]
+
+
+def typical_cells(
+    campaign: Campaign, phase: Phase, lattice_parameters_A: Sequence[float], structures: int, seed: int
 ) -> list[Atoms]:
-    """Return distorted configurations with target moments, as a campaign's settings want them; see `generate`."""
-    system, pretraining = campaign.system, campaign.pretraining
-    return generate(
-        system.composition,
+    """Return distorted configurations of one phase at given lattice parameters (Å)."""
+    pretraining = campaign.pretraining
+    return distorted_cells(
+        phase,
         lattice_parameters_A,
-        system.typical_moments_muB,
-        structures=structures,
-        structure=system.structure,
-        supercell=system.supercell,
+        campaign.system.typical_moments_muB,
+        structures,
         displacement_A=pretraining.displacement_A,
         strain=pretraining.strain,
         moment_scale=pretraining.moment_scale,
@@ -62,8 +77,10 @@ def pretraining_set(
     )
 
 
-def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, seed: int) -> Atoms:
-    """Return the undistorted supercell with a random distribution of species.
+def starting_cell(
+    campaign: Campaign, lattice_parameter_A: float, order: str, seed: int, phase: str | None = None
+) -> Atoms:
+    """Return the undistorted supercell of a phase, on a lattice with a random distribution of species.
 
     Parameters
     ----------
@@ -76,6 +93,8 @@ def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, se
         they are disordered.
     seed : int
         Decides which site is which species, and the signs.
+    phase : str, optional
+        Name of the phase; None where phases have no names.
 
     Returns
     -------
@@ -85,10 +104,9 @@ def starting_cell(campaign: Campaign, lattice_parameter_A: float, order: str, se
     Raises
     ------
     InputError
-        An unknown order, or one that this cell can't have.
+        An unknown phase or order, or one that this cell can't have.
     """
-    system = campaign.system
-    random = np.random.default_rng(seed)
-    cell = crystal(system.structure, lattice_parameter_A, system.supercell, system.composition, random)
-    cell.set_initial_magnetic_moments(target_moments(cell, order, system.typical_moments_muB, 0.0, None, random))
+    random, typical = np.random.default_rng(seed), campaign.system.typical_moments_muB
+    cell = campaign.phase(phase).cell(lattice_parameter_A, random)
+    cell.set_initial_magnetic_moments(target_moments(cell, order, typical, 0.0, None, random))
     return cell

@@ -18,7 +18,6 @@ from ase import Atoms
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.dft.registry import EngineCosts
 from mmtp_fw.dft.work import ScfWork
-from mmtp_fw.structures import crystal, number_of_atoms
 
 # Seconds on one core, measured; an engine's description has its own.
 _STEP_SECONDS_PER_ATOM = 4e-4
@@ -174,15 +173,13 @@ def work_of(campaign: Campaign, cells: Sequence[Atoms] = ()) -> ScfWork | None:
     ----------
     campaign : Campaign
     cells : sequence of Atoms
-        By default the undistorted one at the largest lattice parameter.
+        By default the undistorted one of each phase at its largest lattice parameter.
     """
     count = campaign.dft.description.costs.work
     if count is None:
         return None
-    system = campaign.system
     if not cells:
-        largest, random = max(system.all_lattice_parameters_A), np.random.default_rng(0)
-        cells = [crystal(system.structure, largest, system.supercell, system.composition, random)]
+        cells = [phase.cell(phase.all_lattice_parameters_A[-1], np.random.default_rng(0)) for phase in campaign.phases]
     return max((count(campaign.dft.settings, cell) for cell in cells), key=lambda work: work.operations)
 
 
@@ -207,17 +204,16 @@ def estimate(
     Cost
         From the case that the first potential selects nothing, to the case that the budget is spent.
     """
-    system, budget, properties = campaign.system, campaign.budget, campaign.properties
-    atoms = number_of_atoms(system.structure, system.supercell)
+    phases, budget, properties = campaign.phases, campaign.budget, campaign.properties
+    atoms = max(phase.number_of_atoms for phase in phases)
     rounds, labels = _rounds_and_labels(campaign)
-    runs_per_round = (
-        len(system.lattice_parameters_A)
-        * len(campaign.md.temperatures_K)
-        * len(campaign.md.magnetic_orders)
-        * campaign.md.replicas
-    )
+    points = [len(phase.lattice_parameters_A) * len(phase.orders) for phase in phases]
+    runs_per_round = sum(points) * len(campaign.md.temperatures_K) * campaign.md.replicas
     # At rest there is no trajectory, and the reference is one calculation without constraint at every volume.
-    thermal, volumes = properties.mode == "thermal", len(system.all_lattice_parameters_A)
+    thermal, volumes = (
+        properties.mode == "thermal",
+        sum(len(p.all_lattice_parameters_A) * len(p.compared) for p in phases),
+    )
     averages = volumes * properties.replicas if thermal else 0
     reference = averages if properties.reference else 0
     at_rest = volumes if properties.reference and not thermal else 0

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
 
 from mmtp_fw.loop.facts import ACCEPTED, CATEGORIES, Action, Fact, Facts, Kind, seed_of
 from mmtp_fw.loop.fits import best_of, fit_of, fits_of_round, members
 from mmtp_fw.loop.stop import StopReason, budget_stop, labels_until
-from mmtp_fw.loop.trajectories import chains, parts_of
+from mmtp_fw.loop.trajectories import chains, named, parts_of
 
 Wanted = tuple[tuple[str, str], ...]
 """Configurations to be labelled, each with the key of the action that wants it."""
@@ -233,9 +235,9 @@ def _selection(facts: Facts, iteration: int, potential: int, runs: tuple[str, ..
 
 
 def _properties(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
-    for a in facts.campaign.system.all_lattice_parameters_A:
-        subject = f"mmtp-a{a:g}"
-        params = {"source": "mmtp", "lattice_parameter_A": a, "potential": potential}
+    for point, where in _compared(facts):
+        subject = f"mmtp-{point}"
+        params = {"source": "mmtp", **where, "potential": potential}
         yield facts.action(iteration, Kind.PROPERTY, subject, params | _seed(facts, subject))
 
 
@@ -245,11 +247,25 @@ def _references(facts: Facts) -> Iterator[Action]:
         return
     # Where a program is needed, the workers that label have it.
     category = CATEGORIES[Kind.LABEL if facts.campaign.dft.description.programs else Kind.PROPERTY]
-    for a in facts.campaign.system.all_lattice_parameters_A:
-        subject = f"reference-a{a:g}"
-        params = {"source": "reference", "lattice_parameter_A": a, "potential": None}
+    for point, where in _compared(facts):
+        subject = f"reference-{point}"
+        params = {"source": "reference", **where, "potential": None}
         action = facts.action(0, Kind.PROPERTY, subject, params | _seed(facts, subject))
         yield replace(action, priority=REFERENCE_PRIORITY, category=category)
+
+
+def _compared(facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every point at which potential and engine are compared, as a part of keys and as parameters."""
+    for phase in facts.campaign.phases:
+        for order, a in product(phase.compared, phase.all_lattice_parameters_A):
+            where: dict[str, Any] = named(phase) | {"lattice_parameter_A": a}
+            if phase.name:
+                held_out = a in phase.held_out_lattice_parameters_A
+                yield f"{phase.name}-{order}-a{a:g}", where | {"magnetic_order": order, "held_out": held_out}
+            elif order != "ferromagnetic":
+                yield f"{order}-a{a:g}", where | {"magnetic_order": order}
+            else:  # as the first versions planned it
+                yield f"a{a:g}", where
 
 
 def _seed(facts: Facts, subject: str) -> dict[str, int]:

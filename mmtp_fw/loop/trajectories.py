@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from mmtp_fw.loop.facts import COMPLETED, Action, Fact, Facts, Kind, seed_of
+from mmtp_fw.structures.phases import Phase
 
 CUT_OFF = frozenset({"wall_time", "interrupted"})
 """Outcomes after which a trajectory goes on where it stopped."""
@@ -35,7 +37,7 @@ class Chain:
 
 
 def chains(facts: Facts, iteration: int, potential: int) -> list[Chain]:
-    """Return every trajectory of a round: lattice parameters × temperatures × orders × replicas."""
+    """Return every trajectory of a round: phases × lattice parameters × temperatures × orders × replicas."""
     return [_chain(facts, first) for first in _first_parts(facts, iteration, potential)]
 
 
@@ -63,18 +65,27 @@ def _chain(facts: Facts, first: Action) -> Chain:
 
 def _first_parts(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
     md = facts.campaign.md
-    for a in facts.campaign.system.lattice_parameters_A:
-        for temperature in md.temperatures_K:
-            for order in md.magnetic_orders:
-                for replica in range(md.replicas):
-                    subject = f"a{a:g}-T{temperature:g}-{order}-{replica}"
-                    params = {
-                        "lattice_parameter_A": a,
-                        "temperature_K": temperature,
-                        "magnetic_order": order,
-                        "replica": replica,
-                        "potential": potential,
-                        "seed": seed_of(facts.campaign, facts.key(iteration, Kind.MD, subject)),
-                        "steps": md.steps,
-                    }
-                    yield facts.action(iteration, Kind.MD, subject, params)
+    points = [(phase, a) for phase in facts.campaign.phases for a in phase.lattice_parameters_A]
+    for (phase, a), temperature in product(points, md.temperatures_K):
+        for order, replica in product(phase.orders, range(md.replicas)):
+            subject = f"{prefix(phase)}a{a:g}-T{temperature:g}-{order}-{replica}"
+            params = named(phase) | {
+                "lattice_parameter_A": a,
+                "temperature_K": temperature,
+                "magnetic_order": order,
+                "replica": replica,
+                "potential": potential,
+                "seed": seed_of(facts.campaign, facts.key(iteration, Kind.MD, subject)),
+                "steps": md.steps,
+            }
+            yield facts.action(iteration, Kind.MD, subject, params)
+
+
+def prefix(phase: Phase) -> str:
+    """Return what keys of a phase's actions have before the lattice parameter; nothing where it has no name."""
+    return f"{phase.name}-" if phase.name else ""
+
+
+def named(phase: Phase) -> dict[str, str]:
+    """Return the parameter that tells an action's phase; none where it has no name."""
+    return {"phase": phase.name} if phase.name else {}

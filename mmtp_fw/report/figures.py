@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from mmtp_fw.dft.registry import engine_title
 from mmtp_fw.labelling import ACCEPTED, FAILED, OPEN, REJECTED
 from mmtp_fw.quantities import QUANTITIES
-from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, REFERENCE, SPECIES, panels
+from mmtp_fw.report.style import BAD, GOOD, INK, LINES, MMTP, QUIET, REFERENCE, SPECIES, panels
+from mmtp_fw.statepoints import StatePoint
 
 Data = Mapping[str, Any]
 
+MOST_COLUMNS = 3
+"""Phases side by side."""
 SOURCES = (("reference", "reference", REFERENCE, "s", -1), ("mmtp", "mMTP", MMTP, "o", 1))
 
 
@@ -128,44 +132,72 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
     items = data["properties"]
     if not items:
         return None
-    figure, (upper, lower) = panels(2, 1, (4.2, 4.2))
-    grid = upper.get_gridspec()
+    phases = sorted({StatePoint.of(item).phase for item in items})
+    columns = min(MOST_COLUMNS, len(phases))
+    rows = -(-len(phases) // columns)
+    figure, axes = panels(2 * rows, columns, (4.2 if columns == 1 else 2.8 * columns, 4.2 * rows))
+    grid = axes[0].get_gridspec()
     assert grid is not None, "panels makes one"
-    grid.set_height_ratios([2.6, 1])
-    found: dict[str, dict[float, Data]] = {"mmtp": {}, "reference": {}}
-    for item in items:
-        found.setdefault(item["source"], {})[item["lattice_parameter_A"]] = item
-    for source, name, color, marker, _ in SOURCES:
-        points = sorted(found[source].items())
-        if points:
-            x, y, statistical, total = _columns(points, quantity)
-            upper.errorbar(x, y, total, fmt="none", ecolor=color, elinewidth=0.9, capsize=4)
-            upper.errorbar(
-                x,
-                y,
-                statistical,
-                fmt=f"{marker}-",
-                color=color,
-                label=_source_name(data, name),
-                ms=5,
-                lw=1.2,
-                elinewidth=2.6,
-                alpha=0.95,
-            )
+    grid.set_height_ratios([2.6, 1] * rows)
+    for one in axes:
+        one.set_visible(False)
+    for place, phase in enumerate(phases):
+        first = 2 * columns * (place // columns) + place % columns
+        upper, lower = axes[first], axes[first + columns]
+        mine = [item for item in items if StatePoint.of(item).phase == phase]
+        volumes = [row for row in data["conclusion"]["volumes"] if StatePoint.of(row).phase == phase]
+        _one_phase(data, (upper, lower), mine, volumes, quantity)
+        upper.set_title(f"{title}, {phase}" if phase else title)
+        if place % columns == 0:
+            upper.set_ylabel(label)
+            lower.set_ylabel("Difference")
+    return figure
+
+
+def _one_phase(
+    data: Data, axes: tuple[Axes, Axes], items: Sequence[Data], volumes: Sequence[Data], quantity: str
+) -> None:
+    """Draw a quantity of one phase against volume, and below how far potential and reference are apart."""
+    upper, lower = axes
+    upper.set_visible(True)
+    lower.set_visible(True)
+    orders = sorted({StatePoint.of(item).order for item in items})
+    for order, line in zip(orders, LINES * 4, strict=False):
+        of_order = [item for item in items if StatePoint.of(item).order == order]
+        _curves(data, upper, of_order, quantity, order if len(orders) > 1 else "", line)
     held_out = sorted({item["lattice_parameter_A"] for item in items if item["held_out"]})
-    for axes in (upper, lower):
-        for a in held_out:
-            first = "never trained on" if a == held_out[0] else None
-            axes.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=first)
-    upper.set(title=title, ylabel=label)
+    for one, a in product((upper, lower), held_out):
+        first = "never trained on" if a == held_out[0] else None
+        one.axvspan(a - 0.012, a + 0.012, color="#f3e3b8", zorder=0, lw=0, label=first)
     upper.legend(loc="best")
     lower.axhline(0, color=INK, lw=0.8)
-    if not _differences(lower, data["conclusion"]["volumes"], quantity):
+    if not _differences(lower, volumes, quantity):
         lower.set_yticks([])
         lower.annotate("no volume has both", (0.5, 0.6), xycoords="axes fraction", ha="center", fontsize=9)
-    lower.set(xlabel="Lattice parameter (Å)", ylabel="Difference")
+    lower.set_xlabel("Lattice parameter (Å)")
     lower.sharex(upper)
-    return figure
+
+
+def _curves(data: Data, axes: Axes, items: Sequence[Data], quantity: str, order: str, line: str) -> None:
+    """Draw a quantity of one phase and order against volume, a curve for each source."""
+    for source, name, color, marker, _ in SOURCES:
+        points = sorted({one["lattice_parameter_A"]: one for one in items if one["source"] == source}.items())
+        if not points:
+            continue
+        x, y, statistical, total = _columns(points, quantity)
+        axes.errorbar(x, y, total, fmt="none", ecolor=color, elinewidth=0.9, capsize=4)
+        axes.errorbar(
+            x,
+            y,
+            statistical,
+            fmt=marker + line,
+            color=color,
+            label=", ".join(word for word in (_source_name(data, name), order) if word),
+            ms=5,
+            lw=1.2,
+            elinewidth=2.6,
+            alpha=0.95,
+        )
 
 
 def _differences(axes: Axes, volumes: Sequence[Data], quantity: str) -> bool:
@@ -258,16 +290,16 @@ def _deviations(axes: Axes, labels: Sequence[Data], limits: Data) -> None:
 def phonons(data: Data) -> Figure | None:
     """Phonon density of states by lattice parameter, where properties hold it."""
     items = [item for item in data["properties"] if item.get("phonon_dos")]
-    volumes = sorted({item["lattice_parameter_A"] for item in items})
-    if not volumes:
+    points = sorted({StatePoint.of(item) for item in items})
+    if not points:
         return None
-    columns = min(3, len(volumes))
-    rows = -(-len(volumes) // columns)
+    columns = min(3, len(points))
+    rows = -(-len(points) // columns)
     figure, axes = panels(rows, columns, (8.4, 0.5 + 2.3 * rows))
-    for one, a in zip(axes, volumes, strict=False):
+    for one, point in zip(axes, points, strict=False):
         for source, name, color, _, _ in SOURCES:
             for item in items:
-                if item["source"] == source and item["lattice_parameter_A"] == a:
+                if item["source"] == source and StatePoint.of(item) == point:
                     dos = item["phonon_dos"]
                     one.plot(
                         dos["frequency_THz"],
@@ -280,15 +312,16 @@ def phonons(data: Data) -> Figure | None:
                         middle, error = np.array(dos["total"]), np.array(dos["total_error"])
                         low = np.maximum(middle - error, 0.0)
                         one.fill_between(dos["frequency_THz"], low, middle + error, color=color, alpha=0.15, lw=0)
-        held = any(item["held_out"] for item in items if item["lattice_parameter_A"] == a)
+        held = any(item["held_out"] for item in items if StatePoint.of(item) == point)
         one.set(
-            title=f"a = {a:g} Å" + (" (never trained on)" if held else ""),
+            title=f"{point.curve + ', ' if point.curve else ''}a = {point.lattice_parameter_A:g} Å"
+            + (" (never trained on)" if held else ""),
             xlabel="Frequency (THz)",
             ylabel="DOS (1/THz)",
         )
         one.set_xlim(left=0)
         one.set_ylim(bottom=0)
-    for one in axes[len(volumes) :]:
+    for one in axes[len(points) :]:
         one.set_visible(False)
     axes[0].legend()
     return figure

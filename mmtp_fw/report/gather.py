@@ -17,6 +17,7 @@ from mmtp_fw.loop.planner import locate
 from mmtp_fw.loop.stop import explain
 from mmtp_fw.report.calibrated import calibrated
 from mmtp_fw.spectra import spectrum_difference
+from mmtp_fw.statepoints import StatePoint, is_held_out
 
 
 def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def describe_origin(origin: Mapping[str, Any]) -> str:
     if isinstance(made, Mapping):
         return ", ".join(
             f"{made[name]:g} Å" if name.endswith("_A") else str(made[name])
-            for name in ("structure", "lattice_parameter_A", "magnetic_order")
+            for name in ("phase", "structure", "lattice_parameter_A", "magnetic_order")
             if name in made
         )
     return str(made or "generated")
@@ -136,40 +137,40 @@ def _properties(
     database: Database,
     actions: Iterable[Mapping[str, Any]],
     held_out: set[float],
-    ensemble: Iterable[Mapping[str, float]],
+    ensemble: Iterable[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return the averages of the newest round of each source and volume."""
+    """Return the averages of the newest round of each source and point."""
     asked = [action for action in actions if action["kind"] == "property" and action.get("result")]
     values = _by_id(database.properties.find({"_id": {"$in": [action["_id"] for action in asked]}}))
-    spreads = {row["lattice_parameter_A"]: row for row in ensemble}
-    newest: dict[tuple[str, float], dict[str, Any]] = {}
+    spreads = {StatePoint.of(row): row for row in ensemble}
+    newest: dict[tuple[str, StatePoint], dict[str, Any]] = {}
     for action in sorted(asked, key=lambda item: int(item["iteration"])):
         params, result = action["params"], action["result"]
         if result.get("outcome") == FAILED or any(result.get(name) is None for name in COMPARED):
             continue
-        a = float(params["lattice_parameter_A"])
-        newest[params["source"], a] = {
+        point = StatePoint.of(params)
+        newest[params["source"], point] = {
             **result,
             **values.get(action["_id"], {}).get("values", {}),
             "source": params["source"],
-            "lattice_parameter_A": a,
-            "held_out": a in held_out,
+            **point.columns(),
+            "held_out": is_held_out(params, held_out),
             "potential": params.get("potential"),
-            "spread": spreads.get(a, {}) if params["source"] == "mmtp" else {},
+            "spread": spreads.get(point, {}) if params["source"] == "mmtp" else {},
         }
     return [newest[key] for key in sorted(newest)]
 
 
 def _spectra(properties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return how far the potential's spectrum is from the reference's at every volume that has both."""
-    found = {(row["source"], row["lattice_parameter_A"]): row for row in properties if row.get("phonon_dos")}
+    found = {(row["source"], StatePoint.of(row)): row for row in properties if row.get("phonon_dos")}
     rows = []
-    for source, a in sorted(found):
-        reference = found.get(("reference", a))
+    for source, point in sorted(found):
+        reference = found.get(("reference", point))
         if source == "mmtp" and reference is not None:
-            mine = found[source, a]
+            mine = found[source, point]
             told = spectrum_difference(mine["phonon_dos"], reference["phonon_dos"]).document()
-            rows.append({"lattice_parameter_A": a, "held_out": mine["held_out"]} | told)
+            rows.append(point.columns() | {"held_out": mine["held_out"]} | told)
     return rows
 
 
@@ -181,7 +182,7 @@ def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:
         if action["kind"] == "property" and result and any(result.get(name) is None for name in COMPARED):
             params = action["params"]
             reason = result.get("reason") or result.get("state") or result.get("outcome")
-            found.append(f"{params['source']} at {params['lattice_parameter_A']:g} Å: {reason}")
+            found.append(f"{params['source']} at {StatePoint.of(params).words}: {reason}")
     return found
 
 

@@ -14,6 +14,7 @@ from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import Position, locate
 from mmtp_fw.loop.stop import EXPLANATIONS
+from mmtp_fw.statepoints import StatePoint
 
 _WAITING = {"kind": 1, "params": 1, "not_here": 1}
 """What is shown of actions that aren't finished."""
@@ -114,7 +115,8 @@ def _subject(action: Mapping[str, Any]) -> str:
     params = action.get("params", {})
     if "lattice_parameter_A" in params:
         source = f" {params['source']}" if "source" in params else ""
-        return f"a = {params['lattice_parameter_A']:g} Å{source}"
+        point = StatePoint.of(params)
+        return f"{point.phase}{' ' if point.phase else ''}a = {point.lattice_parameter_A:g} Å{source}"
     return str(params.get("configuration", ""))[:10]
 
 

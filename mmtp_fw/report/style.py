@@ -22,6 +22,7 @@ GOOD = "#2f7d4f"
 BAD = "#b3261e"
 QUIET = "#9aa3ad"
 INK = "#1d2430"
+LINES = ("-", "--", ":", "-.")
 SPECIES = ("#1f5fa8", "#c8571b", "#2f7d4f", "#7a4fa3", "#8a6d1c")
 
 _STYLE: dict[RcKeyType, Any] = {

@@ -55,7 +55,7 @@ class Rows:
 def _components(name: str, n: int) -> tuple[list[FloatArray], list[float]]:
     """Return for each independent component of a quantity its coefficients, and how often it counts."""
     shape = QUANTITIES[name].shape(n)
-    if shape != (3, 3):
+    if not QUANTITIES[name].symmetric:
         return list(np.eye(math.prod(shape)).reshape(-1, *shape)), [1.0] * math.prod(shape)
     found, counts = [], []
     for a, b in _SYMMETRIC:
@@ -102,14 +102,14 @@ def observed(potential: Potential, sample: Sample) -> tuple[FloatArray, FloatArr
     held = [name for name, weight in sample.weights.items() if weight > 0]
     rows = prediction_rows(potential, sample.system, sample.moments, held)
     off = residuals_of(sample, potential.evaluate_system(sample.system, sample.moments))
-    residuals = [_independent(off[name]) for name in NAMES if name in held]
+    residuals = [_independent(name, off[name]) for name in NAMES if name in held]
     weights = np.array([sample.weights.get(name, 0.0) for name in NAMES])
     roots = np.sqrt(weights[rows.quantity] * rows.multiplicity)
     return roots[:, None] * rows.matrix, roots * np.concatenate([*residuals, np.zeros(0)]), rows.quantity
 
 
-def _independent(residual: FloatArray) -> FloatArray:
-    if residual.shape == (3, 3):
+def _independent(name: str, residual: FloatArray) -> FloatArray:
+    if QUANTITIES[name].symmetric:
         return np.array([residual[a, b] for a, b in _SYMMETRIC])
     return np.ravel(residual)
 

@@ -8,8 +8,9 @@ import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.structures.lattices import NEAREST_FRACTION, crystal, lattice
+from mmtp_fw.structures.lattices import NEAREST_FRACTION
 from mmtp_fw.structures.magnetic_orders import magnetic_order, target_moments
+from mmtp_fw.structures.phases import Phase
 
 ORDERS = (
     "ferromagnetic",
@@ -18,6 +19,7 @@ ORDERS = (
     "ferromagnetic",
     "scaled",
     "antiferromagnetic",
+    "given",
 )
 """The magnetic orders of a pretraining set, in their turn; those that its cells can't have are left out."""
 
@@ -88,6 +90,36 @@ def generate(
     >>> [str(atoms.symbols.formula.format("metal")) for atoms in made]
     ['Fe11Pd5', 'Fe11Pd5']
     """
+    phase = Phase(structure=structure, supercell=_three(supercell), composition=composition)
+    return distorted_cells(
+        phase,
+        lattice_parameters_A,
+        typical_moments_muB,
+        structures,
+        displacement_A=displacement_A,
+        strain=strain,
+        moment_scale=moment_scale,
+        flipped_fraction=flipped_fraction,
+        magnetic_orders=magnetic_orders,
+        min_distance_fraction=min_distance_fraction,
+        seed=seed,
+    )
+
+
+def distorted_cells(
+    phase: Phase,
+    lattice_parameters_A: Sequence[float],
+    typical_moments_muB: Mapping[str, float],
+    structures: int,
+    displacement_A: float = 0.12,
+    strain: float = 0.02,
+    moment_scale: float = 0.25,
+    flipped_fraction: float = 0.15,
+    magnetic_orders: Sequence[str] | None = None,
+    min_distance_fraction: float = NEAREST_FRACTION,
+    seed: int = 0,
+) -> list[Atoms]:
+    """Generate configurations of a phase; see `generate`, which says the same of a lattice."""
     if structures < 1 or not lattice_parameters_A or (magnetic_orders is not None and not magnetic_orders):
         raise InputError("structures, lattice_parameters_A and magnetic_orders must not be empty")
     made = []
@@ -97,16 +129,17 @@ def generate(
         lattice_parameter = float(lattice_parameters_A[index % len(lattice_parameters_A)])
         # Shifted by one from each lattice parameter to the next: every pair of both comes in its turn.
         turn = index // len(lattice_parameters_A) + index % len(lattice_parameters_A)
-        atoms = crystal(structure, lattice_parameter, supercell, composition, rng)
+        atoms = phase.cell(lattice_parameter, rng)
         orders = magnetic_orders or [order for order in ORDERS if magnetic_order(order).possible(atoms)]
         order = orders[turn % len(orders)]
         moments = target_moments(atoms, order, typical_moments_muB, moment_scale, flipped_fraction, rng)
-        nearest = min_distance_fraction * lattice(structure).nearest * lattice_parameter
+        nearest = min_distance_fraction * phase.nearest_A(lattice_parameter)
         atoms, amplitude = _distorted(atoms, displacement_A, strain, nearest, rng)
         atoms.set_initial_magnetic_moments(moments)
         atoms.info = {
-            "generator": {
-                "structure": structure,
+            "generator": ({"phase": phase.name} if phase.name else {})
+            | {
+                "structure": phase.structure or "file",
                 "lattice_parameter_A": lattice_parameter,
                 "magnetic_order": order,
                 "displacement_A": amplitude,
@@ -117,6 +150,12 @@ def generate(
         }
         made.append(atoms)
     return made
+
+
+def _three(supercell: Sequence[int]) -> tuple[int, int, int]:
+    if len(supercell) != 3 or min(supercell) < 1:
+        raise InputError(f"supercell must be three positive integers, not {list(supercell)}")
+    return int(supercell[0]), int(supercell[1]), int(supercell[2])
 
 
 def _distorted(

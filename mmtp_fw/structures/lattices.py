@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -59,6 +59,14 @@ class Lattice:
         ]
         return min(distance for distance in distances if distance > 1e-9)
 
+    def with_axial_ratio(self, c_over_a: float | None) -> Lattice:
+        """Return the lattice with its third edge `c_over_a` times the lattice parameter long; None: as it is."""
+        if c_over_a is None:
+            return self
+        x, y, z = self.cell[2]
+        scale = c_over_a / math.hypot(x, y, z)
+        return replace(self, cell=(self.cell[0], self.cell[1], (scale * x, scale * y, scale * z)))
+
     def _cartesian(self, site: Vector) -> Vector:
         x, y, z = (sum(site[edge] * self.cell[edge][axis] for edge in range(3)) for axis in range(3))
         return x, y, z
@@ -73,6 +81,7 @@ LATTICES: dict[str, Lattice] = {
         "rock salt, the minority, or the first in the alphabet, on the corners", (*_FCC, *_EDGES), (1,) * 4 + (0,) * 4
     ),
     "B2": Lattice("ordered bcc, the minority on the corners", _BCC, (1, 0)),
+    "L1_0": Lattice("layered fcc of composition 1:1, the minority on every other layer along c", _FCC, (1, 0, 0, 1)),
     "L1_2": Lattice("ordered fcc, the minority on the corners", _FCC, (1, 0, 0, 0)),
     "D0_3": Lattice(
         "ordered bcc of composition 3:1, the minority on the corners", (*_FCC, *_EDGES, *_EIGHTHS), (1,) * 4 + (0,) * 12
@@ -149,6 +158,7 @@ def crystal(
     supercell: Sequence[int],
     composition: Mapping[str, float],
     rng: np.random.Generator,
+    c_over_a: float | None = None,
 ) -> Atoms:
     """Return a perfect lattice with its sites filled at random, as far as the structure leaves a choice.
 
@@ -163,13 +173,15 @@ def crystal(
     composition : mapping of str to float
         Fractions of the species.
     rng : numpy.random.Generator
+    c_over_a : float, optional
+        Axial ratio; by default the lattice's own.
 
     Raises
     ------
     InputError
         An unknown lattice, or a size or composition that makes no sense.
     """
-    chosen = lattice(name)
+    chosen = lattice(name).with_axial_ratio(c_over_a)
     repeats = [int(n) for n in supercell]
     if len(repeats) != 3 or min(repeats) < 1:
         raise InputError(f"supercell must be three positive integers, not {list(supercell)}")

@@ -80,6 +80,17 @@ def _antiferromagnetic(draw: Draw) -> FloatArray:
     return _ferromagnetic(draw) * signs
 
 
+def _given(draw: Draw) -> FloatArray:
+    own = draw.atoms.get_initial_magnetic_moments()
+    if not np.any(own):
+        raise InputError(
+            "the cell has no magnetic moments of its own",
+            "give them in the structure file (extended XYZ: column initial_magmoms), or choose another magnetic order",
+        )
+    moments: FloatArray = own + 0.25 * draw.scatter
+    return moments
+
+
 def _disordered(draw: Draw) -> FloatArray:
     n = len(draw.typical)
     moments: FloatArray = draw.typical + draw.scatter
@@ -96,6 +107,9 @@ MAGNETIC_ORDERS: dict[str, MagneticOrder] = {
     "scaled": MagneticOrder("all up, all sizes times one random factor between 0.3 and 1.15", _scaled),
     "antiferromagnetic": MagneticOrder(
         "planes along an edge of the cell alternate in sign", _antiferromagnetic, lambda cell: bool(_alternating(cell))
+    ),
+    "given": MagneticOrder(
+        "the moments of the structure file", _given, lambda cell: bool(np.any(cell.get_initial_magnetic_moments()))
     ),
     "disordered": MagneticOrder("sizes scattered, signs of some or of all atoms drawn", _disordered),
 }

@@ -19,7 +19,7 @@ def wrong(text: str) -> InputError:
 def test_the_demonstration_is_valid_and_complete():
     campaign = load_campaign(demo_campaign_path())
     assert campaign.dft.engine == "hamiltonian"
-    assert len(campaign.system.all_lattice_parameters_A) == 5
+    assert len(campaign.phases[0].all_lattice_parameters_A) == 5
     assert len(campaign.system.held_out_lattice_parameters_A) == 1
 
 

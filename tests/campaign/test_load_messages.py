@@ -47,7 +47,7 @@ dft:
         ("name: a\nsystem:\n  supercell:\n    - 0\n    - 1\n    - 1\n", 4),
         ("name: a\nsystem:\n  composition:\n    Fe: 0.68\n    Pd: x\n", 5),
         ("md:\n  steps: 3\n", 1),
-        ("# nothing\nseed: 1\nsystem:\n  species: [Fe]\n", 3),
+        ("# nothing\nseed: 1\nsystem:\n  composition: {Fe: 1}\n", 3),
         ("name: a\nseed: 1\ndft:\n  engine: vasp\n  protocol:\n    aim: 2\n", 6),
     ],
 )

@@ -108,10 +108,10 @@ def test_values_cannot_be_changed_afterwards():
 
 
 def test_all_lattice_parameters_ascend():
-    system = Campaign.model_validate(
+    campaign = Campaign.model_validate(
         {"name": "c", "system": {"lattice_parameters_A": [3.8, 3.7], "held_out_lattice_parameters_A": [3.75, 3.6]}}
-    ).system
-    assert system.all_lattice_parameters_A == [3.6, 3.7, 3.75, 3.8]
+    )
+    assert campaign.phases[0].all_lattice_parameters_A == [3.6, 3.7, 3.75, 3.8]
 
 
 @pytest.mark.parametrize(

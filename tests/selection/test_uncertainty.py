@@ -87,10 +87,20 @@ def size_of(found) -> dict[str, float]:
 # Rows and ranks -------------------------------------------------------------------------------------------
 
 
-def test_rows_are_derivatives_of_the_weighted_residuals(potential, labels):
-    sample = make_sample(potential, labels[1], Weights())
-    rows, residuals, _ = observed(potential, sample)
-    assert residuals @ residuals == pytest.approx(_loss(potential, labels[1]), rel=1e-10)
+def three_atoms() -> Atoms:
+    """A cell whose forces have the shape of a stress: fcc with a vacancy, displaced."""
+    atoms = bulk("Fe", "fcc", 3.75, cubic=True)[:3]
+    atoms.positions += np.random.default_rng(2).normal(scale=0.08, size=(3, 3))
+    return labelled(atoms, [2.4, -2.1, 2.6])
+
+
+@pytest.mark.parametrize("atoms", [8, 3])
+def test_rows_are_derivatives_of_the_weighted_residuals(potential, labels, atoms):
+    label = three_atoms() if atoms == 3 else labels[1]
+    sample = make_sample(potential, label, Weights())
+    rows, residuals, quantity = observed(potential, sample)
+    assert np.count_nonzero(quantity == NAMES.index("forces")) == 3 * len(label)
+    assert residuals @ residuals == pytest.approx(_loss(potential, label), rel=1e-10)
     direction = np.random.default_rng(0).normal(size=potential.n_parameters) * np.abs(potential.parameters)
     moved = potential.copy()
     ends = []
@@ -104,6 +114,11 @@ def _loss(potential, atoms):
     from mmtp_fw.fitting import loss_and_gradient
 
     return loss_and_gradient(potential, [atoms])[0]
+
+
+def test_three_atoms_have_nine_forces_each_with_its_uncertainty(known):
+    found = known.of(three_atoms())
+    assert found.forces.shape == (3, 3) and np.all(found.forces > 0)
 
 
 def test_a_triangle_of_parts_keeps_what_a_sum_of_squares_loses():

@@ -32,7 +32,7 @@ def test_size_and_neighbours_follow_from_the_row(name):
     for supercell in ((1, 1, 1), (2, 2, 2), (3, 2, 1)):
         atoms = crystal(name, 3.0, supercell, {"Fe": 1.0}, np.random.default_rng(0))
         assert len(atoms) == number_of_atoms(name, supercell)
-    sizes = {"fcc": 4, "L1_2": 4, "bcc": 2, "B2": 2, "sc": 1, "hcp": 2, "B1": 8, "D0_3": 16, "L2_1": 16}
+    sizes = {"fcc": 4, "L1_2": 4, "L1_0": 4, "bcc": 2, "B2": 2, "sc": 1, "hcp": 2, "B1": 8, "D0_3": 16, "L2_1": 16}
     assert number_of_atoms(name, (2, 2, 2)) == 8 * sizes[name]
     atoms = crystal(name, 3.0, (3, 3, 3), {"Fe": 1.0}, np.random.default_rng(0))
     assert atoms.get_all_distances(mic=True)[0, 1:].min() == pytest.approx(3.0 * lattice(name).nearest)

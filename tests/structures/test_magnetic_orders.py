@@ -87,7 +87,7 @@ def test_disordered_signs():
     )
 
 
-@pytest.mark.parametrize("order", [*MAGNETIC_ORDERS, "random"])
+@pytest.mark.parametrize("order", [*sorted(MAGNETIC_ORDERS.keys() - {"given"}), "random"])
 def test_trajectories_start_with_every_order(order):
     campaign = Campaign.model_validate({"name": "c", "md": {"magnetic_orders": [order]}})
     assert campaign.document()["md"]["magnetic_orders"] == [order], "as it was written: keys of actions hold it"

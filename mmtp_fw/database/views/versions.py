@@ -62,7 +62,7 @@ def _potential(document: Mapping[str, Any], sizes: Mapping[str, Any]) -> Potenti
 
 
 _RUN = ("number", "iteration", "potential", "state", "steps", "max_grade", "n_candidates", "message", "wall_seconds")
-_ASKED = ("lattice_parameter_A", "temperature_K", "magnetic_order")
+_ASKED = ("phase", "lattice_parameter_A", "temperature_K", "magnetic_order")
 
 
 def md_runs(database: Database, query: Mapping[str, Any]) -> list[Row]:
