@@ -256,7 +256,7 @@ def test_readme_has_the_two_commands():
         assert subprocess.run(["sh", "-n", "-c", command], timeout=30).returncode == 0
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert first.endswith(".venv/bin/mmtp run")
-    assert second.endswith(".venv/bin/pytest")
+    assert second.endswith(".venv/bin/pytest -n 2 --dist loadfile")
 
 
 def test_ci_runs_the_second_command():
