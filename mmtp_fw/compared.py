@@ -23,6 +23,10 @@ class Compared:
         An uncertainty that allows more says nothing either.
     decimals : int
         For tables.
+    needed : bool
+        Whether nothing can be judged without it. Averages of earlier versions lack what is not.
+    stands_for : str
+        Name of a row that may be zero everywhere, as an antiferromagnet's magnetization, where this one can fail.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Compared:
     zero: float
     widest: float
     decimals: int
+    needed: bool = True
+    stands_for: str = ""
 
     def both_zero(self, one: float, other: float) -> bool:
         """Whether a comparison of these two could not have failed."""
@@ -44,6 +50,12 @@ _ROWS = (
         zero=1e-3, widest=0.1, decimals=4,
     ),
     Compared("pressure_GPa", "pressure_mae_GPa", "pressure", "GPa", zero=0.0, widest=2.0, decimals=3),
+    Compared(
+        "absolute_moment_muB_per_atom", "absolute_moment_mae_muB_per_atom", "mean size of a moment", "μB/atom",
+        zero=1e-3, widest=0.1, decimals=4, needed=False, stands_for="magnetization_muB_per_atom",
+    ),
 )  # fmt: skip
 COMPARED: dict[str, Compared] = {row.name: row for row in _ROWS}
 """All of them by name."""
+NEEDED = tuple(row.name for row in _ROWS if row.needed)
+"""Those that averages of every version have."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mmtp_fw.compared import COMPARED
+from mmtp_fw.compared import COMPARED, NEEDED
 from mmtp_fw.statepoints import StatePoint
 
 SIGMAS = 3.0
@@ -38,7 +38,7 @@ RULES: Mapping[Verdict, str] = {
     Verdict.EXTRAPOLATED: "no difference is larger, but the grade of the averaged configurations exceeds γ select",
     Verdict.UNSTABLE: "the potential's trajectory broke off, or it or most of its ensemble found no minimum",
     Verdict.UNCERTAIN: "no difference is larger, but the uncertainty leaves room for "
-    + " or ".join(f"{row.widest:g} {row.unit}" for row in COMPARED.values()),
+    + " or ".join(dict.fromkeys(f"{row.widest:g} {row.unit}" for row in COMPARED.values())),
     Verdict.NOT_JUDGED: f"a number that the rules need is missing, fewer than {LEAST_MEMBERS} members of the ensemble "
     "passed, or nothing could have failed",
 }
@@ -182,8 +182,14 @@ def _broken_off(mine: Averages) -> Judgement:
 
 
 def _differences(mine: Averages, reference: Averages, spread: Mapping[str, float]) -> dict[str, Difference]:
-    """Return the difference in every number that both have."""
-    both = [name for name in COMPARED if _finite(mine.values.get(name)) and _finite(reference.values.get(name))]
+    """Return the difference in every number that both have; of what isn't needed, only with a model uncertainty."""
+    both = [
+        name
+        for name, row in COMPARED.items()
+        if _finite(mine.values.get(name))
+        and _finite(reference.values.get(name))
+        and (row.needed or _finite(spread.get(name)))
+    ]
     return {name: _difference(name, mine, reference, spread) for name in both}
 
 
@@ -207,8 +213,8 @@ def _both_zero(name: str, values: tuple[float, float], statistical: float | None
 
 def _of_differences(found: Mapping[str, Difference]) -> tuple[Verdict, str]:
     """Return what the differences say by themselves."""
-    if set(found) != set(COMPARED):
-        missing = ", ".join(COMPARED[name].title for name in COMPARED if name not in found)
+    if not set(found) >= set(NEEDED):
+        missing = ", ".join(COMPARED[name].title for name in NEEDED if name not in found)
         return Verdict.NOT_JUDGED, f"no {missing} of both"
     outside = _said(found, lambda _, one: one.inside is False)
     if outside:
@@ -280,11 +286,13 @@ def conclude(
 
 
 def _never_tried(inside: Sequence[Mapping[str, Difference]]) -> list[str]:
-    """Return a line for each number that could have failed at no volume."""
+    """Return a line for each number that could have failed at no volume, nor what stands for it."""
+    able = {name for found in inside for name, one in found.items() if one.can_fail}
+    able |= {COMPARED[name].stands_for for name in able}
     return [
-        f"the {row.title} is zero in both at every volume, which can't fail"
-        for name, row in COMPARED.items()
-        if inside and not any(found[name].can_fail for found in inside)
+        f"the {COMPARED[name].title} is zero in both at every volume, which can't fail"
+        for name in NEEDED
+        if inside and name not in able
     ]
 
 

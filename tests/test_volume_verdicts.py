@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from mmtp_fw.statepoints import StatePoint
 from mmtp_fw.verdicts import SIGMAS, Averages, Verdict, conclude, headline, judge
 
 M, P = "magnetization_muB_per_atom", "pressure_GPa"
@@ -113,18 +114,26 @@ def test_zero_against_zero_cannot_fail():
     assert nothing.verdict is Verdict.NOT_JUDGED and "can't fail" in nothing.reason
 
 
+def at(a):
+    return StatePoint("", "", a)
+
+
 def test_the_verdict_on_a_campaign():
     good, bad, far = judged(), judged(averages(p=9.0)), judged(grade=3.0)
-    assert conclude(True, "", [(3.7, good), (3.8, good)]) == ("converged and validated", [])
-    verdict, reasons = conclude(True, "", [(3.6, far), (3.7, bad), (3.8, far)])
+    assert conclude(True, "", [(at(3.7), good), (at(3.8), good)]) == ("converged and validated", [])
+    verdict, reasons = conclude(True, "", [(at(3.6), far), (at(3.7), bad), (at(3.8), far)])
     assert verdict == "converged, not validated"
     assert [line.split(":")[0] for line in reasons] == ["3.6, 3.8 Å extrapolated", "3.7 Å outside"]
     assert headline(verdict, reasons).startswith("converged, not validated because 3.6, 3.8 Å extrapolated: grade 3")
-    stopped = conclude(False, "budget.max_labels is spent", [(3.7, good)])
+    stopped = conclude(False, "budget.max_labels is spent", [(at(3.7), good)])
     assert headline(*stopped) == "not converged (budget.max_labels is spent)"
     assert headline(*conclude(None, "", [])) == "not finished"
     assert headline(*conclude(True, "", [])) == "converged, not validated because nothing was compared"
     afm = judged(averages(m=0.0), averages(m=0.0))
-    verdict, reasons = conclude(True, "", [(3.7, afm), (3.8, afm)])
+    phases = [(StatePoint("bcc", "antiferromagnetic", 2.8), bad), (StatePoint("fcc", "ferromagnetic", 3.6), bad)]
+    _, reasons = conclude(True, "", [*phases, (StatePoint("bcc", "antiferromagnetic", 2.9), bad)])
+    named = ["bcc antiferromagnetic at 2.8, 2.9 Å outside", "fcc ferromagnetic at 3.6 Å outside"]
+    assert [line.split(":")[0] for line in reasons] == named
+    verdict, reasons = conclude(True, "", [(at(3.7), afm), (at(3.8), afm)])
     assert verdict == "converged, not validated" and "magnetization is zero in both at every volume" in reasons[0]
-    assert conclude(True, "", [(3.7, afm), (3.8, good)]) == ("converged and validated", [])
+    assert conclude(True, "", [(at(3.7), afm), (at(3.8), good)]) == ("converged and validated", [])

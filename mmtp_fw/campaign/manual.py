@@ -49,7 +49,8 @@ under the same name is refused. `workers` may differ.
 The headline of the report, of `summary.json` (`headline`, `verdict`) and of `mmtp status` is one of: "converged and
 validated", "converged, not validated because …", "not converged (…)". A campaign is validated when every lattice
 parameter, held-out ones included, is {inside}, and each compared number could have failed somewhere: a magnetization
-that is zero in both, an antiferromagnet's, validates nothing. `volumes` in `summary.json` has the verdict on each
+that is zero in both, an antiferromagnet's, validates nothing; there the mean size of a moment stands for it.
+`volumes` in `summary.json` has the verdict on each
 with its reason, the differences from the reference, and both uncertainties, one standard deviation each: the
 statistical one of both averages together, and the model's, the ensemble's spread. At rest (`properties.mode: static`)
 there is no statistical one.

@@ -240,12 +240,13 @@ def _runs(runs: list[Mapping[str, Any]]) -> Any:
 
 def _properties(items: list[Mapping[str, Any]]) -> Any:
     return table(
-        ["Source", "Point", ">Magnetization (μB/atom)", ">Pressure (GPa)"],
+        ["Source", "Point", ">Magnetization (μB/atom)", ">Mean |m| (μB)", ">Pressure (GPa)"],
         [
             (
                 item["source"],
                 StatePoint.of(item["params"]).words,
                 _fixed(item["values"].get("magnetization_muB_per_atom"), 4),
+                _fixed(item["values"].get("absolute_moment_muB_per_atom"), 4),
                 _fixed(item["values"].get("pressure_GPa"), 3),
             )
             for item in items

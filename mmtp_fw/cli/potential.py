@@ -11,6 +11,7 @@ from mmtp_fw.cli.files import MomentsOption, SpeciesOption, names_of, read_asked
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
 from mmtp_fw.cli.potential_fit import fit
+from mmtp_fw.cli.potential_validate import validate
 
 if TYPE_CHECKING:
     from mmtp_fw.potential import Evaluation, RelaxedMoments
@@ -224,3 +225,4 @@ def _relaxed_document(result: RelaxedMoments) -> dict[str, Any]:
 
 
 app.command()(fit)
+app.command()(validate)

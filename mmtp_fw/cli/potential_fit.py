@@ -55,16 +55,15 @@ def fit(
         Literal["detect", "force", "derivative"],
         typer.Option(help="What en_der_m of a cfg holds: −∂E/∂m (force), ∂E/∂m, or find out and tell."),
     ] = "detect",
+    force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT where it exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a potential to labelled configurations; after Ctrl-C the same command goes on."""
-    from mmtp_fw.errors import InputError
     from mmtp_fw.fitting import FitSettings
     from mmtp_fw.fitting import fit as run_fit
     from mmtp_fw.potential import Potential, Systems
 
-    if not output.resolve().parent.is_dir():
-        raise InputError(f"{output}: there is no directory {output.parent}", "make it first")
+    _writable(output, force)
     chosen = _weights(weights)
     given = None if start is None else read_potential(start, species)
     magnetic = given is None or given.magnetic
@@ -93,6 +92,16 @@ def fit(
     result.potential.write(output)
     kept.unlink(missing_ok=True)
     _print(result, labels + held + more, systems, output, as_json)
+
+
+def _writable(output: Path, force: bool) -> None:
+    """Refuse an output that can't be written, or that would replace a potential."""
+    from mmtp_fw.errors import InputError
+
+    if not output.resolve().parent.is_dir():
+        raise InputError(f"{output}: there is no directory {output.parent}", "make it first")
+    if output.exists() and not force:
+        raise InputError(f"{output} exists", "name another file, or replace it with --force")
 
 
 def _weights(text: str) -> Weights:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmtp_fw.compared import COMPARED
+from mmtp_fw.compared import COMPARED, Compared
 from mmtp_fw.database import queries, views
 from mmtp_fw.labelling import LABEL_STATES
 from mmtp_fw.statepoints import StatePoint, is_held_out
@@ -22,7 +22,8 @@ def summarize(database: Database, campaign: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        magnetization_mae_muB_per_atom and pressure_mae_GPa (None where nothing can be compared), the same for
+        magnetization_mae_muB_per_atom, absolute_moment_mae_muB_per_atom and pressure_mae_GPa (None where
+        nothing can be compared), the same for
         held-out volumes only, labels_accepted, labels_rejected, labels_failed, scf_runs, md_steps,
         wall_seconds (from the first planned action to the last finished one).
 
@@ -61,10 +62,11 @@ def _errors(
     for params, result in averages:
         if result["outcome"] == "done" and (volumes is None or is_held_out(params, volumes)):
             found[params["source"]][StatePoint.of(params)] = result
-    shared = sorted(set(found["mmtp"]) & set(found["reference"]))
-    errors: dict[str, float | None] = {}
-    for name, quantity in COMPARED.items():
-        pairs = [(found["mmtp"][a][name], found["reference"][a][name]) for a in shared]
-        differences = [abs(one - other) for one, other in pairs if not quantity.both_zero(one, other)]
-        errors[prefix + quantity.mean_error] = float(np.mean(differences)) if differences else None
-    return errors
+    pairs = [(found["mmtp"][point], found["reference"][point]) for point in found["mmtp"].keys() & found["reference"]]
+    return {prefix + row.mean_error: _mean_error(row, pairs) for row in COMPARED.values()}
+
+
+def _mean_error(row: Compared, pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> float | None:
+    both = [(one[row.name], other[row.name]) for one, other in pairs if row.name in one and row.name in other]
+    differences = sorted(abs(one - other) for one, other in both if not row.both_zero(one, other))
+    return float(np.mean(differences)) if differences else None

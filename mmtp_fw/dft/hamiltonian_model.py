@@ -192,7 +192,8 @@ class ReferenceHamiltonian:
         except ValueError:
             unknown = sorted(set(atoms.symbols) - set(self.species))
             raise InputError(
-                f"the reference Hamiltonian knows {', '.join(self.species)}, not {', '.join(unknown)}"
+                f"the reference Hamiltonian knows {', '.join(self.species)}, not {', '.join(unknown)}",
+                "other species need a real engine: dft.engine abinit, elk or vasp, with its settings (docs/dft.md)",
             ) from None
 
     def pairs(self, atoms: Atoms, skin: float = 0.0) -> Pairs:

@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms, units
 from pymongo.client_session import ClientSession
 
+from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import store
 from mmtp_fw.dft import get_engine
 from mmtp_fw.errors import EngineError, InputError
@@ -85,7 +86,7 @@ class PropertyWork:
             frames=payload.get("frames", ()),
             values={name: value for name, value in payload.items() if name != "frames"},
         )
-        kept = ("outcome", "message", "reason", "magnetization_muB_per_atom", "pressure_GPa", "md_steps")
+        kept = ("outcome", "message", "reason", *COMPARED, "md_steps")
         return {name: payload[name] for name in kept if name in payload}
 
 
@@ -167,6 +168,7 @@ def _static(context: Context, cell: Atoms) -> dict[str, Any]:
     return {
         "outcome": "done",
         "magnetization_muB_per_atom": float(np.mean(moments)),
+        "absolute_moment_muB_per_atom": float(np.mean(np.abs(moments))),
         "pressure_GPa": float(-np.mean(stress[:3]) / units.GPa),
         "frames": [cell],
     }

@@ -223,7 +223,9 @@ def _md(context: Context) -> tuple[list[Compared], Any]:
 def _property(context: Context) -> tuple[list[Compared], Any]:
     document = _there(context, context.database.properties.find_one({"_id": context.action.key}))
     again = PropertyWork().compute(context) or {}
-    names = sorted((set(document["values"]) | set(again)) - set(_NOT_OF_A_PROPERTY))
+    # What an earlier version did not average is no difference.
+    new = {name for name in again if name.startswith("absolute_moment") and name not in document["values"]}
+    names = sorted((set(document["values"]) | set(again)) - set(_NOT_OF_A_PROPERTY) - new)
     rows = [compare(name, document["values"].get(name), again.get(name)) for name in names]
     return rows, document.get("execution")
 

@@ -104,7 +104,7 @@ def make_sample(
         known = [quantity.title.lower() for quantity in QUANTITIES.values()]
         raise InputError(
             f"{name}: has no {', '.join(known[:-1])} or {known[-1]}",
-            "label it (in Python: attach a SinglePointCalculator)",
+            "give labelled ones; docs/files.md has the columns (in Python: attach a SinglePointCalculator)",
         )
     for key, value in labels.items():
         shapes = QUANTITIES[key].label_shapes(n)

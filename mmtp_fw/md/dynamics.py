@@ -28,6 +28,7 @@ COLUMNS = (
     "total_energy_eV",
     "pressure_GPa",
     "magnetization_muB_per_atom",
+    "absolute_moment_muB_per_atom",
     "grade",
 )
 
@@ -166,8 +167,8 @@ class _Run:
         ):
             grade = self._grade(step, outside)
         if step % s.sample_interval == 0:
-            magnetization = float(state.moments.mean())
-            self.rows.append([float(step), *thermo.values(), magnetization, grade])
+            moments = (float(state.moments.mean()), float(np.abs(state.moments).mean()))
+            self.rows.append([float(step), *thermo.values(), *moments, grade])
             self._keep(self.snapshot())
 
     def _scaled(self) -> float:

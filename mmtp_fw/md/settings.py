@@ -108,7 +108,7 @@ class MdResult:
         and grade, and outside, in words.
     thermo : dict of str to ndarray
         Columns step, temperature_K, potential_energy_eV, total_energy_eV, pressure_GPa,
-        magnetization_muB_per_atom, grade.
+        magnetization_muB_per_atom, absolute_moment_muB_per_atom (the mean of |m|), grade.
     frames : list of Atoms
         Sampled configurations with moments and velocities; info has step.
     last : Atoms or None

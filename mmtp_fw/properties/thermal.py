@@ -16,7 +16,13 @@ from mmtp_fw.properties.phonons import vibrational_dos
 
 HIGHEST_FREQUENCY_THZ = 15.0
 """Where a density of states is cut: no metal's phonons reach that far."""
-AVERAGED = ("magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV")
+AVERAGED = (
+    "magnetization_muB_per_atom",
+    "absolute_moment_muB_per_atom",
+    "pressure_GPa",
+    "temperature_K",
+    "potential_energy_eV",
+)
 
 
 @dataclass(frozen=True)

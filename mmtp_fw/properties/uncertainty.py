@@ -35,8 +35,9 @@ def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) ->
     Returns
     -------
     dict
-        magnetization_muB_per_atom and pressure_GPa: spread of the means over frames; energy_eV_per_atom: spread of
-        the mean energies; forces_eV_per_A: root mean square over components of the spread of forces. All four are
+        magnetization_muB_per_atom, absolute_moment_muB_per_atom and pressure_GPa: spread of the
+        means over frames; energy_eV_per_atom: spread of
+        the mean energies; forces_eV_per_A: root mean square over components of the spread of forces. All are
         absent where no frame counts or no member passes. frames and frames_left_out: how many counted, and how many
         didn't. members and members_unstable: how many passed, and how many were refused, the first not counted.
 
@@ -63,10 +64,11 @@ def ensemble_spread(potentials: Sequence[Potential], frames: Sequence[Atoms]) ->
 def _spread(columns: Sequence[Sequence[_Sheet]]) -> dict[str, float]:
     """Return the spread over potentials of what each says of the same frames."""
     means = [np.mean([row for row, _ in column], axis=0) for column in columns]
-    magnetization, pressure, energy = np.std(means, axis=0, ddof=1)
+    magnetization, size, pressure, energy = np.std(means, axis=0, ddof=1)
     forces = np.var([np.concatenate([force for _, force in column]) for column in columns], axis=0, ddof=1)
     return {
         "magnetization_muB_per_atom": float(magnetization),
+        "absolute_moment_muB_per_atom": float(size),
         "pressure_GPa": float(pressure),
         "energy_eV_per_atom": float(energy),
         "forces_eV_per_A": float(np.sqrt(np.mean(forces))),
@@ -91,4 +93,5 @@ def _of(potential: Potential, atoms: Atoms) -> _Sheet | None:
         return None
     result = potential.evaluate(atoms, moments=relaxed.moments)
     pressure = -float(np.mean(result.stress[:3])) / units.GPa
-    return [float(relaxed.moments.mean()), pressure, result.energy / len(atoms)], result.forces
+    moments = (float(relaxed.moments.mean()), float(np.abs(relaxed.moments).mean()))
+    return [*moments, pressure, result.energy / len(atoms)], result.forces

@@ -7,7 +7,7 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from mmtp_fw.compared import COMPARED
+from mmtp_fw.compared import NEEDED
 from mmtp_fw.database import Database, queries, views
 from mmtp_fw.database.summary import summarize
 from mmtp_fw.labelling import FAILED
@@ -146,7 +146,7 @@ def _properties(
     newest: dict[tuple[str, StatePoint], dict[str, Any]] = {}
     for action in sorted(asked, key=lambda item: int(item["iteration"])):
         params, result = action["params"], action["result"]
-        if result.get("outcome") == FAILED or any(result.get(name) is None for name in COMPARED):
+        if result.get("outcome") == FAILED or any(result.get(name) is None for name in NEEDED):
             continue
         point = StatePoint.of(params)
         newest[params["source"], point] = {
@@ -179,7 +179,7 @@ def _unusable(actions: Iterable[Mapping[str, Any]]) -> list[str]:
     found = []
     for action in actions:
         result = action.get("result")
-        if action["kind"] == "property" and result and any(result.get(name) is None for name in COMPARED):
+        if action["kind"] == "property" and result and any(result.get(name) is None for name in NEEDED):
             params = action["params"]
             reason = result.get("reason") or result.get("state") or result.get("outcome")
             found.append(f"{params['source']} at {StatePoint.of(params).words}: {reason}")

@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, SPECIES, panels, styled
+from mmtp_fw.report.style import BAD, GOOD, INK, MMTP, QUIET, SPECIES, check_format, panels, styled, write_figure
 
-FORMATS = (".png", ".pdf", ".svg")
 # Stages under a constraint with their colours and markers; a check's are no part of the way to the label.
 _STAGES = (("ramp", MMTP, "o"), ("refine", INK, "s"), ("radii", QUIET, "v"), ("hard", MMTP, "*"), ("check", GOOD, "x"))
 
@@ -67,9 +66,8 @@ def write_label_figure(calculation: Mapping[str, Any], path: Path, title: str = 
     InputError
         Another ending, or nothing to draw.
     """
-    if path.suffix not in FORMATS:
-        raise InputError(f"{path}: unknown kind of figure", f"end it with one of {', '.join(FORMATS)}")
-    label_figure(calculation, title).savefig(path, dpi=150)
+    check_format(path)
+    write_figure(label_figure(calculation, title), path)
 
 
 def _inverse(stage: Mapping[str, Any]) -> float:

@@ -6,12 +6,16 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from mmtp_fw.errors import InputError
+from mmtp_fw.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -62,6 +66,35 @@ def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, 
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     return figure, list(grid.ravel())
+
+
+FORMATS = (".png", ".pdf", ".svg")
+"""Endings of figures' files."""
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file's name that says no format of a figure.
+
+    Raises
+    ------
+    InputError
+        Another ending than those in `FORMATS`.
+    """
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: unknown kind of figure", f"end it with one of {', '.join(FORMATS)}")
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, PDF or SVG by its file's name, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        Another ending.
+    """
+    check_format(path)
+    with replacing(path) as partial:
+        figure.savefig(partial, format=path.suffix[1:], dpi=150)
 
 
 def data_uri(figure: Figure) -> str:

@@ -16,7 +16,8 @@ from mmtp_fw.loop.facts import Kind
 from mmtp_fw.report.gather import gather_report
 from mmtp_fw.report.write import write_report
 
-M, P = "magnetization_muB_per_atom", "pressure_GPa"
+M, P, A = "magnetization_muB_per_atom", "pressure_GPa", "absolute_moment_muB_per_atom"
+ERRORS = {f"{M}_error": 0.002, f"{P}_error": 0.05}
 BACKUP = Path(__file__).parents[1] / "database" / "data" / "schema-1.backup"
 
 
@@ -81,6 +82,18 @@ def test_an_antiferromagnet_is_not_validated_by_its_magnetization(database, tmp_
     summary = summarize(database, "c")
     assert summary["magnetization_mae_muB_per_atom"] is None, "0 = 0 is no measure of accuracy"
     assert summary["pressure_mae_GPa"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("size", "headline"), [(2.1, "converged and validated"), (2.0, "outside: mean size")])
+def test_an_antiferromagnet_is_judged_by_the_size_of_its_moments(database, size, headline):
+    made = Recorded(database)
+    sizes = {f"{A}_error": 0.002}
+    made.property(1, "mmtp", 3.72, averages(0.0, 2.0), **ERRORS, **sizes, max_grade=1.2, **{A: size})
+    made.property(0, "reference", 3.72, averages(0.0, 2.05), **ERRORS, **sizes, **{A: 2.1})
+    spreads = [{"lattice_parameter_A": 3.72, M: 0.003, P: 0.1, A: 0.004}]
+    assert headline in conclusion(database, "c", "converged", spreads)["headline"]
+    known = conclusion(database, "c", "converged", [{"lattice_parameter_A": 3.72, M: 0.003, P: 0.1}])
+    assert "magnetization is zero in both" in known["headline"], "without its model uncertainty it says nothing"
 
 
 def test_the_newest_averages_count(database):

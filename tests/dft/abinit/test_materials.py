@@ -12,7 +12,7 @@ from mmtp_fw.dft import get_engine, run_protocol
 from mmtp_fw.firetasks.pretrain import first_configurations
 
 CAMPAIGNS = Path(__file__).parents[3] / "fireworks_specs" / "campaigns"
-MATERIALS = ("chromium", "iron_cobalt", "iron_rhodium")
+MATERIALS = ("chromium", "cobalt", "iron_cobalt", "iron_platinum", "iron_rhodium", "chromium_nitride")
 
 
 @pytest.mark.slow
