@@ -32,7 +32,7 @@ def check_engine(campaign: Campaign, here: bool) -> None:
     """
     engine = get_engine(campaign.dft.engine, **campaign.dft.settings)
     for phase in campaign.phases:
-        first = phase.all_lattice_parameters_A[0]
+        first = phase.lattice_parameters_A[0]
         for order in {*phase.orders, *phase.compared}:
             starting_cell(campaign, first, order, 0, phase.name)
         try:

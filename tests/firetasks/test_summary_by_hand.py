@@ -43,12 +43,15 @@ def test_the_summary_by_hand(database):
         (3.72, (1.0, 4.0), (1.25, 5.0)),
         (3.78, (2.0, 1.0), (1.875, 1.5)),
     ):
-        made.property(1, "mmtp", a, averages(*mine, md_steps=40))
-        made.property(0, "reference", a, averages(*its, md_steps=60))
+        size = {"absolute_moment_muB_per_atom": 2.0} if a > 3.7 else {}  # an earlier version did not average it
+        made.property(1, "mmtp", a, averages(*mine, md_steps=40) | dict.fromkeys(size, 2.25))
+        made.property(0, "reference", a, averages(*its, md_steps=60) | size)
     made.action(Kind.REPORT, 1, begun=500)
     found = summarize(database, "c")
     assert found == {
         "magnetization_mae_muB_per_atom": pytest.approx((0.5 + 0.25 + 0.125) / 3),
+        "absolute_moment_mae_muB_per_atom": 0.25,
+        "held_out_absolute_moment_mae_muB_per_atom": None,
         "pressure_mae_GPa": pytest.approx((3 + 1 + 0.5) / 3),
         "held_out_magnetization_mae_muB_per_atom": 0.5,
         "held_out_pressure_mae_GPa": 3.0,

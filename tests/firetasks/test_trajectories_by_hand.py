@@ -11,6 +11,7 @@ from ase import units
 from recorded_campaign import Recorded, cell, context, save, stored
 from small_campaign import small
 
+from mmtp_fw.compared import COMPARED
 from mmtp_fw.database import store
 from mmtp_fw.dft import get_engine
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
@@ -169,7 +170,7 @@ def test_averages_over_replicas(database, tmp_path, fepd, source):
     assert list(one.symbols) == list(two.symbols)
     assert 20 < values["temperature_K"] < 400 and abs(values["magnetization_muB_per_atom"]) > 0.5
     result = stored(PropertyWork(), at, values)
-    assert set(result) == {"outcome", "magnetization_muB_per_atom", "pressure_GPa", "md_steps"}
+    assert set(result) == {"outcome", *COMPARED, "md_steps"}
     document = database.properties.find_one({"_id": at.action.key})
     assert (document["source"], document["iteration"], document["params"]) == (source, 0, dict(at.action.params))
     assert document["potential"] == at.action.params["potential"] and "frames" not in document["values"]
@@ -222,6 +223,7 @@ def test_cells_at_rest(database, tmp_path, fepd):
     stress = fepd.evaluate(start, moments=relaxed).stress
     at, mine = average_of(made, tmp_path, "mmtp")
     assert mine["magnetization_muB_per_atom"] == pytest.approx(relaxed.mean())
+    assert mine["absolute_moment_muB_per_atom"] == pytest.approx(np.abs(relaxed).mean())
     assert mine["pressure_GPa"] == pytest.approx(-stress[:3].mean() / units.GPa)
     np.testing.assert_allclose(mine["frames"][0].get_initial_magnetic_moments(), relaxed)
     _, its = average_of(made, tmp_path, "reference")
@@ -230,4 +232,4 @@ def test_cells_at_rest(database, tmp_path, fepd):
     assert its["pressure_GPa"] == pytest.approx(-free.get_stress()[:3].mean() / units.GPa)
     for found in (mine, its):
         assert found["outcome"] == "done" and len(found["frames"]) == 1 and found["frames"][0].info["step"] == 0
-    assert set(stored(PropertyWork(), at, mine)) == {"outcome", "magnetization_muB_per_atom", "pressure_GPa"}
+    assert set(stored(PropertyWork(), at, mine)) == {"outcome", *COMPARED}

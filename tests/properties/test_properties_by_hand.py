@@ -123,7 +123,10 @@ def trajectory(velocities: np.ndarray, values: dict[str, np.ndarray], every: int
 
 
 def test_thermal_averages_are_named():
-    names = ("magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV")
+    names = (
+        "magnetization_muB_per_atom", "pressure_GPa", "temperature_K", "potential_energy_eV",
+        "absolute_moment_muB_per_atom",
+    )  # fmt: skip
     runs = [
         trajectory(
             np.zeros((0, 1, 3)), {name: series(10.0 * k + j, 0.1 * (j + 1), 101) for j, name in enumerate(names)}

@@ -72,7 +72,7 @@ def md_runs(database: Database, query: Mapping[str, Any]) -> list[Row]:
     -------
     list of dict
         _id, number, iteration, potential, state, steps, max_grade, n_candidates, message, wall_seconds, params, and
-        of these lattice_parameter_A, temperature_K and magnetic_order.
+        of these phase (None where phases have no names), lattice_parameter_A, temperature_K and magnetic_order.
     """
     wanted = dict.fromkeys((*_RUN, "params"), 1)
     return [
