@@ -111,7 +111,7 @@ def test_runs(written):
     assert rows[1] == {
         "_id": "c/000/md/b", "number": 2, "iteration": 0, "potential": 1, "state": "completed", "steps": 20,
         "max_grade": 9.0, "n_candidates": 2, "message": "told", "wall_seconds": 1.5,
-        "lattice_parameter_A": 3.7, "temperature_K": 300.0, "magnetic_order": "ferromagnetic",
+        "phase": None, "lattice_parameter_A": 3.7, "temperature_K": 300.0, "magnetic_order": "ferromagnetic",
         "params": {"lattice_parameter_A": 3.7, "temperature_K": 300.0, "magnetic_order": "ferromagnetic", "seed": 4},
     }  # fmt: skip
 
