@@ -23,6 +23,7 @@ from mmtp_fw.cli import (
     potential,
     report,
     reproduce,
+    retry,
     run,
     show,
     status,
@@ -74,6 +75,7 @@ def _root(
 app.command()(run.run)
 app.command()(run.submit)
 app.command()(status.status)
+app.command()(retry.retry)
 app.command()(cost.cost)
 app.command()(reproduce.reproduce)
 app.command()(report.report)

@@ -189,6 +189,13 @@ class ActionDocument(Document):
     result: dict[str, Any] | None = Field(default=None, description="The fact; None until the action is finished")
     finished: datetime | None = None
     errors: list[dict[str, Any]] = Field(default_factory=list, description="Failed attempts")
+    reopened: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="What it was before somebody took it up again: result, finished, errors, with when, user and why",
+    )
+    withdrawn: datetime | None = Field(
+        default=None, description="Since when it is not to be done, until the planner wants it again"
+    )
     attempts: list[dict[str, Any]] = Field(
         default_factory=list,
         description="Everyone who took it in hand: `mmtp_fw.execution.Execution`; no end where the process died",

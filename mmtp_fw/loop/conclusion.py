@@ -80,7 +80,7 @@ def _averages(
 ) -> dict[tuple[str, float], tuple[Averages, float | None]]:
     """Return the newest averages of each source and volume, with the largest grade of what was averaged."""
     asked = {"campaign": campaign_id, "kind": "property", "result": {"$ne": None}}
-    actions = list(database.actions.find(asked, {"params": 1, "result": 1}).sort("iteration", 1))
+    actions = list(database.actions.find(asked, {"params": 1, "result": 1}).sort([("iteration", 1), ("created", 1)]))
     wanted = {"_id": {"$in": [action["_id"] for action in actions]}}
     values = {row["_id"]: row["values"] for row in database.properties.find(wanted, _VALUES)}
     at_rest = settings.get("properties", {}).get("mode") == "static"

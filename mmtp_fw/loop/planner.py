@@ -139,7 +139,7 @@ def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) 
 def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: int) -> Position | tuple[Wanted, int]:
     """Run MD and select: a position where that isn't finished, else what is to be labelled and the clean rounds."""
     stop = budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
-    if stop:
+    if stop and not facts.explored(iteration):
         return _final(facts, iteration, potential, stop)
     trajectories = chains(facts, iteration, potential)
     open_runs = tuple(chain.due for chain in trajectories if chain.due is not None)
@@ -235,8 +235,10 @@ def _selection(facts: Facts, iteration: int, potential: int, runs: tuple[str, ..
 def _properties(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
     for a in facts.campaign.system.all_lattice_parameters_A:
         subject = f"mmtp-a{a:g}"
-        params = {"source": "mmtp", "lattice_parameter_A": a, "potential": potential}
-        yield facts.action(iteration, Kind.PROPERTY, subject, params | _seed(facts, subject))
+        params = {"source": "mmtp", "lattice_parameter_A": a, "potential": potential} | _seed(facts, subject)
+        yield facts.action(
+            iteration, Kind.PROPERTY, facts.subject(iteration, Kind.PROPERTY, subject, potential), params
+        )
 
 
 def _references(facts: Facts) -> Iterator[Action]:

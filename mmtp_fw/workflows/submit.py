@@ -17,6 +17,7 @@ from mmtp_fw.loop.facts import Action, Category, Kind
 from mmtp_fw.loop.gather import campaign_settings, gather
 from mmtp_fw.loop.planner import Position, locate, plan
 from mmtp_fw.workflows.build import build, build_advance
+from mmtp_fw.workflows.reopen import reopen
 
 _LOG = log.logger(__name__)
 
@@ -51,8 +52,8 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
         database.campaigns.insert_one(document.to_mongo())
     known = campaign_settings(database, campaign.name)
     if refuse_other_settings(campaign, known):
-        raised = {"settings.budget": campaign.document()["budget"], "finished": None, "stop": None}
-        database.campaigns.update_one({"_id": campaign.name}, {"$set": raised})
+        raised = {"settings.budget": campaign.document()["budget"]}
+        reopen(database, campaign.name, why="the budget was raised", settings=raised)
         _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
     return advance(database, campaign.name)
 
@@ -117,8 +118,15 @@ def record(database: Database, campaign_id: str, action: Action) -> bool:
     try:
         database.actions.insert_one(document.to_mongo())
     except DuplicateKeyError:
-        return False
+        return _wanted_again(database, document)
     return True
+
+
+def _wanted_again(database: Database, document: ActionDocument) -> bool:
+    """Plan an action anew that was withdrawn; return whether it was."""
+    anew = {"params": document.params, "after": document.after, "withdrawn": None}
+    found = database.actions.update_one({"_id": document.id, "withdrawn": {"$ne": None}}, {"$set": anew})
+    return found.modified_count == 1
 
 
 def stored_action(database: Database, key: str) -> Action:

@@ -23,6 +23,7 @@ COMMANDS = (
     "run",
     "submit",
     "status",
+    "retry",
     "report",
     "find",
     "worker",
