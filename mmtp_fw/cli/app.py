@@ -17,6 +17,7 @@ from mmtp_fw.cli import (
     doctor,
     export,
     find,
+    hold,
     judge,
     lammps,
     magnetization,
@@ -76,6 +77,9 @@ app.command()(run.run)
 app.command()(run.submit)
 app.command()(status.status)
 app.command()(retry.retry)
+app.command()(hold.pause)
+app.command()(hold.resume)
+app.command()(hold.cancel)
 app.command()(cost.cost)
 app.command()(reproduce.reproduce)
 app.command()(report.report)

@@ -60,6 +60,10 @@ class CampaignDocument(Document):
     settings: dict[str, Any] = Field(description="All of campaign.yaml, defaults included")
     finished: datetime | None = None
     stop: str | None = Field(default=None, description="Why the learning ended")
+    held: dict[str, Any] | None = Field(
+        default=None,
+        description="state (paused or cancelled), with when, user, why, and the Fireworks that were set aside for it",
+    )
     convergence: dict[str, Any] | None = Field(
         default=None, description="What its engine's settings leave open, from `mmtp dft converge`"
     )
@@ -214,6 +218,16 @@ class ClaimRecord(Record):
     taken: datetime | None = None
     committed: datetime | None = Field(default=None, description="When the last result was written under it")
     process: dict[str, Any] | None = Field(default=None, description="machine, pid and start of the owner")
+
+
+class WorkerRecord(Record):
+    """A worker that is there; see `mmtp_fw.database.workers`."""
+
+    categories: list[str] = Field(description="Kinds of work that it takes; all if empty")
+    campaign: str | None = Field(description="The campaign with whose end it ends")
+    refuses: dict[str, str] = Field(description="Kinds of work that it takes no more, with the reason")
+    started: datetime
+    seen: datetime = Field(description="By the server's clock, when it was last heard of")
 
 
 class FitCheckpointRecord(Record):

@@ -18,7 +18,7 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw import log
 from mmtp_fw.campaign import Campaign
-from mmtp_fw.database import Claim, Database
+from mmtp_fw.database import Claim, Database, queries
 from mmtp_fw.database.collections import upserted
 from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import LeaseLostError
@@ -87,6 +87,7 @@ _SAID = {
     "interrupted": "given back, for this worker was asked to end: another goes on with it",
     "not here": "given back",
     "withdrawn": "left alone: it is no longer wanted",
+    "held": "left alone: its campaign is paused or cancelled",
 }
 
 
@@ -125,7 +126,7 @@ def run_action(database: Database, key: str, work: Work) -> str:
     Returns
     -------
     str
-        "done", "found done", "claimed by another", "interrupted", "not here" or "withdrawn".
+        "done", "found done", "claimed by another", "interrupted", "not here", "withdrawn" or "held".
 
     Raises
     ------
@@ -256,4 +257,6 @@ def _closed(database: Database, key: str) -> str | None:
     document = database.actions.find_one({"_id": key}, {"result.outcome": 1, "withdrawn": 1}) or {}
     if document.get("withdrawn") is not None:
         return "withdrawn"
-    return "found done" if document.get("result") is not None else None
+    if document.get("result") is not None:
+        return "found done"
+    return "held" if queries.held(database, key.split("/", 1)[0]) is not None else None

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw import log
 from mmtp_fw.campaign import BudgetSettings, Campaign
-from mmtp_fw.database import ActionDocument, CampaignDocument, Database
+from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
 from mmtp_fw.loop.gather import campaign_settings, gather
@@ -42,7 +42,8 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     Raises
     ------
     InputError
-        The DFT engine refuses its settings, or a campaign of that name with other settings is already there.
+        The DFT engine refuses its settings, or a campaign of that name is already there with other settings, paused or
+        cancelled.
     """
     from mmtp_fw.dft import get_engine  # numba, which workers that label nothing do without
 
@@ -50,6 +51,11 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     document = CampaignDocument(_id=campaign.name, name=campaign.name, settings=campaign.document())
     with contextlib.suppress(DuplicateKeyError):
         database.campaigns.insert_one(document.to_mongo())
+    if (held := queries.held(database, campaign.name)) is not None:
+        raise InputError(
+            f"campaign '{campaign.name}' is {queries.held_words(held)}",
+            f"`mmtp resume {campaign.name}` goes on with it",
+        )
     known = campaign_settings(database, campaign.name)
     if refuse_other_settings(campaign, known):
         raised = {"settings.budget": campaign.document()["budget"]}
@@ -93,9 +99,11 @@ def advance(database: Database, campaign_id: str) -> Position:
     Returns
     -------
     Position
-        Where the campaign stands.
+        Where the campaign stands; nothing is planned in one that is paused or cancelled.
     """
     facts = gather(database, campaign_id)
+    if queries.held(database, campaign_id) is not None:
+        return locate(facts)
     new = [action for action in plan(facts) if record(database, campaign_id, action)]
     add_workflows(database, campaign_id, new)
     for action in new:
@@ -152,7 +160,9 @@ def stored_action(database: Database, key: str) -> Action:
 
 
 def add_workflows(database: Database, campaign_id: str, actions: Iterable[Action]) -> None:
-    """Add one workflow per action to the LaunchPad, in one bulk write."""
+    """Add one workflow per action to the LaunchPad, in one bulk write; none of a campaign that is held."""
+    if queries.held(database, campaign_id) is not None:  # resuming it adds what is missing
+        return
     _add(database, [build(campaign_id, action) for action in actions])
 
 
