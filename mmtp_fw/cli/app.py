@@ -17,12 +17,14 @@ from mmtp_fw.cli import (
     doctor,
     export,
     find,
+    hold,
     judge,
     lammps,
     magnetization,
     potential,
     report,
     reproduce,
+    retry,
     run,
     show,
     status,
@@ -74,6 +76,10 @@ def _root(
 app.command()(run.run)
 app.command()(run.submit)
 app.command()(status.status)
+app.command()(retry.retry)
+app.command()(hold.pause)
+app.command()(hold.resume)
+app.command()(hold.cancel)
 app.command()(cost.cost)
 app.command()(reproduce.reproduce)
 app.command()(report.report)

@@ -78,7 +78,9 @@ def summary_line(state: dict[str, Any]) -> str:
     """Return a campaign's state (see `mmtp_fw.report.snapshot`) in one line."""
     labels, potential = state["labels"], state["potential"]
     parts = [f"iteration {state['iteration']}"]
-    if state["complete"]:
+    if state["held"] is not None:
+        parts.append(state["held"]["state"])
+    elif state["complete"]:
         parts.append("finished")
     else:
         open_kinds = sorted(state["due"].items(), key=lambda item: item[0] != state["phase"])
@@ -122,6 +124,8 @@ def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
             "Errors": _errors(state["potential"]),
             "Failed attempts": f"{state['failures']}; newest: {state['newest_failure']}" if state["failures"] else None,
             "Given back": "\n".join(state["not_here"]) or None,
+            "Waiting": _waiting(state["waiting"]["fireworks"]),
+            "What to do": "\n".join(state["waiting"]["hints"]) or None,
         }
     )
     parts: list[Any] = [head, bar, facts]
@@ -132,10 +136,17 @@ def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
 
 
 def _phase(state: dict[str, Any]) -> str:
+    if state["held"] is not None:
+        return f"{state['held']['state']} at iteration {state['iteration']}, {state['phase']}"
     if state["complete"]:
         return f"finished: {state['headline'] or state['explanation'] or state['stop']}"
     due = ", ".join(f"{count} {kind}" for kind, count in sorted(state["due"].items()))
     return f"iteration {state['iteration']}, {state['phase']}" + (f" (open: {due})" if due else "")
+
+
+def _waiting(counts: dict[str, int]) -> str | None:
+    """Return how many actions wait in which state, by the words of FireWorks."""
+    return ", ".join(f"{number} {state.lower()}" for state, number in sorted(counts.items())) or None
 
 
 def _errors(potential: dict[str, Any] | None) -> str | None:

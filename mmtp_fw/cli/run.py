@@ -14,6 +14,7 @@ from mmtp_fw.cli.output import console, duration, pairs, print_json
 
 if TYPE_CHECKING:
     from mmtp_fw.campaign import Campaign
+    from mmtp_fw.database import Database
     from mmtp_fw.firetasks.foresee import Outlook
     from mmtp_fw.loop.cost import Cost
 
@@ -51,6 +52,7 @@ def run(
         with Progress(database, campaign.name, quiet=as_json) as progress:
             finished = local.run(on_progress=progress.update)
         if not finished:
+            _refuse_cancelled(database, campaign.name)
             _say_how_to_go_on(campaign_file, campaign.name)
             raise typer.Exit(130)
         data = gather_report(database, campaign.name)
@@ -199,6 +201,15 @@ def _cells(campaign: Campaign) -> dict[str, str]:
 
 def _list(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
+
+
+def _refuse_cancelled(database: Database, name: str) -> None:
+    from mmtp_fw.database import queries
+    from mmtp_fw.errors import MmtpError
+
+    held = queries.held(database, name)
+    if held is not None:
+        raise MmtpError(f"campaign '{name}' is {queries.held_words(held)}", f"`mmtp resume {name}` goes on with it")
 
 
 def _say_how_to_go_on(path: Path | None, name: str) -> None:

@@ -39,7 +39,7 @@ def status(
             (
                 line["campaign"],
                 line["created"],
-                line["stop"] or "under way",
+                line["held"] or line["stop"] or "under way",
                 line["actions"] - line["open"],
                 line["open"],
             )

@@ -189,6 +189,12 @@ class Claim:
                 pause = max(0.1, self.lease_seconds / 30)
 
 
+def revoke(database: Database, key: str, session: ClientSession | None = None) -> None:
+    """Take the right to write away from whoever works on `key`; nobody has it then."""
+    ended = {"fence": {"$add": ["$fence", 1]}, "lease_until": "$$NOW"}
+    database.claims.update_one({"_id": key}, [{"$set": ended}, {"$unset": "process"}], session=session)
+
+
 def release_dead(database: Database) -> list[str]:
     """End the leases of processes of this machine that are gone: nobody will renew them.
 

@@ -240,6 +240,12 @@ class Collections:
         campaign=KEY,
         indexes=(_up("lease_until"), _up("owner"), _sparse("process.machine")),
     )
+    workers = Declared(
+        records.WorkerRecord,
+        "host:process",
+        indexes=(IndexModel([("seen", ASCENDING)], expireAfterSeconds=7 * 86400),),
+        content=False,
+    )
     fit_checkpoints = Declared(records.FitCheckpointRecord, "action key", campaign=KEY)
     counters = Declared(records.CounterRecord, "what is counted", content=False)
     meta = Declared(records.MetaRecord, "what of", content=False)

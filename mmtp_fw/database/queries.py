@@ -31,6 +31,18 @@ def campaign(database: Database, name: str, *fields: str) -> dict[str, Any]:
     return document
 
 
+def held(database: Database, name: str) -> dict[str, Any] | None:
+    """Return why nothing new of a campaign may start: its field ``held``; None where it may, or is not there."""
+    document = database.campaigns.find_one({"_id": name}, {"held": 1})
+    return (document or {}).get("held")
+
+
+def held_words(held: Mapping[str, Any]) -> str:
+    """Return in words by whom and why a campaign was paused or cancelled."""
+    why = f": {held['why']}" if held["why"] else ""
+    return f"{held['state']} since {held['when']:%Y-%m-%d %H:%M} UTC by {held['user']}{why}"
+
+
 def newest_campaign(database: Database) -> str | None:
     """Return the name of the campaign that was begun last, or None where there is none."""
     newest = database.campaigns.find_one({}, {"_id": 1}, sort=[("created", -1)])

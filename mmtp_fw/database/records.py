@@ -60,6 +60,10 @@ class CampaignDocument(Document):
     settings: dict[str, Any] = Field(description="All of campaign.yaml, defaults included")
     finished: datetime | None = None
     stop: str | None = Field(default=None, description="Why the learning ended")
+    held: dict[str, Any] | None = Field(
+        default=None,
+        description="state (paused or cancelled), with when, user, why, and the Fireworks that were set aside for it",
+    )
     convergence: dict[str, Any] | None = Field(
         default=None, description="What its engine's settings leave open, from `mmtp dft converge`"
     )
@@ -189,6 +193,13 @@ class ActionDocument(Document):
     result: dict[str, Any] | None = Field(default=None, description="The fact; None until the action is finished")
     finished: datetime | None = None
     errors: list[dict[str, Any]] = Field(default_factory=list, description="Failed attempts")
+    reopened: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="What it was before somebody took it up again: result, finished, errors, with when, user and why",
+    )
+    withdrawn: datetime | None = Field(
+        default=None, description="Since when it is not to be done, until the planner wants it again"
+    )
     attempts: list[dict[str, Any]] = Field(
         default_factory=list,
         description="Everyone who took it in hand: `mmtp_fw.execution.Execution`; no end where the process died",
@@ -207,6 +218,16 @@ class ClaimRecord(Record):
     taken: datetime | None = None
     committed: datetime | None = Field(default=None, description="When the last result was written under it")
     process: dict[str, Any] | None = Field(default=None, description="machine, pid and start of the owner")
+
+
+class WorkerRecord(Record):
+    """A worker that is there; see `mmtp_fw.database.workers`."""
+
+    categories: list[str] = Field(description="Kinds of work that it takes; all if empty")
+    campaign: str | None = Field(description="The campaign with whose end it ends")
+    refuses: dict[str, str] = Field(description="Kinds of work that it takes no more, with the reason")
+    started: datetime
+    seen: datetime = Field(description="By the server's clock, when it was last heard of")
 
 
 class FitCheckpointRecord(Record):

@@ -18,7 +18,7 @@ from pymongo.client_session import ClientSession
 
 from mmtp_fw import log
 from mmtp_fw.campaign import Campaign
-from mmtp_fw.database import Claim, Database
+from mmtp_fw.database import Claim, Database, queries
 from mmtp_fw.database.collections import upserted
 from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import LeaseLostError
@@ -86,6 +86,8 @@ _SAID = {
     "claimed by another": "left alone: another worker has it",
     "interrupted": "given back, for this worker was asked to end: another goes on with it",
     "not here": "given back",
+    "withdrawn": "left alone: it is no longer wanted",
+    "held": "left alone: its campaign is paused or cancelled",
 }
 
 
@@ -124,7 +126,7 @@ def run_action(database: Database, key: str, work: Work) -> str:
     Returns
     -------
     str
-        "done", "found done", "claimed by another", "interrupted" or "not here".
+        "done", "found done", "claimed by another", "interrupted", "not here", "withdrawn" or "held".
 
     Raises
     ------
@@ -135,11 +137,10 @@ def run_action(database: Database, key: str, work: Work) -> str:
     action = stored_action(database, key)
     campaign_id = key.split("/", 1)[0]
     with log.about(campaign=campaign_id, action=key, worker=owner_name()):
-        if _finished(database, key):
+        closed = _closed(database, key)
+        if closed == "found done":
             _journal(database, key).clear()  # whoever wrote the fact may have died before it could
-            ended = "found done"
-        else:
-            ended = _attempt(database, campaign_id, action, work)
+        ended = closed or _attempt(database, campaign_id, action, work)
         _LOG.info(_SAID[ended])
         if ended in ("done", "found done"):
             advance(database, campaign_id)
@@ -153,8 +154,8 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
         return "claimed by another"
     with graceful_stop() as stop, claim:
         context = Context(database, campaign, action, Path.cwd(), should_stop=lambda: stop() or claim.lost)
-        if _finished(database, action.key):  # between our first look and the claim
-            return "found done"
+        if (closed := _closed(database, action.key)) is not None:  # between our first look and the claim
+            return closed
         ended = "failed"
         try:
             context = replace(context, execution=executions.begin(database, campaign, action, claim.fence))
@@ -251,6 +252,11 @@ def _journal(database: Database, key: str) -> Journal:
     return Journal(document["value"], key)
 
 
-def _finished(database: Database, key: str) -> bool:
-    document = database.actions.find_one({"_id": key}, {"result": 1})
-    return bool(document and document.get("result") is not None)
+def _closed(database: Database, key: str) -> str | None:
+    """Return why nothing is to be done about an action; None where something is."""
+    document = database.actions.find_one({"_id": key}, {"result.outcome": 1, "withdrawn": 1}) or {}
+    if document.get("withdrawn") is not None:
+        return "withdrawn"
+    if document.get("result") is not None:
+        return "found done"
+    return "held" if queries.held(database, key.split("/", 1)[0]) is not None else None

@@ -82,7 +82,7 @@ def _averages(
 ) -> dict[tuple[str, StatePoint], tuple[Averages, float | None, bool]]:
     """Return the newest averages of each source and point, their largest grade, and whether the point is held out."""
     asked = {"campaign": campaign_id, "kind": "property", "result": {"$ne": None}}
-    actions = list(database.actions.find(asked, {"params": 1, "result": 1}).sort("iteration", 1))
+    actions = list(database.actions.find(asked, {"params": 1, "result": 1}).sort([("iteration", 1), ("created", 1)]))
     wanted = {"_id": {"$in": [action["_id"] for action in actions]}}
     values = {row["_id"]: row["values"] for row in database.properties.find(wanted, _VALUES)}
     held_out = {float(a) for a in settings["system"]["held_out_lattice_parameters_A"]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -171,11 +173,14 @@ class Facts:
         Finished actions by key.
     planned : frozenset of str
         Keys of all actions that were ever planned, finished or not.
+    potentials : mapping of str to int
+        Version that a planned average or member of an ensemble is about, by the action's key.
     """
 
     campaign: Campaign
     finished: Mapping[str, Fact] = field(default_factory=dict)
     planned: frozenset[str] = frozenset()
+    potentials: Mapping[str, int] = field(default_factory=dict)
 
     def key(self, iteration: int, kind: Kind, subject: str = "") -> str:
         """Return the key of an action of this campaign."""
@@ -195,6 +200,27 @@ class Facts:
         key = self.key(iteration, kind, subject)
         priority = PRIORITIES[kind] if priority is None else priority
         return Action(key, kind, CATEGORIES[kind], iteration, params or {}, after, priority)
+
+    def subject(self, iteration: int, kind: Kind, subject: str, potential: int) -> str:
+        """Return the subject under which something is computed with a potential.
+
+        Where another potential has had that name in the same round, as before a failed fit was tried again, a number is
+        added: what was computed stays what it is.
+        """
+        for again in itertools.count():
+            name = f"{subject}-again{again}" if again else subject
+            if self.potentials.get(self.key(iteration, kind, name), potential) == potential:
+                return name
+        raise AssertionError("counting never ends")
+
+    def explored(self, iteration: int) -> bool:
+        """Return whether trajectories of a round were planned: what was decided before them is not decided anew."""
+        return iteration in self._explored
+
+    @functools.cached_property
+    def _explored(self) -> frozenset[int]:
+        parts = (key.split("/") for key in self.planned)
+        return frozenset(int(part[1]) for part in parts if part[2:3] == [Kind.MD])
 
     def of_kind(self, kind: Kind) -> Iterator[Fact]:
         """Iterate over the finished actions of a kind, by key."""

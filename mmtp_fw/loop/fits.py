@@ -35,6 +35,7 @@ def members(facts: Facts, iteration: int, potential: int) -> list[Action]:
     """Return the fits of the other members of the ensemble that `potential` belongs to."""
     params = {"parent": potential, "role": MEMBER, "of": potential}
     return [
-        facts.action(iteration, Kind.FIT, f"member-{k}", params, priority=MEMBER_PRIORITY)
+        facts.action(iteration, Kind.FIT, subject, params, priority=MEMBER_PRIORITY)
         for k in range(1, facts.campaign.fit.ensemble)
+        for subject in [facts.subject(iteration, Kind.FIT, f"member-{k}", potential)]
     ]

@@ -141,7 +141,7 @@ def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) 
 def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: int) -> Position | tuple[Wanted, int]:
     """Run MD and select: a position where that isn't finished, else what is to be labelled and the clean rounds."""
     stop = budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
-    if stop:
+    if stop and not facts.explored(iteration):
         return _final(facts, iteration, potential, stop)
     trajectories = chains(facts, iteration, potential)
     open_runs = tuple(chain.due for chain in trajectories if chain.due is not None)
@@ -237,8 +237,10 @@ def _selection(facts: Facts, iteration: int, potential: int, runs: tuple[str, ..
 def _properties(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
     for point, where in _compared(facts):
         subject = f"mmtp-{point}"
-        params = {"source": "mmtp", **where, "potential": potential}
-        yield facts.action(iteration, Kind.PROPERTY, subject, params | _seed(facts, subject))
+        params = {"source": "mmtp", **where, "potential": potential} | _seed(facts, subject)
+        yield facts.action(
+            iteration, Kind.PROPERTY, facts.subject(iteration, Kind.PROPERTY, subject, potential), params
+        )
 
 
 def _references(facts: Facts) -> Iterator[Action]:

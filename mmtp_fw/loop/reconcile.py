@@ -148,14 +148,15 @@ class _Look:
         }
         for firework in self.launchpad.fireworks.find({"spec.campaign": self.campaign}, wanted):
             by_action.setdefault(firework["spec"].get("action", ""), []).append(firework)
-        stored = self.database.actions.find({"campaign": self.campaign}, {"result.outcome": 1})
+        stored = self.database.actions.find({"campaign": self.campaign}, {"result.outcome": 1, "withdrawn": 1})
         for document in stored:
             key = document["_id"]
             if key in self.live:
                 continue
             fireworks = by_action.get(key, [])
-            if document.get("result") is not None:
-                yield from self._finished(key, fireworks, document["result"].get("outcome") == FAILED)
+            result = document.get("result") or {}
+            if result or document.get("withdrawn") is not None:
+                yield from self._finished(key, fireworks, result.get("outcome") == FAILED)
             else:
                 yield from self._unfinished(key, fireworks, resubmit)
         for firework in by_action.get("", []):  # advance tasks

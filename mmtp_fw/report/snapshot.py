@@ -14,9 +14,10 @@ from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import Position, locate
 from mmtp_fw.loop.stop import EXPLANATIONS
+from mmtp_fw.report.waiting import waiting
 from mmtp_fw.statepoints import StatePoint
 
-_WAITING = {"kind": 1, "params": 1, "not_here": 1}
+_WAITING = {"kind": 1, "category": 1, "params": 1, "not_here": 1}
 """What is shown of actions that aren't finished."""
 
 
@@ -37,20 +38,23 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         on, by whom, since when), labels (accepted, rejected, failed, open, budget; refused: those of the rejected that
         cost nothing), scf_runs, md_steps, selected (by iteration), potential (newest version, with its errors),
         failures (failed attempts) and their newest message, not_here (what a worker gave back because its machine
-        lacks a program).
+        lacks a program), held (paused or cancelled: by whom, when, why; or None), waiting (see
+        `mmtp_fw.report.waiting`).
 
     Raises
     ------
     InputError
         There is no such campaign.
     """
-    document = queries.campaign(database, campaign_id, "created", "finished")
+    document = queries.campaign(database, campaign_id, "created", "finished", "held")
     facts = gather(database, campaign_id)
     position = locate(facts)
-    waiting = list(database.actions.find({"_id": {"$in": sorted(facts.planned - set(facts.finished))}}, _WAITING))
+    unfinished = list(database.actions.find({"_id": {"$in": sorted(facts.planned - set(facts.finished))}}, _WAITING))
     finished = facts.finished.values()
-    due = Counter(action["kind"] for action in waiting)
+    due = Counter(action["kind"] for action in unfinished)
     failures = _failures(database, campaign_id)
+    running = _running(database, campaign_id, unfinished)
+    held = document.get("held")
     return {
         "campaign": campaign_id,
         "started": document["created"],
@@ -62,7 +66,9 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         "explanation": EXPLANATIONS[position.stop] if position.stop else None,
         "headline": _headline(database, campaign_id, position),
         "due": dict(due),
-        "running": _running(database, campaign_id, waiting),
+        "running": running,
+        "held": held,
+        "waiting": waiting(database, campaign_id, held, unfinished, [item["action"] for item in running]),
         "labels": _labels(facts, due["label"]),
         "scf_runs": sum(fact.scf_runs for fact in finished),
         "md_steps": sum(fact.md_steps for fact in finished),
@@ -70,12 +76,14 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         "potential": _potential(database, position.potential),
         "failures": len(failures),
         "newest_failure": failures[-1] if failures else None,
-        "not_here": [
-            f"{action['_id']}: {action['not_here']['reason']} ({action['not_here']['owner']})"
-            for action in waiting
-            if action.get("not_here")
-        ],
+        "not_here": _given_back(unfinished),
     }
+
+
+def _given_back(unfinished: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a line on every action that a worker's machine could not do."""
+    given_back = [action for action in unfinished if action.get("not_here")]
+    return [f"{one['_id']}: {one['not_here']['reason']} ({one['not_here']['owner']})" for one in given_back]
 
 
 def _labels(facts: Facts, unfinished: int) -> dict[str, int]:
@@ -91,8 +99,8 @@ def _headline(database: Database, campaign_id: str, position: Position) -> str |
     return conclusion(database, campaign_id)["headline"] if position.finished else None
 
 
-def _running(database: Database, campaign_id: str, waiting: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    unfinished = {action["_id"]: action for action in waiting}
+def _running(database: Database, campaign_id: str, actions: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    unfinished = {action["_id"]: action for action in actions}
     now = datetime.now(UTC).replace(tzinfo=None)
     found = []
     for claim in views.running(database, campaign_id):

@@ -18,7 +18,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from mmtp_fw import log
-from mmtp_fw.database import Database
+from mmtp_fw.database import Database, queries
 from mmtp_fw.errors import DatabaseError
 from mmtp_fw.loop.planner import Position
 from mmtp_fw.processes import end_programs
@@ -86,8 +86,8 @@ class LocalRun:
         Returns
         -------
         bool
-            True when the campaign is finished, False when SIGINT or SIGTERM ended the run before: the same
-            command goes on.
+            True when the campaign is finished, False when SIGINT or SIGTERM ended the run before (the same command
+            goes on), or somebody has cancelled the campaign.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         self._slots = [_Slot(number) for number in range(self.workers)]
@@ -109,6 +109,8 @@ class LocalRun:
             grace = GRACE_SECONDS
             if on_progress is not None:
                 on_progress(position)
+            if self._cancelled():
+                return False
             if position.finished:
                 self._sleep(stopped, CLOSING_SECONDS, until=self._closed)
                 return True
@@ -170,6 +172,10 @@ class LocalRun:
         open_states = {"$in": ["READY", "RESERVED", "RUNNING"]}
         query = {"spec.campaign": self.campaign_id, "state": open_states}
         return self.database.launchpad.fireworks.find_one(query, {"_id": 1}) is None
+
+    def _cancelled(self) -> bool:
+        held = queries.held(self.database, self.campaign_id)
+        return held is not None and held["state"] == "cancelled"
 
     def _sleep(self, stopped: list[int], seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         end = time.monotonic() + seconds

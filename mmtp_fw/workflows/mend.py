@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmtp_fw import log
-from mmtp_fw.database import Database
+from mmtp_fw.database import Database, queries
 from mmtp_fw.database.claims import release_dead
 from mmtp_fw.loop.planner import Position
 from mmtp_fw.loop.reconcile import Mended, reconcile
@@ -13,7 +13,7 @@ _LOG = log.logger(__name__)
 
 
 def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> tuple[list[Mended], Position]:
-    """Mend one campaign and plan what is due.
+    """Mend one campaign and plan what is due; one that is paused or cancelled is left as it is.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> t
         add_workflows(database, campaign_id, [stored_action(database, key)])
 
     release_dead(database)
+    if queries.held(database, campaign_id) is not None:
+        return [], advance(database, campaign_id)
     with log.about(campaign=campaign_id):
         mended = reconcile(database, campaign_id, resubmit, grace_seconds)
         for item in mended:
@@ -44,8 +46,8 @@ def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> t
 
 
 def mend_all(database: Database, grace_seconds: float = 60.0) -> list[Mended]:
-    """Mend every campaign that isn't finished; return what was mended."""
+    """Mend every campaign that is neither finished nor held; return what was mended."""
     mended: list[Mended] = []
-    for document in database.campaigns.find({"finished": None}, {"_id": 1}):
+    for document in database.campaigns.find({"finished": None, "held": None}, {"_id": 1}):
         mended += mend(database, document["_id"], grace_seconds)[0]
     return mended

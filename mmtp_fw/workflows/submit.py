@@ -11,12 +11,13 @@ from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw import log
 from mmtp_fw.campaign import BudgetSettings, Campaign
-from mmtp_fw.database import ActionDocument, CampaignDocument, Database
+from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
 from mmtp_fw.loop.gather import campaign_settings, gather
 from mmtp_fw.loop.planner import Position, locate, plan
 from mmtp_fw.workflows.build import build, build_advance
+from mmtp_fw.workflows.reopen import reopen
 
 _LOG = log.logger(__name__)
 
@@ -41,7 +42,8 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     Raises
     ------
     InputError
-        The DFT engine refuses its settings, or a campaign of that name with other settings is already there.
+        The DFT engine refuses its settings, or a campaign of that name is already there with other settings, paused or
+        cancelled.
     """
     from mmtp_fw.dft import get_engine  # numba, which workers that label nothing do without
 
@@ -49,10 +51,15 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
     document = CampaignDocument(_id=campaign.name, name=campaign.name, settings=campaign.document())
     with contextlib.suppress(DuplicateKeyError):
         database.campaigns.insert_one(document.to_mongo())
+    if (held := queries.held(database, campaign.name)) is not None:
+        raise InputError(
+            f"campaign '{campaign.name}' is {queries.held_words(held)}",
+            f"`mmtp resume {campaign.name}` goes on with it",
+        )
     known = campaign_settings(database, campaign.name)
     if refuse_other_settings(campaign, known):
-        raised = {"settings.budget": campaign.document()["budget"], "finished": None, "stop": None}
-        database.campaigns.update_one({"_id": campaign.name}, {"$set": raised})
+        raised = {"settings.budget": campaign.document()["budget"]}
+        reopen(database, campaign.name, why="the budget was raised", settings=raised)
         _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
     return advance(database, campaign.name)
 
@@ -92,9 +99,11 @@ def advance(database: Database, campaign_id: str) -> Position:
     Returns
     -------
     Position
-        Where the campaign stands.
+        Where the campaign stands; nothing is planned in one that is paused or cancelled.
     """
     facts = gather(database, campaign_id)
+    if queries.held(database, campaign_id) is not None:
+        return locate(facts)
     new = [action for action in plan(facts) if record(database, campaign_id, action)]
     add_workflows(database, campaign_id, new)
     for action in new:
@@ -117,8 +126,15 @@ def record(database: Database, campaign_id: str, action: Action) -> bool:
     try:
         database.actions.insert_one(document.to_mongo())
     except DuplicateKeyError:
-        return False
+        return _wanted_again(database, document)
     return True
+
+
+def _wanted_again(database: Database, document: ActionDocument) -> bool:
+    """Plan an action anew that was withdrawn; return whether it was."""
+    anew = {"params": document.params, "after": document.after, "withdrawn": None}
+    found = database.actions.update_one({"_id": document.id, "withdrawn": {"$ne": None}}, {"$set": anew})
+    return found.modified_count == 1
 
 
 def stored_action(database: Database, key: str) -> Action:
@@ -144,7 +160,9 @@ def stored_action(database: Database, key: str) -> Action:
 
 
 def add_workflows(database: Database, campaign_id: str, actions: Iterable[Action]) -> None:
-    """Add one workflow per action to the LaunchPad, in one bulk write."""
+    """Add one workflow per action to the LaunchPad, in one bulk write; none of a campaign that is held."""
+    if queries.held(database, campaign_id) is not None:  # resuming it adds what is missing
+        return
     _add(database, [build(campaign_id, action) for action in actions])
 
 

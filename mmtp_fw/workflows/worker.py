@@ -10,6 +10,7 @@ Plain ``rlaunch`` workers pull the same Fireworks; what they lack is only the me
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from fireworks.core.rocket_launcher import rapidfire
 from pymongo.errors import PyMongoError
 
 from mmtp_fw import log
-from mmtp_fw.database import Database
+from mmtp_fw.database import Database, queries, workers
 from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import DatabaseError, InputError
 from mmtp_fw.loop.gather import gather
@@ -81,7 +82,7 @@ def run_worker(
     directory : str or Path
         Where launch directories are made.
     campaign_id : str, optional
-        End when this campaign is finished; without it, go on for ever.
+        End when this campaign is finished or cancelled; without it, go on for ever.
     stop : callable
         Asked between two Fireworks.
     grace_seconds : float
@@ -102,12 +103,11 @@ def run_worker(
         _LOG.info("worker starts on %s, for %s work, in %s", where, kinds, directory)
         launches, why = 0, ""
         try:
-            for found in _looks(database, worker, stop, grace_seconds):
+            for found in _looks(database, worker, stop, grace_seconds, campaign_id):
                 if found:
                     rapidfire(database.launchpad, worker, str(directory), nlaunches=1, max_loops=1, sleep_time=0.05)
                     launches += 1
-                elif campaign_id is not None and locate(gather(database, campaign_id)).finished:
-                    why = "its campaign is finished"
+                elif campaign_id is not None and (why := _ended(database, campaign_id)):
                     break
                 else:
                     time.sleep(IDLE_SECONDS)
@@ -118,15 +118,28 @@ def run_worker(
             raise
         finally:
             _LOG.info("worker ends after %d tasks: %s", launches, why)
+            with contextlib.suppress(PyMongoError):  # then it is soon no longer heard of
+                workers.leave(database)
     return launches
 
 
-def _looks(database: Database, worker: FWorker, stop: Callable[[], bool], grace_seconds: float) -> Iterator[bool]:
-    """Yield whether there is work for a worker, until it is to stop; mend now and then."""
+def _ended(database: Database, campaign_id: str) -> str:
+    """Return why there will be no more work of a campaign; "" where there may be."""
+    held = queries.held(database, campaign_id)
+    if held is not None:
+        return f"its campaign is {queries.held_words(held)}" if held["state"] == "cancelled" else ""
+    return "its campaign is finished" if locate(gather(database, campaign_id)).finished else ""
+
+
+def _looks(
+    database: Database, worker: FWorker, stop: Callable[[], bool], grace_seconds: float, campaign_id: str | None
+) -> Iterator[bool]:
+    """Yield whether there is work for a worker, until it is to stop; mend, and say that it is there, now and then."""
     mended, found = 0.0, True
     while not stop():
         pause = MEND_SECONDS if found else min(MEND_SECONDS, max(grace_seconds / 4, IDLE_SECONDS))
         if time.monotonic() - mended > pause:
+            workers.report(database, worker.category, campaign_id)
             mend_all(database, grace_seconds)
             mended = time.monotonic()
         found = bool(database.launchpad.run_exists(worker))

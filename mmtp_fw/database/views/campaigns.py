@@ -37,12 +37,13 @@ class RoundRow(TypedDict):
 
 
 class CampaignRow(TypedDict):
-    """A campaign in a list of them; `actions` and `open` are numbers."""
+    """A campaign in a list of them; `actions` and `open` are numbers, `held` is "paused" or "cancelled"."""
 
     campaign: str
     created: datetime
     finished: datetime | None
     stop: str | None
+    held: str | None
     actions: int
     open: int
 
@@ -166,7 +167,7 @@ def failures(actions: Iterable[Mapping[str, Any]]) -> list[Row]:
 def campaigns(database: Database) -> list[CampaignRow]:
     """Return a row for every campaign, the newest first."""
     rows: list[CampaignRow] = []
-    wanted = {"created": 1, "finished": 1, "stop": 1}
+    wanted = {"created": 1, "finished": 1, "stop": 1, "held.state": 1}
     for document in database.campaigns.find({}, wanted).sort("created", -1):
         query = {"campaign": document["_id"]}
         rows.append(
@@ -175,8 +176,9 @@ def campaigns(database: Database) -> list[CampaignRow]:
                 "created": document["created"],
                 "finished": document.get("finished"),
                 "stop": document.get("stop"),
+                "held": (document.get("held") or {}).get("state"),
                 "actions": database.actions.count_documents(query),
-                "open": database.actions.count_documents(query | {"finished": None}),
+                "open": database.actions.count_documents(query | {"finished": None, "withdrawn": None}),
             }
         )
     return rows
