@@ -17,7 +17,7 @@ def report(
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a campaign's report: index.html, which needs nothing beside it, and summary.json."""
+    """Write a campaign's report: index.html, which needs nothing beside it, summary.json, figures, tables."""
     from mmtp_fw.report import gather_report, write_report
 
     with open_database(launchpad) as database:

@@ -12,19 +12,21 @@ from mmtp_fw.compared import COMPARED
 from mmtp_fw.dft.registry import engine_about
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.report.figures import FIGURES
-from mmtp_fw.report.style import data_uri, styled
+from mmtp_fw.report.style import Drawn, data_uri, styled
 from mmtp_fw.verdicts import RULES
 
 _NUMBERS = {"integer": "{:,.0f}", "one": "{:.1f}", "two": "{:.2f}", "three": "{:.3f}", "four": "{:.4f}"}
 
 
-def render(data: Mapping[str, Any]) -> str:
+def render(data: Mapping[str, Any], images: Mapping[str, Drawn] | None = None) -> str:
     """Return the page as HTML, figures included.
 
     Parameters
     ----------
     data : mapping
         From `mmtp_fw.report.gather_report`.
+    images : mapping of str to Drawn, optional
+        Its figures; by default what `draw` makes.
     """
     environment = Environment(
         loader=PackageLoader("mmtp_fw.report"),
@@ -41,7 +43,7 @@ def render(data: Mapping[str, Any]) -> str:
     quantities = list(QUANTITIES.values())
     return template.render(
         **data,
-        figures=draw(data),
+        figures={name: data_uri(image.svg) for name, image in (draw(data) if images is None else images).items()},
         quantities=quantities,
         compared=list(COMPARED.values()),
         rules=RULES,
@@ -57,14 +59,14 @@ def _warned(data: Mapping[str, Any]) -> list[tuple[int, str]]:
     return [(row["version"], warning) for row in chosen for warning in row["fit"].get("warnings", ())]
 
 
-def draw(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the figures that the data allow, as ``src`` of images, by name."""
+def draw(data: Mapping[str, Any]) -> dict[str, Drawn]:
+    """Return the figures that the data allow, by name."""
     images = {}
     for name, function in FIGURES.items():
         with styled(name):
             figure = function(data)
             if figure is not None:
-                images[name] = data_uri(figure)
+                images[name] = Drawn.of(figure)
     return images
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +98,23 @@ def write_figure(figure: Figure, path: Path) -> None:
         figure.savefig(partial, format=path.suffix[1:], dpi=150)
 
 
-def data_uri(figure: Figure) -> str:
-    """Return a figure as an SVG image that fits into an ``src`` attribute."""
-    stream = io.BytesIO()
-    canvas = FigureCanvasSVG(figure)
-    canvas.print_svg(stream, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as files hold it, the same for the same data."""
+
+    svg: bytes
+    png: bytes
+
+    @classmethod
+    def of(cls, figure: Figure) -> Drawn:
+        """Draw a figure in both formats; inside `styled`."""
+        vector, raster = io.BytesIO(), io.BytesIO()
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(vector, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+        figure.savefig(raster, format="png", dpi=150, metadata={"Software": None})
+        return cls(vector.getvalue(), raster.getvalue())
+
+
+def data_uri(svg: bytes) -> str:
+    """Return an SVG image as it fits into an ``src`` attribute."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

@@ -1,4 +1,4 @@
-"""The report's files: `index.html`, which needs nothing beside it, and `summary.json`."""
+"""The report's files: `index.html`, which needs nothing beside it, `summary.json`, every figure and every table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from mmtp_fw.errors import InputError, MmtpError
 from mmtp_fw.files import write_whole
-from mmtp_fw.report.page import render
+from mmtp_fw.report.page import draw, render
+from mmtp_fw.report.tables import tables
 
 
 def write_report(data: dict[str, Any], directory: str | Path) -> Path:
@@ -20,7 +21,9 @@ def write_report(data: dict[str, Any], directory: str | Path) -> Path:
     data : dict
         From `mmtp_fw.report.gather_report`.
     directory : str or Path
-        Made if it isn't there; each file in it is replaced as a whole.
+        Made if it isn't there; each file in it is replaced as a whole. Where it holds the report of another campaign,
+        that one stays, and ``DIRECTORY-NAME`` is written instead. Beside the page: ``summary.json``, ``figures`` as
+        SVG and PNG, ``tables`` as CSV.
 
     Returns
     -------
@@ -34,16 +37,31 @@ def write_report(data: dict[str, Any], directory: str | Path) -> Path:
     MmtpError
         A file can't be written.
     """
-    directory = Path(directory)
+    directory = _own(Path(directory), str(data["campaign"]["name"]))
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        for part in (directory, directory / "figures", directory / "tables"):
+            part.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{directory}: {error.strerror}", "name another directory with --report") from error
-    page = directory / "index.html"
+    page, images = directory / "index.html", draw(data)
     summary = json.dumps(_finite(data["summary"]), indent=2, ensure_ascii=False, allow_nan=False)
     _replace(directory / "summary.json", summary + "\n")
-    _replace(page, render(data))
+    for name, image in images.items():
+        _replace(directory / "figures" / f"{name}.svg", image.svg)
+        _replace(directory / "figures" / f"{name}.png", image.png)
+    for name, text in tables(data).items():
+        _replace(directory / "tables" / f"{name}.csv", text)
+    _replace(page, render(data, images))
     return page
+
+
+def _own(directory: Path, campaign: str) -> Path:
+    """Return where a campaign's report goes: not over another campaign's."""
+    try:
+        other = json.loads((directory / "summary.json").read_text(encoding="utf-8")).get("campaign")
+    except (OSError, ValueError, AttributeError):
+        return directory
+    return directory if other in (None, campaign) else directory.with_name(f"{directory.name}-{campaign}")
 
 
 def _finite(value: Any) -> Any:
@@ -55,7 +73,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str | bytes) -> None:
     try:
         write_whole(path, text)
     except OSError as error:

@@ -7,13 +7,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 from report_sample import sample
 
 from mmtp_fw.errors import InputError
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.gather import describe_origin
-from mmtp_fw.report.page import render
+from mmtp_fw.report.page import draw, render
 from mmtp_fw.report.write import write_report
 from mmtp_fw.verdicts import RULES
 
@@ -92,9 +94,51 @@ def test_page_tells_what_the_last_fits_warned_of():
 
 
 def test_same_data_same_files(tmp_path):
-    first = write_report(sample(), tmp_path).read_bytes()
-    assert write_report(sample(), tmp_path).read_bytes() == first
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "summary.json"]
+    write_report(sample(), tmp_path)
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    write_report(sample(), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "index.html", "summary.json", "tables"]
+
+
+def test_figures_and_tables_lie_beside_the_page(tmp_path):
+    data = sample()
+    data["properties"][0]["phonon_dos"] = {
+        "frequency_THz": [0.0, 1.5],
+        "total": [0.1, 0.3],
+        "species": {"Fe": [0.1, 0.2]},
+    }
+    page = write_report(data, tmp_path).read_text()
+    figures = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert figures == {f"{name}.{kind}" for name in draw(data) for kind in ("svg", "png")} and len(figures) > 8
+    assert page.count("data:image/svg+xml") == len(figures) / 2
+    assert (tmp_path / "figures" / "pressure.png").read_bytes().startswith(b"\x89PNG")
+    labels = pd.read_csv(tmp_path / "tables" / "labels.csv")
+    assert len(labels) == len(data["labels"]) and labels.status.tolist() == [row["status"] for row in data["labels"]]
+    volumes = pd.read_csv(tmp_path / "tables" / "volumes.csv")
+    differences = [row["differences"]["pressure_GPa"]["difference"] for row in data["conclusion"]["volumes"]]
+    np.testing.assert_allclose(volumes["differences.pressure_GPa.difference"], differences)
+    spectra = pd.read_csv(tmp_path / "tables" / "phonon_dos.csv")
+    assert spectra.curve.tolist() == ["total", "total", "Fe", "Fe"] and spectra.dos_per_THz.tolist() == [
+        0.1,
+        0.3,
+        0.1,
+        0.2,
+    ]
+    assert set(spectra.lattice_parameter_A) == {data["properties"][0]["lattice_parameter_A"]}
+    assert spectra.error_per_THz.isna().all(), "nobody knows them here"
+
+
+def test_another_campaigns_report_stays(tmp_path):
+    mine = sample()
+    mine["summary"]["campaign"] = mine["campaign"]["name"]
+    first = write_report(mine, tmp_path / "report")
+    before = first.read_bytes()
+    other = sample()
+    other["campaign"]["name"] = other["summary"]["campaign"] = "other"
+    assert write_report(other, tmp_path / "report") == tmp_path / "report-other" / "index.html"
+    assert first.read_bytes() == before
+    assert write_report(mine, tmp_path / "report") == first, "its own is replaced"
 
 
 def test_summary_has_its_keys(tmp_path):
