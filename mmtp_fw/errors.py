@@ -43,6 +43,10 @@ class EngineError(MmtpError):
     """An external program (DFT engine, LAMMPS, compiler) is missing or failed beyond repair."""
 
 
+class MachineError(EngineError):
+    """A machine can't do what another may: a program that can't be started."""
+
+
 class RefusedInputError(EngineError):
     """An external program refuses its input for what is in it: a second run would meet the same refusal."""
 

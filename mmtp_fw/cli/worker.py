@@ -27,7 +27,8 @@ def worker(
     launchpad: LaunchpadOption = None,
 ) -> None:
     """Pull and carry out work until Ctrl-C (or SIGTERM, as batch systems send it)."""
-    from mmtp_fw.cli.options import only_campaign
+    from mmtp_fw.cli.options import launchpad_file, only_campaign
+    from mmtp_fw.workflows.reconnect import opener
     from mmtp_fw.workflows.worker import Stop, run_worker
 
     stop = Stop()
@@ -38,4 +39,5 @@ def worker(
         kinds = ", ".join(kind.value for kind in category or ()) or "all"
         told = f"worker on {repr(database).strip('<>')} for {kinds} work; Ctrl-C ends it after the task at hand"
         print(told, flush=True)  # a batch system's file would have it at the end only
-        run_worker(database, [kind.value for kind in category or ()], directory, campaign, stop)
+        reopen = opener(launchpad_file(launchpad))
+        run_worker(database, [kind.value for kind in category or ()], directory, campaign, stop, reopen=reopen)

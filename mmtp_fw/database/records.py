@@ -204,6 +204,14 @@ class ActionDocument(Document):
         default_factory=list,
         description="Everyone who took it in hand: `mmtp_fw.execution.Execution`; no end where the process died",
     )
+    machine_faults: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="The last ends that were a machine's fault, or the database's, and count as no attempt: owner, "
+        "when, kind, text",
+    )
+    left_to_another: int = Field(
+        default=0, description="How often its last attempt was left to another worker than that of all others"
+    )
     not_here: dict[str, str] | None = Field(
         default=None, description="owner and reason of the last worker whose machine could not do it"
     )

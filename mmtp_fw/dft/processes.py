@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmtp_fw.errors import EngineError
+from mmtp_fw.errors import MachineError
 from mmtp_fw.processes import end_program
 
 _PR_SET_PDEATHSIG = 1
@@ -43,18 +43,18 @@ def command_words(
 
     Raises
     ------
-    EngineError
+    MachineError
         The program or the launcher is missing: a matter of this machine.
     """
     program = shutil.which(command)
     if program is None:
-        raise EngineError(f"'{command}' is not installed", remedy)
+        raise MachineError(f"'{command}' is not installed", remedy)
     words = [str(Path(program).absolute()), *arguments]
     if mpi_processes == 1:
         return words
     launcher = shutil.which(mpi_command)
     if launcher is None:
-        raise EngineError(f"'{mpi_command}' is not installed", "or set mpi_processes: 1")
+        raise MachineError(f"'{mpi_command}' is not installed", "or set mpi_processes: 1")
     return [launcher, "-n", str(mpi_processes), "--oversubscribe", *words]
 
 
@@ -102,7 +102,7 @@ def run_program(
                 preexec_fn=end_with_parent,
             )
         except OSError as error:
-            raise EngineError(f"'{command[0]}' can't be started: {error}") from error
+            raise MachineError(f"'{command[0]}' can't be started: {error}") from error
         try:
             while process.poll() is None:
                 if told is None and should_stop():

@@ -19,7 +19,7 @@ from mmtp_fw.dft.registry import describe
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.dft.soft import SoftLadder
 from mmtp_fw.dft.stages import Outcome, Rule, Stage
-from mmtp_fw.errors import EngineError, InputError, RefusedInputError
+from mmtp_fw.errors import EngineError, InputError, MachineError, RefusedInputError
 from mmtp_fw.labelling import OutcomeStatus
 
 
@@ -86,6 +86,8 @@ def run_protocol(
         return HardPath(recorder, check).run() if kind is ConstraintKind.HARD else SoftLadder(recorder, check).run()
     except StoppedError as stop:
         return recorder.outcome(OutcomeStatus.INTERRUPTED, Rule.STOPPED, str(stop))
+    except MachineError:
+        raise
     except RefusedInputError as error:
         return recorder.outcome(OutcomeStatus.FAILED, Rule.INPUT_REFUSED, str(error))
     except EngineError as error:

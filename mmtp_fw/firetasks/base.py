@@ -6,7 +6,6 @@ journal entry and a lease that runs out, after it the fact stands and any proces
 
 from __future__ import annotations
 
-import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
@@ -24,10 +23,13 @@ from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import LeaseLostError
 from mmtp_fw.execution import Execution
 from mmtp_fw.firetasks import executions
+from mmtp_fw.firetasks.faults import fault_of
+from mmtp_fw.firetasks.giving_back import leave_to_another, note_fault, note_not_here
 from mmtp_fw.firetasks.journal import Journal
 from mmtp_fw.firetasks.signals import graceful_stop
 from mmtp_fw.loop.facts import FAILED, Action
 from mmtp_fw.loop.gather import campaign_settings
+from mmtp_fw.workflows.health import HEALTH
 from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
 
 _LOG = log.logger(__name__)
@@ -74,8 +76,6 @@ class Computed:
     execution: Execution | None = None
 
 
-NOT_HERE_SECONDS = 60.0
-"""Time that a worker holds what it can't do before it gives it back."""
 INTERRUPTED = None
 """What `Work.compute` returns when it stopped because `Context.should_stop` said so."""
 
@@ -86,9 +86,14 @@ _SAID = {
     "claimed by another": "left alone: another worker has it",
     "interrupted": "given back, for this worker was asked to end: another goes on with it",
     "not here": "given back",
+    "machine fault": "given back, for this machine failed: no attempt is counted",
+    "left to another": "given back: all its attempts were this worker's, and there is another",
     "withdrawn": "left alone: it is no longer wanted",
     "held": "left alone: its campaign is paused or cancelled",
 }
+
+
+_OFFERED_AGAIN = ("interrupted", "not here", "machine fault", "left to another")
 
 
 class ClaimedElsewhereError(Exception):
@@ -126,7 +131,8 @@ def run_action(database: Database, key: str, work: Work) -> str:
     Returns
     -------
     str
-        "done", "found done", "claimed by another", "interrupted", "not here", "withdrawn" or "held".
+        "done", "found done", "claimed by another", "interrupted", "not here", "machine fault", "left to another",
+        "withdrawn" or "held".
 
     Raises
     ------
@@ -141,6 +147,8 @@ def run_action(database: Database, key: str, work: Work) -> str:
         if closed == "found done":
             _journal(database, key).clear()  # whoever wrote the fact may have died before it could
         ended = closed or _attempt(database, campaign_id, action, work)
+        if ended in _OFFERED_AGAIN:
+            add_workflows(database, campaign_id, [action])
         _LOG.info(_SAID[ended])
         if ended in ("done", "found done"):
             advance(database, campaign_id)
@@ -156,6 +164,8 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
         context = Context(database, campaign, action, Path.cwd(), should_stop=lambda: stop() or claim.lost)
         if (closed := _closed(database, action.key)) is not None:  # between our first look and the claim
             return closed
+        if leave_to_another(database, action, campaign.budget.max_attempts, context.should_stop):
+            return "left to another"
         ended = "failed"
         try:
             context = replace(context, execution=executions.begin(database, campaign, action, claim.fence))
@@ -168,15 +178,18 @@ def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -
             ended = "claimed by another"
             return ended
         except NotHereError as error:
-            _note_not_here(context, str(error))
+            note_not_here(database, action, str(error), context.should_stop)
             ended = "not here"
-        except Exception:
-            _note_failure(context, claim, traceback.format_exc())
-            raise
+        except Exception as error:
+            fault = fault_of(error, context.directory)
+            if fault is None:
+                HEALTH.done(action.category.value)
+                _note_failure(context, claim, traceback.format_exc())
+                raise
+            note_fault(database, action, fault, error, context.should_stop)
+            ended = "machine fault"
         finally:
             executions.end(context.database, action, claim.fence, ended)
-    if ended in ("interrupted", "not here"):
-        add_workflows(database, campaign_id, [action])
     return ended
 
 
@@ -204,18 +217,8 @@ def _compute_and_store(context: Context, claim: Claim, work: Work) -> str:
 
     claim.commit(write)
     journal.clear()
+    HEALTH.done(context.action.category.value)
     return "done"
-
-
-def _note_not_here(context: Context, reason: str) -> None:
-    """Say so, and keep the action for a while: others get the next ones, and nobody takes this one in a loop."""
-    _LOG.error("%s is given back by %s: %s", context.action.key, owner_name(), reason)
-    context.database.actions.update_one(
-        {"_id": context.action.key}, {"$set": {"not_here": {"owner": owner_name(), "reason": reason}}}
-    )
-    until = time.monotonic() + NOT_HERE_SECONDS
-    while time.monotonic() < until and not context.should_stop():
-        time.sleep(0.1)
 
 
 def _note_failure(context: Context, claim: Claim, text: str) -> None:

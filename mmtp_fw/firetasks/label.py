@@ -18,6 +18,7 @@ from mmtp_fw.dft.engine import Engine, settings_hash
 from mmtp_fw.dft.stages import Rule
 from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, ClaimedElsewhereError, Context, NotHereError
+from mmtp_fw.firetasks.faults import trouble_in
 from mmtp_fw.labelling import ACCEPTED, DECISIONS, REFUSED_INPUT, REJECTED, OutcomeStatus
 
 _LOG = log.logger(__name__)
@@ -92,7 +93,7 @@ class LabelWork:
         )
         if outcome.status == OutcomeStatus.INTERRUPTED:
             return INTERRUPTED
-        if outcome.rule == Rule.ENGINE_FAILED and not _last_attempt(context):
+        if outcome.rule == Rule.ENGINE_FAILED and _may_be_tried_again(context):
             raise EngineError(outcome.reason, "the finished stages are kept for the next attempt")
         _LOG.info("%s after %d SCF runs: %s", outcome.status.value, outcome.scf_runs, outcome.reason or "no objection")
         verdict = outcome.model_dump(mode="json", exclude={"stages"})
@@ -161,9 +162,11 @@ def number_of(context: Context) -> int:
     return context.database.actions.count_documents(wanted)
 
 
-def _last_attempt(context: Context) -> bool:
+def _may_be_tried_again(context: Context) -> bool:
+    """Return whether a failure of the engine is no verdict yet: attempts are left, or it is the machine's."""
     action = context.database.actions.find_one({"_id": context.action.key}, {"errors": 1})
-    return len((action or {}).get("errors", ())) + 1 >= context.campaign.budget.max_attempts
+    attempts = len((action or {}).get("errors", ())) + 1
+    return attempts < context.campaign.budget.max_attempts or trouble_in(context.directory) is not None
 
 
 def configuration_of(database: Database, key: str) -> Any:

@@ -8,7 +8,9 @@ from typing import Any
 from pymongo.client_session import ClientSession
 
 from mmtp_fw.database import store, trajectories
+from mmtp_fw.errors import MachineError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
+from mmtp_fw.firetasks.faults import trouble_in
 from mmtp_fw.firetasks.potentials import load_active_set, load_potential
 from mmtp_fw.firetasks.start import starting_cell
 from mmtp_fw.md import MdSettings, MdState, run_md
@@ -49,6 +51,8 @@ class MdWork:
         run = run_md(potential, active_set, cell, settings, context.directory, context.should_stop)
         if run.state == MdState.INTERRUPTED and run.steps_done == 0:
             return INTERRUPTED
+        if run.state == MdState.CRASHED and (trouble := trouble_in(context.directory)):
+            raise MachineError(trouble, run.message)
         return {
             "state": run.state.value,
             "steps": run.steps_done,

@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -26,10 +27,13 @@ from pymongo.errors import PyMongoError
 from mmtp_fw import log
 from mmtp_fw.database import Database, queries, workers
 from mmtp_fw.database.process import owner_name
-from mmtp_fw.errors import DatabaseError, InputError
+from mmtp_fw.errors import DatabaseError, InputError, MachineError
+from mmtp_fw.loop.facts import Category
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
+from mmtp_fw.workflows.health import HEALTH, heeding
 from mmtp_fw.workflows.mend import mend_all
+from mmtp_fw.workflows.reconnect import reopened
 
 _LOG = log.logger(__name__)
 
@@ -70,6 +74,7 @@ def run_worker(
     stop: Callable[[], bool] = lambda: False,
     grace_seconds: float = 60.0,
     name: str | None = None,
+    reopen: Callable[[], Database | None] | None = None,
 ) -> int:
     """Pull and run Fireworks until told to stop.
 
@@ -89,38 +94,109 @@ def run_worker(
         How long a suspicious state must last before it is mended (s).
     name : str, optional
         Name of the FireWorker; by default host and process id.
+    reopen : callable, optional
+        Opens the database again, or returns None while it is away: with it, a worker outlives its database.
 
     Returns
     -------
     int
         Number of looks for work that found some.
+
+    Raises
+    ------
+    MachineError
+        This machine has failed twice at every kind of work that it was to do.
+    PyMongoError, DatabaseError
+        The database is away, and there is no `reopen`.
     """
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    worker = FWorker(name=name or f"{socket.gethostname()}-{os.getpid()}", category=list(categories))
-    with log.about(worker=owner_name(), campaign=campaign_id or ""):
-        where, kinds = repr(database).strip("<>"), ", ".join(categories) or "all"
-        _LOG.info("worker starts on %s, for %s work, in %s", where, kinds, directory)
-        launches, why = 0, ""
+    fworker = FWorker(name=name or f"{socket.gethostname()}-{os.getpid()}", category=list(categories))
+    work = _Worker(database, fworker, directory, campaign_id, stop, grace_seconds)
+    with log.about(worker=owner_name(), campaign=campaign_id or ""), heeding():
+        kinds = ", ".join(categories) or "all"
+        _LOG.info("worker starts on %s, for %s work, in %s", repr(database).strip("<>"), kinds, directory)
+        work.run(reopen)
+    return work.launches
+
+
+@dataclass
+class _Worker:
+    """A worker at work."""
+
+    database: Database
+    fworker: FWorker
+    directory: Path
+    campaign: str | None
+    stop: Callable[[], bool]
+    grace: float
+    launches: int = 0
+
+    def run(self, reopen: Callable[[], Database | None] | None) -> None:
+        """Work until the end, and say why it ended."""
+        why = ""
         try:
-            for found in _looks(database, worker, stop, grace_seconds, campaign_id):
-                if found:
-                    rapidfire(database.launchpad, worker, str(directory), nlaunches=1, max_loops=1, sleep_time=0.05)
-                    launches += 1
-                elif campaign_id is not None and (why := _ended(database, campaign_id)):
-                    break
-                else:
-                    time.sleep(IDLE_SECONDS)
-            else:
-                why = getattr(stop, "reason", "") or "it was asked to"
+            why = self._outlive(reopen)
         except BaseException as error:
             why = f"{type(error).__name__}: {error}"
             raise
         finally:
-            _LOG.info("worker ends after %d tasks: %s", launches, why)
+            _LOG.info("worker ends after %d tasks: %s", self.launches, why)
             with contextlib.suppress(PyMongoError):  # then it is soon no longer heard of
-                workers.leave(database)
-    return launches
+                workers.leave(self.database)
+
+    def _outlive(self, reopen: Callable[[], Database | None] | None) -> str:
+        while True:
+            try:
+                return self._work()
+            except (PyMongoError, DatabaseError) as error:
+                if reopen is None:
+                    raise
+                opened = reopened(reopen, self.stop, error)
+                if opened is None:
+                    return self._told()
+                self.database = opened
+
+    def _work(self) -> str:
+        for found in self._looks():
+            if found:
+                pad = self.database.launchpad
+                rapidfire(pad, self.fworker, str(self.directory), nlaunches=1, max_loops=1, sleep_time=0.05)
+                self.launches += 1
+                self._heed()
+            elif self.campaign is not None and (why := _ended(self.database, self.campaign)):
+                return why
+            else:
+                time.sleep(IDLE_SECONDS)
+        return self._told()
+
+    def _told(self) -> str:
+        return getattr(self.stop, "reason", "") or "it was asked to"
+
+    def _heed(self) -> None:
+        """Take no more of the work that this machine can't do."""
+        if not HEALTH.refuses:
+            return
+        before = self.fworker.category or [category.value for category in Category]
+        left = [category for category in before if category not in HEALTH.refuses]
+        if left != self.fworker.category:
+            self.fworker.category = left
+            workers.report(self.database, left, self.campaign, HEALTH.refuses)
+        if not left:
+            reasons = "; ".join(dict.fromkeys(HEALTH.refuses.values()))
+            raise MachineError(f"this machine can do no more work: {reasons}", "mend it, and start the worker again")
+
+    def _looks(self) -> Iterator[bool]:
+        """Yield whether there is work, until it is to stop; mend, and say that the worker is there, now and then."""
+        mended, found = 0.0, True
+        while not self.stop():
+            pause = MEND_SECONDS if found else min(MEND_SECONDS, max(self.grace / 4, IDLE_SECONDS))
+            if time.monotonic() - mended > pause:
+                workers.report(self.database, self.fworker.category, self.campaign, HEALTH.refuses)
+                mend_all(self.database, self.grace)
+                mended = time.monotonic()
+            found = bool(self.database.launchpad.run_exists(self.fworker))
+            yield found
 
 
 def _ended(database: Database, campaign_id: str) -> str:
@@ -129,21 +205,6 @@ def _ended(database: Database, campaign_id: str) -> str:
     if held is not None:
         return f"its campaign is {queries.held_words(held)}" if held["state"] == "cancelled" else ""
     return "its campaign is finished" if locate(gather(database, campaign_id)).finished else ""
-
-
-def _looks(
-    database: Database, worker: FWorker, stop: Callable[[], bool], grace_seconds: float, campaign_id: str | None
-) -> Iterator[bool]:
-    """Yield whether there is work for a worker, until it is to stop; mend, and say that it is there, now and then."""
-    mended, found = 0.0, True
-    while not stop():
-        pause = MEND_SECONDS if found else min(MEND_SECONDS, max(grace_seconds / 4, IDLE_SECONDS))
-        if time.monotonic() - mended > pause:
-            workers.report(database, worker.category, campaign_id)
-            mend_all(database, grace_seconds)
-            mended = time.monotonic()
-        found = bool(database.launchpad.run_exists(worker))
-        yield found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,6 +235,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
     except (PyMongoError, DatabaseError) as error:
         _LOG.error("worker ends: the database is away: %s", error)
+        return 1
+    except MachineError as error:
+        _LOG.error("worker ends: %s", error)
         return 1
     return 0
 

@@ -7,7 +7,7 @@ from small_campaign import small
 
 from mmtp_fw.dft.hamiltonian import HamiltonianEngine
 from mmtp_fw.errors import EngineError, InputError
-from mmtp_fw.firetasks import base, tasks
+from mmtp_fw.firetasks import base, giving_back, tasks
 from mmtp_fw.workflows.submit import submit_campaign
 
 
@@ -151,7 +151,7 @@ def test_a_target_that_was_refused_is_computed_once_it_is_not(database, campaign
 
 
 def test_labels_with_other_datasets_are_given_back(database, campaign, monkeypatch):
-    monkeypatch.setattr(base, "NOT_HERE_SECONDS", 0.0)
+    monkeypatch.setattr(giving_back, "NOT_HERE_SECONDS", 0.0)
     monkeypatch.setattr(HamiltonianEngine, "datasets", lambda self, atoms: {"Fe": "0123456789abcdef"})
     _, calculation = labelled(database, campaign("one"))
     assert calculation["stages"][0]["datasets"] == {"Fe": "0123456789abcdef"}

@@ -8,7 +8,7 @@ import pytest
 from small_campaign import small
 
 from mmtp_fw.errors import EngineError, InputError
-from mmtp_fw.firetasks import base, tasks
+from mmtp_fw.firetasks import base, giving_back, tasks
 from mmtp_fw.firetasks.start import check_engine
 from mmtp_fw.loop.facts import Kind
 from mmtp_fw.report.snapshot import snapshot
@@ -24,7 +24,7 @@ ELSEWHERE = {
 def label(database, tmp_path, monkeypatch):
     """Key of a label that this machine can't compute."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(base, "NOT_HERE_SECONDS", 0.3)
+    monkeypatch.setattr(giving_back, "NOT_HERE_SECONDS", 0.3)
     submit_campaign(database, small("small", **ELSEWHERE))
     pretrain = database.actions.find_one({"kind": "pretrain"})["_id"]
     assert base.run_action(database, pretrain, tasks.PretrainTask.work) == "done"
