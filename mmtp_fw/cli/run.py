@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmtp_fw.database import Database
     from mmtp_fw.firetasks.foresee import Outlook
     from mmtp_fw.loop.cost import Cost
+    from mmtp_fw.structures import Phase
 
 CampaignArgument = Annotated[
     Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="Settings; default: the Fe-Pd demonstration.")
@@ -189,14 +190,25 @@ def _cells(campaign: Campaign) -> dict[str, str]:
             "Cells": f"{phase.number_of_atoms} atoms, {phase.structure}",
             "Trained at": f"{_list(phase.lattice_parameters_A)} Å",
             "Held out": f"{_list(phase.held_out_lattice_parameters_A) or 'no'} Å",
-        }
-    return {
+        } | _off_order(phase)
+    told: dict[str, str] = {}
+    for phase in campaign.phases:
+        told |= _off_order(phase)
+    return told | {
         f"Phase {phase.name}": f"{phase.number_of_atoms} atoms"
         + (f", {phase.structure}" if phase.structure else " from a file")
         + f", {', '.join(phase.orders)}, at {_list(phase.lattice_parameters_A)} Å"
         + (f", held out {_list(phase.held_out_lattice_parameters_A)} Å" if phase.held_out_lattice_parameters_A else "")
         for phase in campaign.phases
     }
+
+
+def _off_order(phase: Phase) -> dict[str, str]:
+    """Say where a composition contradicts the order that the lattice's name promises."""
+    if phase.off_order == 0:
+        return {}
+    name = f"Order{' of ' + phase.name if phase.name else ''}"
+    return {name: f"{100 * phase.off_order:.3g} % of the sites are off the order of {phase.structure}: see composition"}
 
 
 def _list(values: Sequence[float]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from ase import Atoms
 
 from mmtp_fw.errors import InputError
-from mmtp_fw.structures.lattices import crystal, lattice
+from mmtp_fw.structures.lattices import counts_of, crystal, lattice
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,19 @@ class Phase:
     def number_of_atoms(self) -> int:
         """Atoms of the supercell."""
         return self.number_of_sites - self.vacancies
+
+    @property
+    def off_order(self) -> float:
+        """Share of an ordered lattice's sites that its composition fills with another species than the order does."""
+        if self.structure is None:
+            return 0.0
+        sublattices = lattice(self.structure).sublattices
+        sites = [sublattices.count(number) * math.prod(self.supercell) for number in sorted(set(sublattices))[::-1]]
+        ends = list(accumulate(sites))[:-1]
+        if not ends:
+            return 0.0
+        filled = list(accumulate(sorted(count for count in counts_of(self.composition, sum(sites)).values() if count)))
+        return sum(min(abs(end - number) for end in ends) for number in filled[:-1]) / sum(sites)
 
     def cell(self, lattice_parameter_A: float, rng: np.random.Generator) -> Atoms:
         """Return the undistorted supercell; with a file's moments (μB) as initial ones, where it has them.

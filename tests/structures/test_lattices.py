@@ -13,7 +13,7 @@ from ase.neighborlist import neighbor_list
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.cost import estimate
-from mmtp_fw.structures import LATTICES, Lattice, crystal, generate, lattice, number_of_atoms
+from mmtp_fw.structures import LATTICES, Lattice, Phase, crystal, generate, lattice, number_of_atoms
 
 HCP = Lattice(
     "random alloy", ((0, 0, 0), (2 / 3, 1 / 3, 0.5)), (0, 0), ((1, 0, 0), (-0.5, 0.75**0.5, 0), (0, 0, 1.633))
@@ -105,3 +105,23 @@ def test_several_sublattices_are_filled_in_their_order(monkeypatch):
     tags = np.array(L2_1.sublattices)
     for species, sublattice in (("Co", 0), ("Mn", 2), ("Si", 1)):
         assert set(tags[atoms.symbols == species]) == {sublattice}
+
+
+@pytest.mark.parametrize(
+    ("name", "composition", "share"),
+    [
+        ("fcc", {"Fe": 0.5, "Pd": 0.5}, 0.0),
+        ("L1_0", {"Fe": 0.5, "Pd": 0.5}, 0.0),
+        ("L1_0", {"Fe": 0.75, "Pd": 0.25}, 0.25),
+        ("D0_3", {"Fe": 0.75, "Al": 0.25}, 0.0),
+        ("D0_3", {"Fe": 0.5, "Al": 0.5}, 0.25),
+        ("D0_3", {"Fe": 0.71875, "Al": 0.28125}, 1 / 32),
+        ("B1", {"Cr": 0.5, "N": 0.5}, 0.0),
+        ("L2_1", {"Co": 0.5, "Mn": 0.25, "Si": 0.25}, 0.0),
+        ("L2_1", {"Co": 0.5, "Mn": 0.5}, 0.0),
+        ("D0_3", {"Fe": 1.0}, 0.0),
+    ],
+)
+def test_how_far_a_composition_is_off_its_order(name, composition, share):
+    phase = Phase(structure=name, supercell=(2, 1, 1), composition=composition)
+    assert phase.off_order == pytest.approx(share)
