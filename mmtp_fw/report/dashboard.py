@@ -18,6 +18,7 @@ from mmtp_fw.database import Database, history, queries, views
 from mmtp_fw.database.spent import BY, spent, totals
 from mmtp_fw.database.taint import taint
 from mmtp_fw.errors import InputError
+from mmtp_fw.statepoints import StatePoint
 
 _MOST_ROWS = 500
 _DRAWING = Lock()  # matplotlib draws one figure at a time
@@ -290,9 +291,18 @@ def _versions(rows: Iterable[views.PotentialRow]) -> Part:
 
 
 def _runs(rows: Iterable[Mapping[str, Any]]) -> Part:
-    names = ("iteration", "state", "steps", "max_grade", "lattice_parameter_A", "temperature_K", "magnetic_order")
+    names = (
+        "iteration",
+        "state",
+        "steps",
+        "max_grade",
+        "phase",
+        "lattice_parameter_A",
+        "temperature_K",
+        "magnetic_order",
+    )
     made = [[_run(row["number"]), *_cells(*(row[name] for name in names))] for row in rows]
-    return Part("MD runs", ("Run", "Round", "End", "Steps", "Largest grade", "a (Å)", "T (K)", "Order"), made)
+    return Part("MD runs", ("Run", "Round", "End", "Steps", "Largest grade", "Phase", "a (Å)", "T (K)", "Order"), made)
 
 
 def _labels(rows: Iterable[Mapping[str, Any]]) -> Part:
@@ -302,12 +312,13 @@ def _labels(rows: Iterable[Mapping[str, Any]]) -> Part:
 
 
 def _properties(rows: Iterable[Mapping[str, Any]]) -> Part:
-    names = ("magnetization_muB_per_atom", "pressure_GPa")
+    names = ("magnetization_muB_per_atom", "absolute_moment_muB_per_atom", "pressure_GPa")
     made = [
-        _cells(row["source"], row["params"].get("lattice_parameter_A"), *(row["values"].get(name) for name in names))
+        _cells(row["source"], StatePoint.of(row["params"]).words, *(row["values"].get(name) for name in names))
         for row in rows
     ]
-    return Part("Averages", ("Source", "a (Å)", "Magnetization (μB/atom)", "Pressure (GPa)"), made)
+    headings = ("Source", "Point", "Magnetization (μB/atom)", "Mean |m| (μB)", "Pressure (GPa)")
+    return Part("Averages", headings, made)
 
 
 def _campaign(name: str | None) -> Cell:
