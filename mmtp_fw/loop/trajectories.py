@@ -62,8 +62,9 @@ def _chain(facts: Facts, first: Action) -> Chain:
 
 
 def _first_parts(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
-    md = facts.campaign.md
-    for a in facts.campaign.system.lattice_parameters_A:
+    settings = facts.at(iteration)
+    md = settings.md
+    for a in settings.system.lattice_parameters_A:
         for temperature in md.temperatures_K:
             for order in md.magnetic_orders:
                 for replica in range(md.replicas):
