@@ -165,9 +165,13 @@ def stored_campaign(settings: Mapping[str, Any]) -> Campaign:
         return Campaign.model_validate(_as_submitted(settings))
     except ValidationError as error:
         source = f"campaign '{settings.get('name')}' of the database"
-        problems = [_describe(problem, None, source).replace(", line 1:", ":") for problem in error.errors()]
         hint = "install here what it was submitted with: this version of mmtp_fw, the package of its engine"
-        raise InputError("; ".join(problems), hint) from error
+        raise InputError(problems_of(error, source), hint) from error
+
+
+def problems_of(error: ValidationError, source: str) -> str:
+    """Return in one line what is wrong with settings that come from no file."""
+    return "; ".join(_describe(problem, None, source).replace(", line 1:", ":") for problem in error.errors())
 
 
 def _as_submitted(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from mmtp_fw import log
 from mmtp_fw.cli import (
     archive,
+    change,
     cost,
     dashboard,
     db,
@@ -77,6 +78,7 @@ app.command()(run.run)
 app.command()(run.submit)
 app.command()(status.status)
 app.command()(retry.retry)
+app.command("set")(change.set_)
 app.command()(hold.pause)
 app.command()(hold.resume)
 app.command()(hold.cancel)

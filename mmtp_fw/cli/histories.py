@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from mmtp_fw.campaign.changes import leaves
 from mmtp_fw.cli.output import pairs, table
 from mmtp_fw.report.gather import describe_origin
 from mmtp_fw.statepoints import StatePoint
@@ -178,6 +179,8 @@ def campaign(history: History) -> Iterator[Any]:
     status = history["status"]
     yield _title(f"Campaign {status['campaign']}")
     yield pairs({"Started": status["created"], "Finished": status["finished"], "Ended because": status["stop"]})
+    yield _settings(history["campaign"])
+    yield _changes(history["campaign"])
     yield table(
         [">It.", "Labels", ">Potential", ">Largest grade", ">Saved", ">Generated or selected", "MD"],
         [
@@ -204,6 +207,22 @@ def campaign(history: History) -> Iterator[Any]:
         title="Labels",
     )
     yield _properties(history["properties"])
+
+
+def _settings(document: Mapping[str, Any]) -> Any:
+    return table(["Key", "Value"], [(key, str(value)) for key, value in leaves(document["settings"])], title="Settings")
+
+
+def _changes(document: Mapping[str, Any]) -> Any:
+    """Return how the settings have changed, a row for every key."""
+    rows = [
+        (change["when"], change["user"], change["from_iteration"], key, str(old), str(new))
+        for change in document.get("history", ())
+        for key, old, new in change["changed"]
+    ]
+    if not rows:
+        return Text("Settings never changed", style="dim")
+    return table(["Changed", "By", ">From it.", "Key", "Before", "Since"], rows, title="Changes of the settings")
 
 
 def _title(text: str) -> Text:

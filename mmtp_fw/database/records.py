@@ -60,6 +60,11 @@ class CampaignDocument(Document):
     settings: dict[str, Any] = Field(description="All of campaign.yaml, defaults included")
     finished: datetime | None = None
     stop: str | None = Field(default=None, description="Why the learning ended")
+    history: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Changes of its settings: when, user, from_iteration (the first round with them), changed (key, "
+        "old and new value), before (all settings until then)",
+    )
     held: dict[str, Any] | None = Field(
         default=None,
         description="state (paused or cancelled), with when, user, why, and the Fireworks that were set aside for it",

@@ -28,7 +28,7 @@ from mmtp_fw.firetasks.giving_back import leave_to_another, note_fault, note_not
 from mmtp_fw.firetasks.journal import Journal
 from mmtp_fw.firetasks.signals import graceful_stop
 from mmtp_fw.loop.facts import FAILED, Action
-from mmtp_fw.loop.gather import campaign_settings
+from mmtp_fw.loop.gather import settings_of
 from mmtp_fw.workflows.health import HEALTH
 from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
 
@@ -156,7 +156,7 @@ def run_action(database: Database, key: str, work: Work) -> str:
 
 
 def _attempt(database: Database, campaign_id: str, action: Action, work: Work) -> str:
-    campaign = campaign_settings(database, campaign_id)
+    campaign = settings_of(database, action)
     claim = Claim.take(database, action.key, owner_name(), campaign.workers.lease_seconds)
     if claim is None:
         return "claimed by another"

@@ -19,6 +19,7 @@ from mmtp_fw.firetasks.start import check_engine
 from mmtp_fw.labelling import ACCEPTED
 from mmtp_fw.loop.cost import Cost, Measured, estimate
 from mmtp_fw.loop.facts import Facts, Kind
+from mmtp_fw.loop.gather import earlier_settings
 from mmtp_fw.workflows.submit import refuse_other_settings
 
 # The newest calculations of an engine that say what its calculations take.
@@ -82,10 +83,11 @@ def foresee(campaign: Campaign, database: Database | None) -> Outlook:
 
 def _labels(database: Database, campaign: Campaign) -> int | None:
     """Return the accepted labels of a campaign that is there, refused where its settings are others."""
-    known = database.campaigns.find_one({"_id": campaign.name}, {"settings": 1})
+    known = database.campaigns.find_one({"_id": campaign.name}, {"settings": 1, "history": 1})
     if known is None:
         return None
-    refuse_other_settings(campaign, stored_campaign(known["settings"]))
+    earlier = [before for _, before in earlier_settings(known)]
+    refuse_other_settings(campaign, stored_campaign(known["settings"]), earlier)
     mine = {"campaign": campaign.name, "kind": Kind.LABEL.value, "result.outcome": ACCEPTED}
     return database.actions.count_documents(mine)
 

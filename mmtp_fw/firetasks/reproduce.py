@@ -24,7 +24,7 @@ from mmtp_fw.firetasks.md import MdWork
 from mmtp_fw.firetasks.properties import PropertyWork
 from mmtp_fw.labelling import DECISIONS
 from mmtp_fw.loop.facts import Kind
-from mmtp_fw.loop.gather import campaign_settings
+from mmtp_fw.loop.gather import settings_of
 from mmtp_fw.plain import flattened, plain
 from mmtp_fw.potential import Potential
 from mmtp_fw.workflows.submit import stored_action
@@ -98,7 +98,7 @@ def reproduce(database: Database, which: str) -> Reproduction:
         What it takes is not on this machine.
     """
     action = stored_action(database, action_of(database, which))
-    campaign = campaign_settings(database, action.key.split("/", 1)[0])
+    campaign = settings_of(database, action)
     repeat = _REPEAT.get(action.kind)
     if repeat is None:
         raise InputError(

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.campaign.changes import AT_ONCE, EXPLORING
 from mmtp_fw.labelling import ACCEPTED as ACCEPTED
 from mmtp_fw.labelling import FAILED as FAILED
 
@@ -175,12 +176,25 @@ class Facts:
         Keys of all actions that were ever planned, finished or not.
     potentials : mapping of str to int
         Version that a planned average or member of an ensemble is about, by the action's key.
+    earlier : tuple of (int, Campaign)
+        Settings that were changed, the oldest first, each with the first round that has them no more.
     """
 
     campaign: Campaign
     finished: Mapping[str, Fact] = field(default_factory=dict)
     planned: frozenset[str] = frozenset()
     potentials: Mapping[str, int] = field(default_factory=dict)
+    earlier: tuple[tuple[int, Campaign], ...] = ()
+
+    def at(self, iteration: int) -> Campaign:
+        """Return the settings of a round; its limits are those of today."""
+        before = next((settings for until, settings in self.earlier if iteration < until), self.campaign)
+        return before.model_copy(update={name: getattr(self.campaign, name) for name in AT_ONCE})
+
+    def changed(self, iteration: int) -> bool:
+        """Return whether a round is the first to explore with other settings."""
+        since = [settings for until, settings in self.earlier if until == iteration]
+        return bool(since) and any(getattr(since[0], name) != getattr(self.at(iteration), name) for name in EXPLORING)
 
     def key(self, iteration: int, kind: Kind, subject: str = "") -> str:
         """Return the key of an action of this campaign."""

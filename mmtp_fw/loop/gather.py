@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmtp_fw.campaign import Campaign, stored_campaign
 from mmtp_fw.database import Database, queries
-from mmtp_fw.loop.facts import Fact, Facts, Kind
+from mmtp_fw.loop.facts import Action, Fact, Facts, Kind
+from mmtp_fw.loop.fits import MEMBER
 
 
 def campaign_settings(database: Database, campaign_id: str) -> Campaign:
-    """Return the settings of a stored campaign.
+    """Return the settings of a stored campaign, as they are now.
 
     Raises
     ------
@@ -16,6 +20,27 @@ def campaign_settings(database: Database, campaign_id: str) -> Campaign:
         The database knows no campaign of that name, or its settings are not understood here.
     """
     return stored_campaign(queries.campaign(database, campaign_id, "settings")["settings"])
+
+
+def settings_of(database: Database, action: Action) -> Campaign:
+    """Return the settings with which an action is done: those of its round, or of today where it belongs to none.
+
+    Raises
+    ------
+    InputError
+        See `campaign_settings`.
+    """
+    document = queries.campaign(database, action.key.split("/", 1)[0], "settings", "history")
+    campaign = stored_campaign(document["settings"])
+    if action.kind in (Kind.PROPERTY, Kind.REPORT) or action.params.get("role") == MEMBER:
+        return campaign
+    return Facts(campaign, earlier=earlier_settings(document)).at(action.iteration)
+
+
+def earlier_settings(document: Mapping[str, Any]) -> tuple[tuple[int, Campaign], ...]:
+    """Return what the settings of a campaign's document were before, for `Facts`."""
+    changes = document.get("history", ())
+    return tuple((int(change["from_iteration"]), stored_campaign(change["before"])) for change in changes)
 
 
 def gather(database: Database, campaign_id: str) -> Facts:
@@ -45,4 +70,6 @@ def gather(database: Database, campaign_id: str) -> Facts:
             potentials[key] = about
         if document.get("result") is not None:
             finished[key] = Fact.from_result(key, document["kind"], document["iteration"], document["result"])
-    return Facts(campaign_settings(database, campaign_id), finished, frozenset(planned), potentials)
+    stored = queries.campaign(database, campaign_id, "settings", "history")
+    settings, earlier = stored_campaign(stored["settings"]), earlier_settings(stored)
+    return Facts(settings, finished, frozenset(planned), potentials, earlier)

@@ -4,8 +4,8 @@ A campaign is a sequence of rounds. Round k labels what round k-1 selected (roun
 pretraining set), fits a potential to every accepted label so far, runs molecular dynamics with it, and
 selects from what the trajectories saved; what would close a hole of the potential is labelled with that. It ends when
 no trajectory selects anything, in `selection.clean_rounds` rounds in a row, each with seeds of its own, or when `stop`
-says so; then properties and report follow. Nothing here looks at a clock or a random number: the same facts
-always give the same actions, and a campaign can be replayed.
+says so; after a change of its settings it has to converge anew. Then properties and report follow. Nothing here looks
+at a clock or a random number: the same facts always give the same actions, and a campaign can be replayed.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def locate(facts: Facts) -> Position:
         if isinstance(learnt, Position):
             return learnt
         new_labels, potential = learnt
-        if new_labels:
+        if new_labels or facts.changed(iteration):
             stalled = 0
         elif iteration and not clean:  # after a clean round there was nothing to label
             stalled += 1
@@ -140,8 +140,8 @@ def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) 
 
 def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: int) -> Position | tuple[Wanted, int]:
     """Run MD and select: a position where that isn't finished, else what is to be labelled and the clean rounds."""
-    stop = budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
-    if stop and not facts.explored(iteration):
+    stop = _stop_before(facts, iteration, stalled)
+    if stop:
         return _final(facts, iteration, potential, stop)
     trajectories = chains(facts, iteration, potential)
     open_runs = tuple(chain.due for chain in trajectories if chain.due is not None)
@@ -152,17 +152,17 @@ def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: 
         return selected
     holes = fit_of(facts, potential)
     wanted = (*selected, *_closing(facts, iteration, holes, len(selected)))
-    if wanted or not all(chain.completed for chain in trajectories):
+    if wanted or facts.changed(iteration + 1) or not all(chain.completed for chain in trajectories):
         return wanted, 0
-    ended = _learnt(facts, holes, clean + 1)
+    ended = _learnt(facts, iteration, holes, clean + 1)
     return ((), clean + 1) if ended is None else _final(facts, iteration, potential, ended)
 
 
-def _learnt(facts: Facts, fit: Fact | None, clean: int) -> StopReason | None:
+def _learnt(facts: Facts, iteration: int, fit: Fact | None, clean: int) -> StopReason | None:
     """Return whether so many clean rounds end the learning, and as what."""
     if fit is not None and fit.holes:
         return StopReason.HOLES
-    return StopReason.CONVERGED if clean >= facts.campaign.selection.clean_rounds else None
+    return StopReason.CONVERGED if clean >= facts.at(iteration).selection.clean_rounds else None
 
 
 def _closing(facts: Facts, iteration: int, fit: Fact | None, selected: int) -> Wanted:
@@ -177,6 +177,13 @@ def _closing(facts: Facts, iteration: int, fit: Fact | None, selected: int) -> W
     ]
     left = facts.campaign.budget.max_labels - len(labels_until(facts, iteration)) - selected
     return tuple((configuration, fit.key) for configuration in untried[: max(0, left)])
+
+
+def _stop_before(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
+    """Return why a round runs no trajectories; what was decided about a round that has some stays."""
+    if facts.explored(iteration):
+        return None
+    return budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
 
 
 def _stalled(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
@@ -228,7 +235,7 @@ def _label(facts: Facts, iteration: int, configuration: str, source: str) -> Act
 
 
 def _selection(facts: Facts, iteration: int, potential: int, runs: tuple[str, ...]) -> Action:
-    campaign = facts.campaign
+    campaign = facts.at(iteration)
     left = campaign.budget.max_labels - len(labels_until(facts, iteration))
     params = {"potential": potential, "max_count": min(campaign.selection.max_per_iteration, left)}
     return facts.action(iteration, Kind.SELECT, params=params, after=runs)

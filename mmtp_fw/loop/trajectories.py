@@ -64,8 +64,9 @@ def _chain(facts: Facts, first: Action) -> Chain:
 
 
 def _first_parts(facts: Facts, iteration: int, potential: int) -> Iterator[Action]:
-    md = facts.campaign.md
-    points = [(phase, a) for phase in facts.campaign.phases for a in phase.lattice_parameters_A]
+    settings = facts.at(iteration)
+    md = settings.md
+    points = [(phase, a) for phase in settings.phases for a in phase.lattice_parameters_A]
     for (phase, a), temperature in product(points, md.temperatures_K):
         for order, replica in product(phase.orders, range(md.replicas)):
             subject = f"{prefix(phase)}a{a:g}-T{temperature:g}-{order}-{replica}"

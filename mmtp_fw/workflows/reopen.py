@@ -18,8 +18,9 @@ def reopen(
     campaign_id: str,
     keys: Sequence[str] = (),
     why: str = "",
-    settings: Mapping[str, Any] | None = None,
-) -> None:
+    update: Mapping[str, Any] | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> bool:
     """Take back the end of a campaign, and the results of some of its failed actions, all at once or not at all.
 
     Parameters
@@ -31,21 +32,32 @@ def reopen(
         Of failed actions.
     why : str
         Kept with what is taken back.
-    settings : mapping, optional
-        Further fields of the campaign's document to be changed with it.
-    """
+    update : mapping, optional
+        What else changes in the campaign's document.
+    where : mapping, optional
+        Conditions on that document.
 
-    def write(session: ClientSession) -> None:
-        change = {"finished": None, "stop": None, **(settings or {})}
-        database.campaigns.update_one({"_id": campaign_id}, {"$set": change}, session=session)
+    Returns
+    -------
+    bool
+        False where the conditions are not fulfilled; then nothing was written.
+    """
+    given = dict(update or {})
+    change = given | {"$set": {**given.get("$set", {}), "finished": None, "stop": None}}
+
+    def write(session: ClientSession) -> bool:
+        done = database.campaigns.update_one({"_id": campaign_id, **(where or {})}, change, session=session)
+        if done.matched_count == 0:
+            return False
         failed = {"_id": {"$in": list(keys)}, "result.outcome": FAILED}
         report = {"campaign": campaign_id, "kind": Kind.REPORT.value, "withdrawn": None}
         for action in database.actions.find(report, {"_id": 1}, session=session):
             revoke(database, action["_id"], session)
         database.actions.update_many({"$or": [failed, report]}, _taken_back(why), session=session)
+        return True
 
     with database.launchpad.connection.start_session() as session:
-        session.with_transaction(write)
+        return bool(session.with_transaction(write))
 
 
 def _taken_back(why: str) -> list[dict[str, Any]]:

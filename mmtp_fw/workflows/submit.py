@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw import log
-from mmtp_fw.campaign import BudgetSettings, Campaign
+from mmtp_fw.campaign import BudgetSettings, Campaign, stored_campaign
+from mmtp_fw.campaign.changes import differences, settable
 from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
-from mmtp_fw.loop.gather import campaign_settings, gather
+from mmtp_fw.loop.gather import earlier_settings, gather
 from mmtp_fw.loop.planner import Position, locate, plan
 from mmtp_fw.workflows.build import build, build_advance
-from mmtp_fw.workflows.reopen import reopen
+from mmtp_fw.workflows.change import replace_settings
 
 _LOG = log.logger(__name__)
 
@@ -56,31 +58,48 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
             f"campaign '{campaign.name}' is {queries.held_words(held)}",
             f"`mmtp resume {campaign.name}` goes on with it",
         )
-    known = campaign_settings(database, campaign.name)
-    if refuse_other_settings(campaign, known):
-        raised = {"settings.budget": campaign.document()["budget"]}
-        reopen(database, campaign.name, why="the budget was raised", settings=raised)
+    stored = queries.campaign(database, campaign.name, "settings", "history")
+    known = stored_campaign(stored["settings"])
+    if refuse_other_settings(campaign, known, [before for _, before in earlier_settings(stored)]):
+        raised = known.model_copy(update={"budget": campaign.budget})
+        replace_settings(database, known, raised, stored["settings"])
         _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
     return advance(database, campaign.name)
 
 
-def refuse_other_settings(campaign: Campaign, known: Campaign) -> bool:
+def refuse_other_settings(campaign: Campaign, known: Campaign, earlier: Sequence[Campaign] = ()) -> bool:
     """Refuse a campaign that a database knows with other settings; return whether only its budget was raised.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        Of a file.
+    known : Campaign
+        Of the database.
+    earlier : sequence of Campaign
+        What the settings in the database have been: the old file is taken, and the campaign goes on with the new ones.
 
     Raises
     ------
     InputError
-        Which sections differ.
+        Which keys differ, and how.
     """
     changed = _changed(campaign, known)
+    if not changed:
+        return False
+    if any(not _changed(campaign, before) for before in earlier):
+        told = ", ".join(f"{key}={known}" for key, (_, known) in differences(campaign, known).items())
+        _LOG.warning("goes on with settings changed since: %s", told, extra={"campaign": campaign.name})
+        return False
     if changed == ["budget"] and _raised(campaign.budget, known.budget):
         return True
-    if changed:
-        raise InputError(
-            f"campaign '{campaign.name}' is in the database with other settings: {', '.join(changed)}",
-            "give the new campaign another name, or take the old settings to go on with it",
-        )
-    return False
+    found = {key: pair for key, pair in differences(campaign, known).items() if key.partition(".")[0] in changed}
+    told = "; ".join(f"{key}: {mine} in the file, {theirs} in the database" for key, (mine, theirs) in found.items())
+    hint = "give the new campaign another name, or take the old settings to go on with it"
+    if all(map(settable, found)):
+        values = " ".join(f"'{key}={json.dumps(mine)}'" for key, (mine, _) in found.items())
+        hint = f"`mmtp set {campaign.name} {values}` changes them there"
+    raise InputError(f"campaign '{campaign.name}' is in the database with other settings: {told}", hint)
 
 
 def advance(database: Database, campaign_id: str) -> Position:

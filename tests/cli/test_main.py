@@ -25,6 +25,7 @@ COMMANDS = (
     "status",
     "retry",
     "pause",
+    "set",
     "resume",
     "cancel",
     "report",
