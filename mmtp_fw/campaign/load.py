@@ -177,7 +177,8 @@ def problems_of(error: ValidationError, source: str) -> str:
 def _as_submitted(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return stored settings with what did not exist when they were stored: such campaigns keep their rules."""
     selection = {"clean_rounds": 1} | dict(settings.get("selection") or {})
-    return {**settings, "selection": selection}
+    properties = {"magnetic_order": "ferromagnetic"} | dict(settings.get("properties") or {})
+    return {**settings, "selection": selection, "properties": properties}
 
 
 def json_schema() -> dict[str, Any]:

@@ -199,6 +199,12 @@ class PropertiesSettings(Section):
         description="thermal: averages of molecular dynamics; static: the undistorted ferromagnetic cell with "
         "relaxed moments, which a DFT engine can afford as reference, and its default",
     )
+    magnetic_order: str | None = Field(
+        default=None,
+        description="Magnetic order of the comparison; by default ferromagnetic where md.magnetic_orders has it, else the "
+        "first of them. Named phases are compared in their own orders",
+        json_schema_extra={"enum": [*MAGNETIC_ORDERS, *ALSO_CALLED, None]},
+    )
     temperature_K: Positive = Field(default=300.0, description="Temperature (K)")
     steps: Count = Field(default=2000, description="MD steps of one average")
     equilibration_steps: int = Field(default=400, ge=0, description="Steps left out of the average")
@@ -208,6 +214,13 @@ class PropertiesSettings(Section):
     settings: dict[str, Any] = Field(
         default={}, description="Further settings of mmtp_fw.md for these runs, by their names there"
     )
+
+    @field_validator("magnetic_order")
+    @classmethod
+    def _known_order(cls, value: str | None) -> str | None:
+        if value is not None:
+            magnetic_order(value)
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> PropertiesSettings:
@@ -321,7 +334,7 @@ class Campaign(Section):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """What the campaign is about: one phase without a name, or those of ``system.phases``."""
-        return self.system.phases_in(self.md.magnetic_orders)
+        return self.system.phases_in(self.md.magnetic_orders, self.properties.magnetic_order)
 
     def phase(self, name: str | None) -> Phase:
         """Return a phase by the name that an action has of it; None: the only one of a campaign without names.

@@ -111,8 +111,17 @@ class PhaseSettings(Section):
                 raise ValueError("lattice_parameters_A: is missing")
         for composition in self.compositions:
             of_one(composition)
+        formulas = [tuple(sorted(composition.items())) for composition in self.compositions]
+        if len(set(formulas)) < len(formulas):
+            raise ValueError("one composition is given twice")
         _apart(self.lattice_parameters_A, self.held_out_lattice_parameters_A)
         return self
+
+    @property
+    def symbols(self) -> set[str]:
+        """The species that it has; none where its file was not read."""
+        found = {symbol for composition in self.compositions for symbol in composition}
+        return found | set(self.atoms.symbols if self.atoms is not None else ())
 
     def phases(self, default_orders: Sequence[str]) -> Iterator[Phase]:
         """Yield the phase of every composition; a file makes one."""
@@ -218,17 +227,17 @@ class SystemSettings(Section):
         _apart(self.lattice_parameters_A, self.held_out_lattice_parameters_A)
         return self
 
-    def phases_in(self, orders: Sequence[str]) -> tuple[Phase, ...]:
-        """Return the phases; `orders` are the magnetic orders of those that name none."""
+    def phases_in(self, orders: Sequence[str], compared: str | None = None) -> tuple[Phase, ...]:
+        """Return the phases; those that name no orders have `orders`, the short form is compared in `compared`."""
         if self.phases:
             return tuple(phase for one in self.phases for phase in one.phases(orders))
-        compared = "ferromagnetic" if "ferromagnetic" in orders else ALSO_CALLED.get(orders[0], orders[0])
+        compared = compared or ("ferromagnetic" if "ferromagnetic" in orders else orders[0])
         return (
             Phase(
                 lattice_parameters_A=tuple(self.lattice_parameters_A),
                 held_out_lattice_parameters_A=tuple(self.held_out_lattice_parameters_A),
                 orders=tuple(orders),
-                compared=(compared,),
+                compared=(ALSO_CALLED.get(compared, compared),),
                 structure=self.structure,
                 supercell=self.supercell,
                 composition=self.composition,
@@ -243,14 +252,16 @@ def of_one(composition: Mapping[str, float]) -> None:
 
 
 def _of_known_species(species: Sequence[str], phases: Sequence[PhaseSettings]) -> None:
-    names: list[str] = []
+    used: set[str] = set()
     for phase in phases:
-        symbols = {symbol for composition in phase.compositions for symbol in composition}
-        symbols |= set(phase.atoms.symbols if phase.atoms is not None else ())
-        other = sorted(symbols - set(species))
+        other = sorted(phase.symbols - set(species))
         if other:
             raise ValueError(f"phase '{phase.name}' has {', '.join(other)}, which species does not name")
-        names.append(phase.name)
+        used |= phase.symbols
+    unused = sorted(set(species) - used)
+    if unused and all(phase.symbols for phase in phases):
+        raise ValueError(f"species names {', '.join(unused)}, which no phase has")
+    names = [phase.name for phase in phases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"two phases have the name {', '.join(twice)}")

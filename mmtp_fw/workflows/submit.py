@@ -207,6 +207,7 @@ _EARLIER: Mapping[str, Mapping[str, Any]] = {
     "selection": {"clean_rounds": 1},
     "system": {"held_out_lattice_parameters_A": [3.60]},
     "potential": {"r_min_A": 1.9},
+    "properties": {"magnetic_order": "ferromagnetic"},
 }
 """What earlier versions took where a file left it open, by section and key."""
 

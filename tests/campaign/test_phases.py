@@ -143,6 +143,10 @@ def test_an_antiferromagnet_is_compared_in_its_own_order():
         ("file: POSCAR, orders: [spiral]", "unknown magnetic order 'spiral'"),
         ("file: POSCAR, lattice_parameter_A: 3", "did you mean 'lattice_parameters_A'?"),
         ("file: POSCAR, pressure_GPa: 0", "at fixed volume"),
+        (
+            "structure: fcc, compositions: [{Fe: 1}, {Fe: 1.0}], lattice_parameters_A: [3.6]",
+            "composition is given twice",
+        ),
         ("structure_file: POSCAR", "{name: mine, file: POSCAR}"),
     ],
 )
@@ -155,9 +159,21 @@ def test_what_is_refused(folder, keys, message):
     assert message in refused(ONE.format(keys), folder)
 
 
+def test_a_campaign_of_an_earlier_release_keeps_its_comparison():
+    text = "name: cr\nsystem: {species: [Cr], structure: bcc, lattice_parameters_A: [2.88]}\n"
+    campaign = parse_campaign(text + "md: {magnetic_orders: [antiferromagnetic]}\n")
+    stored = campaign.document()
+    del stored["properties"]["magnetic_order"], stored["system"]["phases"]
+    (reference,) = [one for one in plan(Facts(stored_campaign(stored))) if one.params.get("source") == "reference"]
+    assert reference.key == "cr/000/property/reference-a2.88" and "magnetic_order" not in reference.params
+    chosen = parse_campaign(text + "properties: {magnetic_order: random}\n")
+    assert chosen.phases[0].compared == ("disordered",)
+
+
 def test_phases_and_short_keys_are_not_mixed():
     text = ONE.format("structure: bcc, compositions: [{Fe: 1.0}], lattice_parameters_A: [2.87]")
     assert "lattice_parameters_A and phases are both given" in refused(text + "  lattice_parameters_A: [2.9]\n")
+    assert "species names Pd, which no phase has" in refused(text.replace("[Fe]", "[Fe, Pd]"))
     assert "name a" in refused(text.replace("phases: [", "phases: [{name: a, structure: sc, compositions: [{Fe: 1}], "
                                             "lattice_parameters_A: [2.4]}, "))  # fmt: skip
 
