@@ -201,8 +201,8 @@ class PropertiesSettings(Section):
     )
     magnetic_order: str | None = Field(
         default=None,
-        description="Magnetic order of the comparison; by default ferromagnetic where md.magnetic_orders has it, else the "
-        "first of them. Named phases are compared in their own orders",
+        description="Magnetic order of the comparison; by default ferromagnetic where md.magnetic_orders has it, else "
+        "the first of them. Named phases are compared in their own orders",
         json_schema_extra={"enum": [*MAGNETIC_ORDERS, *ALSO_CALLED, None]},
     )
     temperature_K: Positive = Field(default=300.0, description="Temperature (K)")
