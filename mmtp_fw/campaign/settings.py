@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
+from mmtp_fw.campaign.section import Count, Positive, Section
+from mmtp_fw.campaign.service import NotifySettings, WorkersSettings
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.labelling import Grade
@@ -19,18 +21,9 @@ from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.structures.lattices import LATTICES, Lattice, lattice
 from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, MagneticOrder, magnetic_order
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
 
 def _listed(table: Mapping[str, Lattice | MagneticOrder]) -> str:
     return "; ".join(f"{name}: {row.about}" for name, row in table.items())
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values can't be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class SystemSettings(Section):
@@ -293,15 +286,6 @@ class PropertiesSettings(Section):
         return self
 
 
-class WorkersSettings(Section):
-    """How work is claimed."""
-
-    local: Count = Field(default=2, description="Workers that `mmtp run` starts on this machine")
-    lease_seconds: Positive = Field(
-        default=600.0, description="Time (s) after which work of a silent worker is taken by another"
-    )
-
-
 class Campaign(Section):
     """A whole campaign, as `mmtp run` takes it.
 
@@ -323,6 +307,7 @@ class Campaign(Section):
     budget: BudgetSettings = Field(default=BudgetSettings())
     properties: PropertiesSettings = Field(default=PropertiesSettings())
     workers: WorkersSettings = Field(default=WorkersSettings())
+    notify: NotifySettings = Field(default=NotifySettings())
 
     @field_validator("name")
     @classmethod
