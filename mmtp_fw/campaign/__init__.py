@@ -9,11 +9,13 @@ from mmtp_fw.campaign.load import (
     parse_campaign,
     stored_campaign,
 )
+from mmtp_fw.campaign.service import NotifySettings
 from mmtp_fw.campaign.settings import BudgetSettings, Campaign
 
 __all__ = [
     "BudgetSettings",
     "Campaign",
+    "NotifySettings",
     "demo_campaign_path",
     "json_schema",
     "load_campaign",

@@ -19,9 +19,11 @@ _FIXED = {
     "fit": ("validation_fraction", "starts"),
 }
 """Keys of the sections below on which everything that is there rests."""
-_SETTABLE = ("system", "md", "selection", "fit", "budget", "workers")
+_SETTABLE = ("system", "md", "selection", "fit", "budget", "workers", "notify")
 _VOLUMES = ("lattice_parameters_A", "held_out_lattice_parameters_A")
-AT_ONCE = ("budget", "workers")
+SERVICE = ("workers", "notify")
+"""Sections that change nothing of what is computed."""
+AT_ONCE = ("budget", *SERVICE)
 """Sections that are limits, not physics: they hold for rounds that were begun, too."""
 EXPLORING = ("system", "md", "selection")
 """Sections after whose change a campaign that had converged explores again."""

@@ -42,7 +42,8 @@ once per round, after the fit, so that every label that was paid for has been us
 final properties are computed and the report is written.
 
 A campaign's name is its identity in the database: the same file again goes on where it stands, another file
-under the same name is refused. `workers` may differ.
+under the same name is refused, key by key. `workers` and `notify` may differ; `mmtp set` changes what may change
+(docs/workers.md).
 
 ## What it may claim
 

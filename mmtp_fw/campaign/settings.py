@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from mmtp_fw.campaign.section import Count, Positive, Section, listed
+from mmtp_fw.campaign.service import NotifySettings, WorkersSettings
 from mmtp_fw.campaign.system import SystemSettings
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
@@ -229,15 +230,6 @@ class PropertiesSettings(Section):
         return self
 
 
-class WorkersSettings(Section):
-    """How work is claimed."""
-
-    local: Count = Field(default=2, description="Workers that `mmtp run` starts on this machine")
-    lease_seconds: Positive = Field(
-        default=600.0, description="Time (s) after which work of a silent worker is taken by another"
-    )
-
-
 class Campaign(Section):
     """A whole campaign, as `mmtp run` takes it.
 
@@ -259,6 +251,7 @@ class Campaign(Section):
     budget: BudgetSettings = Field(default=BudgetSettings())
     properties: PropertiesSettings = Field(default=PropertiesSettings())
     workers: WorkersSettings = Field(default=WorkersSettings())
+    notify: NotifySettings = Field(default=NotifySettings())
 
     @field_validator("name")
     @classmethod

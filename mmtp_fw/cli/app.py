@@ -23,6 +23,7 @@ from mmtp_fw.cli import (
     lammps,
     magnetization,
     potential,
+    remove,
     report,
     reproduce,
     retry,
@@ -96,6 +97,8 @@ app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")
 app.add_typer(dft.app, name="dft")
 app.command()(magnetization.magnetization)
+app.command()(remove.delete)
+app.command()(remove.clean)
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
 app.add_typer(archive.app, name="archive")

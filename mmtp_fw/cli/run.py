@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mmtp_fw.loop.cost import Cost
     from mmtp_fw.structures import Phase
 
+OnEndOption = Annotated[
+    str | None, typer.Option("--on-end", help="Command that is run when it ends, stalls or fails: notify.command.")
+]
 CampaignArgument = Annotated[
     Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="Settings; default: the Fe-Pd demonstration.")
 ]
@@ -30,11 +33,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and its cost.")] = False,
     report: Annotated[Path, typer.Option(help="Directory of the report.")] = Path("report"),
     directory: Annotated[Path, typer.Option(help="Where workers make their launch directories.")] = Path("runs"),
+    on_end: OnEndOption = None,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a campaign on this machine, to the report. The same command goes on after a stop."""
-    campaign = _load(campaign_file)
+    campaign = _load(campaign_file, on_end)
     if dry_run:
         _show_plan(campaign, workers or campaign.workers.local, launchpad, as_json)
         return
@@ -62,10 +66,13 @@ def run(
 
 
 def submit(
-    campaign_file: CampaignArgument = None, launchpad: LaunchpadOption = None, as_json: JsonOption = False
+    campaign_file: CampaignArgument = None,
+    on_end: OnEndOption = None,
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Put a campaign into the database; workers anywhere (`mmtp worker`, rlaunch, qlaunch) carry it out."""
-    campaign = _load(campaign_file)
+    campaign = _load(campaign_file, on_end)
     from mmtp_fw.firetasks.start import check_engine
     from mmtp_fw.workflows.submit import submit_campaign
 
@@ -88,10 +95,13 @@ def submit(
     print(f"{campaign.name} {state} in {where}; `mmtp worker` works on it")
 
 
-def _load(path: Path | None) -> Campaign:
+def _load(path: Path | None, on_end: str | None) -> Campaign:
     from mmtp_fw.campaign import demo_campaign_path, load_campaign
 
-    return load_campaign(path if path is not None else demo_campaign_path())
+    campaign = load_campaign(path if path is not None else demo_campaign_path())
+    if on_end is None:
+        return campaign
+    return campaign.model_copy(update={"notify": campaign.notify.model_copy(update={"command": on_end})})
 
 
 def _check_writable(report: Path) -> None:

@@ -64,3 +64,8 @@ def put_json(database: Database, data: Any, kind: str) -> str:
 def get_json(database: Database, digest: str) -> Any:
     """Return what `put_json` stored."""
     return json.loads(get(database, digest))
+
+
+def remove(database: Database, digest: str) -> None:
+    """Delete stored bytes, if they are there."""
+    gridfs.GridFS(database.db, BLOBS).delete(digest)

@@ -65,6 +65,9 @@ class CampaignDocument(Document):
         description="Changes of its settings: when, user, from_iteration (the first round with them), changed (key, "
         "old and new value), before (all settings until then)",
     )
+    notified: dict[str, datetime] = Field(
+        default_factory=dict, description="When its `notify` was last called, by event, by the server's clock"
+    )
     held: dict[str, Any] | None = Field(
         default=None,
         description="state (paused or cancelled), with when, user, why, and the Fireworks that were set aside for it",

@@ -27,9 +27,11 @@ from mmtp_fw.firetasks.faults import fault_of
 from mmtp_fw.firetasks.giving_back import leave_to_another, note_fault, note_not_here
 from mmtp_fw.firetasks.journal import Journal
 from mmtp_fw.firetasks.signals import graceful_stop
-from mmtp_fw.loop.facts import FAILED, Action
+from mmtp_fw.loop.facts import FAILED, Action, Kind
 from mmtp_fw.loop.gather import settings_of
+from mmtp_fw.loop.stop import explain
 from mmtp_fw.workflows.health import HEALTH
+from mmtp_fw.workflows.notify import notify
 from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
 
 _LOG = log.logger(__name__)
@@ -152,6 +154,8 @@ def run_action(database: Database, key: str, work: Work) -> str:
         _LOG.info(_SAID[ended])
         if ended in ("done", "found done"):
             advance(database, campaign_id)
+        if ended == "done" and action.kind is Kind.REPORT:
+            notify(database, campaign_id, "end", f"campaign {campaign_id} has ended: {explain(action.params['stop'])}")
     return ended
 
 
@@ -239,6 +243,7 @@ def _note_failure(context: Context, claim: Claim, text: str) -> None:
     _LOG.error("failed in all of its %d attempts: %s", most, reason)
     claim.commit(lambda session: _write_fact(database, action.key, {"outcome": FAILED, "reason": reason}, session))
     advance(database, campaign_id)
+    notify(database, campaign_id, "failure", f"{action.key} failed in all of its {most} attempts: {reason}")
 
 
 def _write_fact(database: Database, key: str, result: Mapping[str, Any], session: ClientSession) -> None:

@@ -14,6 +14,7 @@ from mmtp_fw.database.process import owner_name
 from mmtp_fw.firetasks.faults import Fault, Kind
 from mmtp_fw.loop.facts import Action
 from mmtp_fw.workflows.health import HEALTH
+from mmtp_fw.workflows.notify import notify
 
 _LOG = log.logger(__name__)
 
@@ -58,6 +59,8 @@ def note_fault(
         raise error from None
     if fault.kind is Kind.MACHINE and HEALTH.met(action.category.value, fault.text):
         _LOG.error("this worker takes no more %s work: %s", action.category.value, fault.text)
+        told = f"{owner_name()} takes no more {action.category.value} work: {fault.text}"
+        notify(database, action.key.split("/", 1)[0], "fault", told)
         if not HEALTH.heeded:
             hold(NOT_HERE_SECONDS, should_stop)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from mmtp_fw import log
 from mmtp_fw.database import Database, queries
 from mmtp_fw.database.claims import release_dead
+from mmtp_fw.loop.gather import campaign_settings
 from mmtp_fw.loop.planner import Position
 from mmtp_fw.loop.reconcile import Mended, reconcile
+from mmtp_fw.workflows.notify import notify_stall
 from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
 
 _LOG = log.logger(__name__)
@@ -49,5 +51,6 @@ def mend_all(database: Database, grace_seconds: float = 60.0) -> list[Mended]:
     """Mend every campaign that is neither finished nor held; return what was mended."""
     mended: list[Mended] = []
     for document in database.campaigns.find({"finished": None, "held": None}, {"_id": 1}):
+        notify_stall(database, campaign_settings(database, document["_id"]))
         mended += mend(database, document["_id"], grace_seconds)[0]
     return mended

@@ -11,8 +11,8 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw import log
-from mmtp_fw.campaign import BudgetSettings, Campaign, stored_campaign
-from mmtp_fw.campaign.changes import differences, settable
+from mmtp_fw.campaign import BudgetSettings, Campaign, NotifySettings, stored_campaign
+from mmtp_fw.campaign.changes import SERVICE, differences, settable
 from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
@@ -64,6 +64,9 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
         raised = known.model_copy(update={"budget": campaign.budget})
         replace_settings(database, known, raised, stored["settings"])
         _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
+    elif campaign.notify not in (known.notify, NotifySettings()):
+        told = known.model_copy(update={"notify": campaign.notify})
+        replace_settings(database, known, told, stored["settings"])
     return advance(database, campaign.name)
 
 
@@ -225,5 +228,5 @@ def _changed(new: Campaign, old: Campaign) -> list[str]:
             if name not in mine.model_fields_set and getattr(stored, name) == value
         }
         new = new.model_copy(update={section: mine.model_copy(update=kept)})
-    fields = [name for name in Campaign.model_fields if name != "workers"]
+    fields = [name for name in Campaign.model_fields if name not in SERVICE]
     return [name for name in fields if getattr(new, name) != getattr(old, name)]

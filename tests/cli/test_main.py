@@ -25,6 +25,8 @@ COMMANDS = (
     "status",
     "retry",
     "pause",
+    "delete",
+    "clean",
     "set",
     "resume",
     "cancel",
