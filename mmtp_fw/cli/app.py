@@ -20,6 +20,7 @@ from mmtp_fw.cli import (
     judge,
     lammps,
     magnetization,
+    phonons,
     potential,
     report,
     reproduce,
@@ -88,6 +89,7 @@ app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")
 app.add_typer(dft.app, name="dft")
 app.command()(magnetization.magnetization)
+app.command()(phonons.phonons)
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
 app.add_typer(archive.app, name="archive")
