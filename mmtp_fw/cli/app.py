@@ -22,6 +22,7 @@ from mmtp_fw.cli import (
     judge,
     lammps,
     magnetization,
+    phonons,
     potential,
     remove,
     report,
@@ -99,6 +100,7 @@ app.add_typer(dft.app, name="dft")
 app.command()(magnetization.magnetization)
 app.command()(remove.delete)
 app.command()(remove.clean)
+app.command()(phonons.phonons)
 app.command()(worker.worker)
 app.add_typer(db.app, name="db")
 app.add_typer(archive.app, name="archive")

@@ -38,6 +38,17 @@ def read_potential(path: Path, species: str | None) -> Potential:
     return Potential.read(path, species=names_of(species))
 
 
+def repeated(atoms: Atoms, times: tuple[int, int, int]) -> Atoms:
+    """Return a supercell, with the moments that the structure has."""
+    from mmtp_fw.potential import has_moments, moments_of
+
+    one = atoms.copy()
+    if has_moments(atoms):
+        one.set_initial_magnetic_moments(moments_of(atoms))
+    larger: Atoms = one * times
+    return larger
+
+
 def read_labels(
     path: Path,
     species: str | None,

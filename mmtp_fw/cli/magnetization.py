@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
+from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential, repeated
+from mmtp_fw.cli.given import by_species, numbers, three_counts
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from mmtp_fw.thermal import ThermalAverages
 
 
@@ -42,12 +41,13 @@ def magnetization(
     found = read_configurations(structure, names_of(species))
     if len(found) != 1:
         raise InputError(f"{structure}: holds {len(found)} configurations", "give a file with one")
-    kelvins = _numbers("--temperatures", temperatures)
-    pot, atoms = read_potential(potential, species), _repeated(found[0], repeat)
+    limits = by_species("--largest", largest, "Fe=3.5,Pd=0.6")
+    kelvins = numbers("--temperatures", temperatures)
+    pot, atoms = read_potential(potential, species), repeated(found[0], three_counts("--repeat", repeat))
     start = moments_of(atoms) if has_moments(atoms) else None
     told: list[ThermalAverages] = []
     for kelvin in tracked(kelvins, "sampling"):
-        settings = ChainSettings(kelvin, Measure(measure), names_of(induced) or (), _largest(largest), seed)
+        settings = ChainSettings(kelvin, Measure(measure), names_of(induced) or (), limits, seed)
         told.append(sample(pot, atoms, settings, sweeps, start=start))
     rows = [_row(one) for one in told]
     if output is not None:
@@ -57,44 +57,6 @@ def magnetization(
         return
     _show(told, len(atoms))
     console().print(ISING)
-
-
-def _repeated(atoms: Atoms, repeat: str) -> Atoms:
-    """Return a supercell, with the moments that the structure has."""
-    from mmtp_fw.errors import InputError
-    from mmtp_fw.potential import has_moments, moments_of
-
-    times = [int(number) if number == int(number) else 0 for number in _numbers("--repeat", repeat)]
-    if len(times) != 3 or min(times) < 1:
-        raise InputError(f"--repeat {repeat}: not three whole numbers from 1 on", "as in --repeat 3,3,3")
-    known = moments_of(atoms) if has_moments(atoms) else None
-    one = atoms.copy()
-    if known is not None:
-        one.set_initial_magnetic_moments(known)
-    repeated: Atoms = one * times
-    return repeated
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    from mmtp_fw.errors import InputError
-
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise InputError(f"{option} {text}: not numbers separated by commas", f"as in {option} 1,2,3") from None
-
-
-def _largest(text: str) -> dict[str, float]:
-    from mmtp_fw.errors import InputError
-
-    given = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = item.partition("=")
-        try:
-            given[name.strip()] = float(value)
-        except ValueError:
-            raise InputError(f"--largest {item}: not SPECIES=NUMBER", "as in --largest Fe=3.5,Pd=0.6") from None
-    return given
 
 
 def _row(one: ThermalAverages) -> dict[str, Any]:

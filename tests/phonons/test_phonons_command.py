@@ -1,0 +1,113 @@
+"""`mmtp phonons` as its user has it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+POTENTIAL = Path(__file__).parents[2] / "docs" / "examples" / "fe-pd.mmtp"
+ORDER = ("--order", "ferromagnetic", "--moments", "Fe=2.6,Pd=0.3")
+QUICK = ("--mesh", 8, "--resolution", 2, "--temperatures", "0,300")
+
+
+@pytest.fixture
+def structure(tmp_path):
+    atoms = bulk("Fe", "fcc", 3.75, cubic=True)
+    atoms.symbols[0] = "Pd"
+    atoms.write(tmp_path / "a.xyz", format="extxyz")
+    return tmp_path / "a.xyz"
+
+
+def columns(path: Path) -> dict[str, np.ndarray]:
+    with path.open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def test_an_ordered_crystal(structure, tmp_path, call):
+    asked = ("phonons", POTENTIAL, structure, "--supercell", "2,2,2", *ORDER, *QUICK, "-o", tmp_path / "out")
+    told = json.loads(call(*asked, "--json"))
+    assert told["verdict"] == "stable" and told["ensemble"] == "adiabatic" and told["arrangements"] == 1
+    assert told["moments_error"] is None and told["spectrum"]["total_error"] is None, "one arrangement has no error"
+    only = told["found"]["crystal"]
+    assert only["moment_relaxations"] == {"converged": only["displacements"] + 1}
+    assert told["settings"]["supercell"] == [2, 2, 2] and len(told["potential_hash"]) == 32
+    assert json.loads((tmp_path / "out" / "phonons.json").read_text(encoding="utf-8")) == told
+    spectral = columns(tmp_path / "out" / "spectrum.csv")
+    np.testing.assert_allclose(spectral["Fe_per_THz"] + spectral["Pd_per_THz"], spectral["total_per_THz"])
+    np.testing.assert_allclose(spectral["energy_meV"], 4.135667696 * spectral["frequency_THz"])
+    heat = columns(tmp_path / "out" / "thermodynamics.csv")
+    assert heat["heat_capacity_kB"][0] == 0 and 2.5 < heat["heat_capacity_kB"][1] < 3
+    assert (tmp_path / "out" / "phonons.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert (tmp_path / "out" / "phonons.png").read_bytes().startswith(b"\x89PNG")
+    assert "one arrangement, no error known" in (tmp_path / "out" / "caption.txt").read_text(encoding="utf-8")
+    assert "out exists" in call(*asked, code=2)
+
+
+def test_an_alloy_is_averaged_over_seeds(tmp_path, call):
+    alloy = ("--lattice", "fcc", "--parameter", 3.75, "--composition", "Fe=0.75,Pd=0.25", "--repeat", "2,1,1")
+    given = ("phonons", POTENTIAL, *alloy, *ORDER, "--seeds", 2, "--seed", 3, *QUICK, "-o", tmp_path / "out")
+    told = call(*given)
+    assert "seed 3" in told and "seed 4" in told and "±" in told
+    assert "Warning: the supercell is 3.8 Å thin" in told and "a spin system at 0 K" in told
+    spectral = columns(tmp_path / "out" / "spectrum.csv")
+    assert spectral["total_error_per_THz"].max() > 0 and "Pd_error_per_THz" in spectral
+    assert "free_energy_error_eV" in columns(tmp_path / "out" / "thermodynamics.csv")
+    assert "mean of 2 arrangements" in (tmp_path / "out" / "caption.txt").read_text(encoding="utf-8")
+
+
+def test_the_moments_of_a_structure_are_where_it_starts(structure, tmp_path, call):
+    from ase.io import read
+
+    atoms = read(structure)
+    atoms.set_initial_magnetic_moments([0.3, 2.6, -2.6, 2.6])
+    atoms.write(tmp_path / "b.xyz", format="extxyz")
+    told = json.loads(call("phonons", POTENTIAL, tmp_path / "b.xyz", *QUICK, "--json"))
+    assert np.sign(told["found"]["crystal"]["moments_muB"]).tolist()[1:] == [1, -1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--lattice", "fcc"), "one of the two"),
+        (("--composition", "Fe=1"), "belong to --lattice"),
+        (("--supercell", "2,2"), "not three whole numbers"),
+        (("--step", "0"), "a displacement of 0 Å"),
+        (("--resolution", "0"), "a resolution must be above 0 meV"),
+        (("--temperatures", "-5"), "not below 0 K"),
+        (("--mesh", "0"), "not a length"),
+        (("--moments", "Fe=2"), "are the sizes of an --order"),
+        (("--order", "ferromagnetic"), "needs typical moments"),
+        (("--order", "spiral", "--moments", "Fe=2,Pd=0.3"), "unknown magnetic order"),
+        (("--seeds", "2"), "nothing is drawn here"),
+    ],
+)
+def test_bad_options_of_phonons_are_told_in_a_line(structure, call, options, words):
+    told = call("phonons", POTENTIAL, structure, *options, code=2)
+    assert words in told and told.count("\n") == 1
+
+
+def test_a_lattice_needs_a_composition(call):
+    assert "needs --composition" in call("phonons", POTENTIAL, "--lattice", "fcc", "--parameter", "3.7", code=2)
+    assert "one of the two" in call("phonons", POTENTIAL, code=2)
+
+
+def test_an_unstable_crystal_says_so_and_draws_it(tmp_path):
+    from mmtp_fw.report.phonon_files import write_phonons
+
+    document = {
+        "note": "n", "arrangements": 1, "verdict": "unstable: 1 of 1", "fwhm_meV": 1.0,
+        "settings": {"supercell": [1], "step_A": 0.01},
+        "spectrum": {"frequency_THz": [-1.0, 0.0, 1.0], "total": [0.2, 0.3, 0.2], "species": {"Fe": [0.2, 0.3, 0.2]},
+                     "total_error": None, "species_error": None},
+        "thermodynamics": None, "thermodynamics_error": None, "found": {"a": {"symbols": ["Fe"]}},
+    }  # fmt: skip
+    write_phonons(document, tmp_path / "out")
+    assert not (tmp_path / "out" / "thermodynamics.csv").exists()
+    assert columns(tmp_path / "out" / "spectrum.csv")["frequency_THz"][0] == -1.0
+    assert "unstable: 1 of 1" in (tmp_path / "out" / "caption.txt").read_text(encoding="utf-8")
