@@ -38,6 +38,8 @@ def sample(rounds: int = 4, labels_per_round: int = 8, atoms: int = 16) -> dict[
         "potentials": potentials,
         "calibration": calibrated(potentials, volumes),
         "spectra": [],
+        "cells": [{"lattice_parameter_A": 3.7, "atoms": atoms}],
+        "experiment": [],
         "labels": labels,
         "md_runs": [
             {

@@ -74,7 +74,6 @@ BRANCHED = {
     "potential/tables.py:_canonical": COUNTS,
     "potential/tables.py:_connected_graphs": COUNTS,
     "report/figures.py:grades": DRAWS,
-    "report/figures.py:phonons": DRAWS,
     "report/label_figure.py:_energies": DRAWS,
     "report/label_figure.py:label_figure": DRAWS,
     "vaspio/oszicar.py:_step": READS,

@@ -23,10 +23,17 @@ _SETTABLE = ("system", "md", "selection", "fit", "budget", "workers", "notify")
 _VOLUMES = ("lattice_parameters_A", "held_out_lattice_parameters_A")
 SERVICE = ("workers", "notify")
 """Sections that change nothing of what is computed."""
+_SERVICE_KEYS = ("properties.experiment",)
+"""Keys of other sections that change nothing of what is computed."""
 AT_ONCE = ("budget", *SERVICE)
 """Sections that are limits, not physics: they hold for rounds that were begun, too."""
 EXPLORING = ("system", "md", "selection")
 """Sections after whose change a campaign that had converged explores again."""
+
+
+def computes_nothing(key: str) -> bool:
+    """Return whether nothing that is computed depends on a key."""
+    return key.partition(".")[0] in SERVICE or key in _SERVICE_KEYS
 
 
 def settable(key: str) -> bool:

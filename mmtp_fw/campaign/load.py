@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from mmtp_fw.campaign.experiment import with_measurements
 from mmtp_fw.campaign.settings import Campaign
 from mmtp_fw.campaign.structure_files import with_atoms
 from mmtp_fw.campaign.system import SystemSettings
@@ -63,7 +64,7 @@ def parse_campaign(text: str, source: str = "campaign", folder: str | Path = "."
     source : str
         What messages call the text, usually a file name.
     folder : str or Path
-        Where structure files that the text names are looked for.
+        Where files that the text names are looked for.
 
     Raises
     ------
@@ -88,7 +89,8 @@ def parse_campaign(text: str, source: str = "campaign", folder: str | Path = "."
     if not isinstance(data, Mapping):
         raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
     try:
-        return _of_one_material(with_atoms(plain(data), Path(folder), source), data, source)
+        settings = with_measurements(with_atoms(plain(data), Path(folder), source), Path(folder), source)
+        return _of_one_material(settings, data, source)
     except ValidationError as error:
         problems = error.errors()
         lines = [_describe(problem, data, source) for problem in problems]

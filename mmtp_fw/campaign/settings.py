@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
+from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.campaign.section import Count, Positive, Section, listed
 from mmtp_fw.campaign.service import NotifySettings, WorkersSettings
 from mmtp_fw.campaign.system import SystemSettings
@@ -19,6 +20,7 @@ from mmtp_fw.dft.settings import ProtocolSettings
 from mmtp_fw.errors import InputError
 from mmtp_fw.labelling import Grade
 from mmtp_fw.quantities import QUANTITIES
+from mmtp_fw.spectra import TOTAL
 from mmtp_fw.structures.magnetic_orders import ALSO_CALLED, MAGNETIC_ORDERS, magnetic_order
 from mmtp_fw.structures.phases import Phase
 
@@ -215,6 +217,11 @@ class PropertiesSettings(Section):
     settings: dict[str, Any] = Field(
         default={}, description="Further settings of mmtp_fw.md for these runs, by their names there"
     )
+    experiment: list[ExperimentSettings] = Field(
+        default=[],
+        description="CSV files of what was measured, drawn beside what is computed: a list of file names "
+        "(docs/experiment.md). May be changed at any time: it changes nothing that is computed",
+    )
 
     @field_validator("magnetic_order")
     @classmethod
@@ -310,6 +317,22 @@ class Campaign(Section):
             raise ValueError(
                 f"dft.protocol.constraint: {engine.title} has no {asked} constraint; set auto or {offered}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _measurements_have_a_place(self) -> Campaign:
+        """Refuse measurements of what the campaign does not compute."""
+        named = [phase.name for phase in self.phases if phase.name]
+        for number, one in enumerate(self.properties.experiment):
+            place = f"properties.experiment.{number} ({one.file})"
+            if one.species not in (TOTAL, *self.system.species):
+                raise ValueError(f"{place}: {one.species} is no species of the campaign, nor total")
+            if one.quantity == "spectrum" and one.lattice_parameter_A is None:
+                raise ValueError(f"{place}: a spectrum needs a line `# lattice_parameter_A: …`")
+            if named and one.phase not in named:
+                raise ValueError(f"{place}: needs a line `# phase: …` with one of {', '.join(named)}")
+            if not named and one.phase is not None:
+                raise ValueError(f"{place}: phase {one.phase}, but the campaign has no named phases")
         return self
 
     @model_validator(mode="after")

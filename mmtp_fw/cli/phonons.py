@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +39,9 @@ def phonons(
     mesh: Annotated[float, typer.Option(help="Wave vectors as dense as in a crystal of this length, Å.")] = 40.0,
     resolution: Annotated[float, typer.Option(help="Instrument's full width at half maximum, meV.")] = 1.0,
     temperatures: Annotated[str, typer.Option(help="K, as 100,300,500.")] = TEMPERATURES,
+    experiment: Annotated[
+        list[Path] | None, typer.Option(help="CSV of a measured spectrum (docs/experiment.md); may be repeated.")
+    ] = None,
     extrapolate: Annotated[bool, typer.Option(help="Go on outside the trained range, and tell it.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="New directory: CSV, JSON, SVG, PNG.")] = None,
     species: SpeciesOption = None,
@@ -56,15 +60,41 @@ def phonons(
     chosen = PhononSettings(three_counts("--supercell", supercell), step, relax, mesh, extrapolate)
     cells = _cells(structure, lattice, parameter, composition, repeat, range(seed, seed + seeds), species)
     asked = _arrangements(cells, order, by_species("--moments", moments, "Fe=2.6,Pd=0.3"), bool(lattice))
-    found = study(read_potential(potential, species), tracked(asked, "displacing"), chosen, resolution, kelvins)
+    model = read_potential(potential, species)
+    measured = _measured(experiment or [], model.species)
+    found = study(model, tracked(asked, "displacing"), chosen, resolution, kelvins)
+    document = found.document()
+    if measured:
+        from mmtp_fw.report.phonon_files import with_experiment
+
+        document = with_experiment(document, measured)
     if output is not None:
         from mmtp_fw.report.phonon_files import write_phonons
 
-        write_phonons(found.document(), output)
+        write_phonons(document, output)
     if as_json:
-        print_json(found.document())
+        print_json(document)
         return
     _show(found)
+    for one in document.get("experiment", ()):
+        about = one["measured"]
+        told = f"overlap {one['overlap']:.4f}, ⟨ν⟩ {one['mean_difference_THz']:+.3f} THz from it"
+        console().print(f"Experiment ({about['species']}, {about['source']}): {told}.")
+
+
+def _measured(paths: list[Path], species: Sequence[str]) -> list[dict[str, Any]]:
+    """Read measured spectra; refuse what is none, or none of the potential's species, before anything is computed."""
+    from mmtp_fw.campaign.experiment import read_experiment
+    from mmtp_fw.errors import InputError
+    from mmtp_fw.spectra import TOTAL
+
+    found = [read_experiment(path) for path in paths]
+    for one in found:
+        if one["quantity"] != "spectrum":
+            raise InputError(f"{one['file']}: a {one['quantity']} is no spectrum", "`# quantity: spectrum`")
+        if one.get("species", TOTAL) not in (TOTAL, *species):
+            raise InputError(f"{one['file']}: the potential has no species {one['species']}")
+    return found
 
 
 def _cells(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mmtp_fw.properties.averages import Average, average, averages_of_trajectories
-from mmtp_fw.properties.comparison import Comparison, compare, spectral_overlap
+from mmtp_fw.properties.comparison import Comparison, compare
 from mmtp_fw.properties.phonons import PhononDos, vibrational_dos
 from mmtp_fw.properties.thermal import SampledTrajectory, phonon_dos, thermal_averages
 from mmtp_fw.properties.uncertainty import ensemble_spread
+from mmtp_fw.spectra import spectral_overlap
 
 __all__ = [
     "Average",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from mmtp_fw.arrays import FloatArray
 from mmtp_fw.errors import InputError
@@ -56,15 +55,3 @@ def compare(predicted: FloatArray, reference: FloatArray) -> Comparison:
         r2,
         len(a),
     )
-
-
-def spectral_overlap(grid: FloatArray, one: FloatArray, other: FloatArray) -> float:
-    """Return the overlap ∫√(g h) / √(∫g ∫h) of two non-negative spectra on one grid: 1 for the same shape.
-
-    Parameters
-    ----------
-    grid, one, other : ndarray, shape (n,)
-    """
-    g, h = np.clip(one, 0.0, None), np.clip(other, 0.0, None)
-    norm = np.sqrt(trapezoid(g, grid) * trapezoid(h, grid))
-    return float(trapezoid(np.sqrt(g * h), grid) / norm) if norm > 0 else 0.0

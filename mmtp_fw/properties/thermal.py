@@ -86,8 +86,9 @@ def phonon_dos(
     Returns
     -------
     dict or None
-        frequency_THz, total (1/THz) and species (by symbol), with one standard deviation of each (total_error,
-        species_error); None where the trajectories are too short.
+        frequency_THz, total (1/THz, of area 1) and species (by symbol; they add up to the total), with one standard
+        deviation of each (total_error, species_error) and the width_THz within which errors are one; None where the
+        trajectories are too short.
     """
     spectra = []
     for one in trajectories:
@@ -105,6 +106,7 @@ def phonon_dos(
         "species_error": {
             name: _of_mean([one.species_error[name] for one in spectra])[shown].tolist() for name in curves
         },
+        "width_THz": spectra[0].width_THz,
     }
 
 

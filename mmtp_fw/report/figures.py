@@ -11,17 +11,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from mmtp_fw.dft.registry import engine_title
 from mmtp_fw.labelling import ACCEPTED, FAILED, OPEN, REJECTED
 from mmtp_fw.quantities import QUANTITIES
-from mmtp_fw.report.style import BAD, GOOD, INK, LINES, MMTP, QUIET, REFERENCE, SPECIES, panels
+from mmtp_fw.report.experiment import draw_average, of_average
+from mmtp_fw.report.spectra_figures import phonons, species_spectra
+from mmtp_fw.report.style import (
+    BAD,
+    GOOD,
+    INK,
+    LINES,
+    MMTP,
+    QUIET,
+    REFERENCE,
+    SOURCES,
+    SPECIES,
+    panels,
+    source_name,
+)  # fmt: skip
 from mmtp_fw.statepoints import StatePoint
 
 Data = Mapping[str, Any]
 
 MOST_COLUMNS = 3
 """Phases side by side."""
-SOURCES = (("reference", "reference", REFERENCE, "s", -1), ("mmtp", "mMTP", MMTP, "o", 1))
 
 
 def selection(data: Data) -> Figure | None:
@@ -145,6 +157,7 @@ def _against_volume(data: Data, quantity: str, title: str, label: str) -> Figure
         first = 2 * columns * (place // columns) + place % columns
         upper, lower = axes[first], axes[first + columns]
         mine = [item for item in items if StatePoint.of(item).phase == phase]
+        draw_average(upper, of_average(data, quantity, phase))
         volumes = [row for row in data["conclusion"]["volumes"] if StatePoint.of(row).phase == phase]
         _one_phase(data, (upper, lower), mine, volumes, quantity)
         upper.set_title(f"{title}, {phase}" if phase else title)
@@ -180,7 +193,7 @@ def _one_phase(
 
 def _curves(data: Data, axes: Axes, items: Sequence[Data], quantity: str, order: str, line: str) -> None:
     """Draw a quantity of one phase and order against volume, a curve for each source."""
-    for source, name, color, marker, _ in SOURCES:
+    for source, name, color, marker, _, _ in SOURCES:
         points = sorted({one["lattice_parameter_A"]: one for one in items if one["source"] == source}.items())
         if not points:
             continue
@@ -192,7 +205,7 @@ def _curves(data: Data, axes: Axes, items: Sequence[Data], quantity: str, order:
             statistical,
             fmt=marker + line,
             color=color,
-            label=", ".join(word for word in (_source_name(data, name), order) if word),
+            label=", ".join(word for word in (source_name(data, name), order) if word),
             ms=5,
             lw=1.2,
             elinewidth=2.6,
@@ -287,46 +300,6 @@ def _deviations(axes: Axes, labels: Sequence[Data], limits: Data) -> None:
     axes.set_ylim(bottom=0)
 
 
-def phonons(data: Data) -> Figure | None:
-    """Phonon density of states by lattice parameter, where properties hold it."""
-    items = [item for item in data["properties"] if item.get("phonon_dos")]
-    points = sorted({StatePoint.of(item) for item in items})
-    if not points:
-        return None
-    columns = min(3, len(points))
-    rows = -(-len(points) // columns)
-    figure, axes = panels(rows, columns, (8.4, 0.5 + 2.3 * rows))
-    for one, point in zip(axes, points, strict=False):
-        for source, name, color, _, _ in SOURCES:
-            for item in items:
-                if item["source"] == source and StatePoint.of(item) == point:
-                    dos = item["phonon_dos"]
-                    one.plot(
-                        dos["frequency_THz"],
-                        dos["total"],
-                        color=color,
-                        lw=1.2,
-                        label=_source_name(data, name),
-                    )
-                    if dos.get("total_error") is not None:
-                        middle, error = np.array(dos["total"]), np.array(dos["total_error"])
-                        low = np.maximum(middle - error, 0.0)
-                        one.fill_between(dos["frequency_THz"], low, middle + error, color=color, alpha=0.15, lw=0)
-        held = any(item["held_out"] for item in items if StatePoint.of(item) == point)
-        one.set(
-            title=f"{point.curve + ', ' if point.curve else ''}a = {point.lattice_parameter_A:g} Å"
-            + (" (never trained on)" if held else ""),
-            xlabel="Frequency (THz)",
-            ylabel="DOS (1/THz)",
-        )
-        one.set_xlim(left=0)
-        one.set_ylim(bottom=0)
-    for one in axes[len(points) :]:
-        one.set_visible(False)
-    axes[0].legend()
-    return figure
-
-
 def calibration(data: Data) -> Figure | None:
     """Errors at labels that were new to a potential, against the uncertainties that it stated there."""
     rows = [row for row in data["calibration"] if row["at"] == "new labels" and row["curve"]]
@@ -360,6 +333,7 @@ FIGURES: dict[str, Callable[[Data], Figure | None]] = {
     "pressure": pressure,
     "moments": moments,
     "phonons": phonons,
+    "species_spectra": species_spectra,
     "calibration": calibration,
 }
 """All figures by the names that the page uses."""
@@ -371,12 +345,6 @@ def _columns(points: Sequence[tuple[float, Data]], quantity: str) -> tuple[list[
     model = [float(item["spread"].get(quantity) or 0.0) for _, item in points]
     total = [float(np.hypot(one, other)) for one, other in zip(statistical, model, strict=True)]
     return [a for a, _ in points], [item[quantity] for _, item in points], statistical, total
-
-
-def _source_name(data: Data, name: str) -> str:
-    if name != "reference":
-        return name
-    return engine_title(data["campaign"]["settings"]["dft"]["engine"])
 
 
 def _whole_numbers(*axes: Axes) -> None:

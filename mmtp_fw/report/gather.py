@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from ase.data import chemical_symbols
 
+from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.compared import NEEDED
 from mmtp_fw.database import Database, queries, views
 from mmtp_fw.database.summary import summarize
 from mmtp_fw.labelling import FAILED
 from mmtp_fw.loop.conclusion import conclusion, ensemble_of
-from mmtp_fw.loop.gather import gather
+from mmtp_fw.loop.gather import campaign_settings, gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.loop.stop import explain
 from mmtp_fw.report.calibrated import calibrated
-from mmtp_fw.spectra import spectrum_difference
+from mmtp_fw.spectra import curve_of, curves_of, difference_of
 from mmtp_fw.statepoints import StatePoint, is_held_out
 
 
@@ -33,7 +35,8 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     -------
     dict
         campaign (name, times, stop reason, settings), iterations, potentials, labels, properties, md_runs,
-        failures: lists of flat dicts; calibration, see `mmtp_fw.report.calibrated`; conclusion, see
+        cells (atoms of each point of comparison), failures: lists of flat dicts; experiment: list of
+        `mmtp_fw.campaign.experiment.ExperimentSettings`; calibration, see `mmtp_fw.report.calibrated`; conclusion, see
         `mmtp_fw.loop.conclusion`; and summary.
 
     Raises
@@ -59,6 +62,8 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
         "md_runs": views.md_runs(database, {"campaign": campaign_id}),
         "properties": properties,
         "spectra": spectra,
+        "cells": _cells(database, campaign_id, properties),
+        "experiment": _measured(document["settings"]),
         "failures": [row | {"message": row["message"][:300]} for row in views.failures(actions)],
         "iterations": iterations,
         "unusable": _unusable(actions),
@@ -77,6 +82,10 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
             "spectra": spectra,
         },
     }
+
+
+def _measured(settings: Mapping[str, Any]) -> list[ExperimentSettings]:
+    return [ExperimentSettings.model_validate(one) for one in settings["properties"].get("experiment", ())]
 
 
 def _campaign(campaign_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,16 +170,35 @@ def _properties(
     return [newest[key] for key in sorted(newest)]
 
 
+def _cells(database: Database, campaign_id: str, properties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the number of atoms in the cell of every point of comparison."""
+    campaign = campaign_settings(database, campaign_id)
+    points = sorted({StatePoint.of(row) for row in properties})
+    first = {point.phase: point for point in reversed(points)}
+    atoms = {
+        phase: len(campaign.phase(phase).cell(point.lattice_parameter_A, np.random.default_rng(0)))
+        for phase, point in first.items()
+    }
+    return [point.columns() | {"atoms": atoms[point.phase]} for point in points]
+
+
 def _spectra(properties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return how far the potential's spectrum is from the reference's at every volume that has both."""
+    """Return how far the potential's spectrum is from the reference's at every volume that has both, curve by curve."""
     found = {(row["source"], StatePoint.of(row)): row for row in properties if row.get("phonon_dos")}
     rows = []
     for source, point in sorted(found):
         reference = found.get(("reference", point))
-        if source == "mmtp" and reference is not None:
-            mine = found[source, point]
-            told = spectrum_difference(mine["phonon_dos"], reference["phonon_dos"]).document()
-            rows.append(point.columns() | {"held_out": mine["held_out"]} | told)
+        if source != "mmtp" or reference is None:
+            continue
+        mine = found[source, point]
+        for name in curves_of(mine["phonon_dos"]):
+            one, other = (curve_of(row["phonon_dos"], name) for row in (mine, reference))
+            told = difference_of(one, other).document()
+            means: dict[str, float | None] = {}
+            for side, curve in (("mmtp", one), ("reference", other)):
+                means |= {f"{side}_mean_THz": curve.mean_THz, f"{side}_mean_error_THz": curve.mean_error_THz}
+                means |= {f"{side}_rms_THz": curve.rms_THz, f"{side}_rms_error_THz": curve.rms_error_THz}
+            rows.append(point.columns() | {"curve": name, "held_out": mine["held_out"]} | told | means)
     return rows
 
 

@@ -11,6 +11,7 @@ import mmtp_fw
 from mmtp_fw.compared import COMPARED
 from mmtp_fw.dft.registry import engine_about
 from mmtp_fw.quantities import QUANTITIES
+from mmtp_fw.report.captions import captions
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.style import Drawn, data_uri, styled
 from mmtp_fw.verdicts import RULES
@@ -44,6 +45,7 @@ def render(data: Mapping[str, Any], images: Mapping[str, Drawn] | None = None) -
     return template.render(
         **data,
         figures={name: data_uri(image.svg) for name, image in (draw(data) if images is None else images).items()},
+        captions=captions(data),
         quantities=quantities,
         compared=list(COMPARED.values()),
         rules=RULES,

@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.phonons.spectrum import MEV_PER_THZ
 from mmtp_fw.report.style import INK, SPECIES, panels
+from mmtp_fw.spectra import TOTAL
 
 _LINES: tuple[Any, ...] = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
@@ -42,9 +44,12 @@ def caption(document: Mapping[str, Any]) -> str:
     atoms, count = len(crystals[0]["symbols"]), document["arrangements"]
     over = "one arrangement, no error known" if count == 1 else f"mean of {count} arrangements, bands: standard error"
     supercell = "×".join(str(n) for n in document["settings"]["supercell"])
+    measured = _experiment(document)
+    cited = [f" Experiment ({one.species}), to the area of its curve: {one.source.rstrip('.')}." for one in measured]
     return (
         f"{atoms} atoms, displaced by {document['settings']['step_A']:g} Å in {supercell} cells; {over}; Gaussian of "
         f"{document['fwhm_meV']:g} meV full width at half maximum; {document['verdict']}. {document['note']}"
+        + "".join(cited)
     )
 
 
@@ -61,6 +66,7 @@ def _spectrum(axes: Axes, document: Mapping[str, Any]) -> None:
         if error is not None:
             width = np.array(error) / MEV_PER_THZ
             axes.fill_between(energy, np.maximum(middle - width, 0), middle + width, color=color, alpha=0.18, lw=0)
+    _measured(axes, document)
     unstable = document["verdict"] != "stable"
     axes.set(title="Phonon spectrum", xlabel="Energy (meV)", ylabel="Density of states (1/meV)")
     axes.set_ylim(bottom=0)
@@ -69,6 +75,26 @@ def _spectrum(axes: Axes, document: Mapping[str, Any]) -> None:
     else:
         axes.set_xlim(left=0)
     axes.legend()
+
+
+def _experiment(document: Mapping[str, Any]) -> list[ExperimentSettings]:
+    return [ExperimentSettings.model_validate(one["measured"]) for one in document.get("experiment", ())]
+
+
+def _measured(axes: Axes, document: Mapping[str, Any]) -> None:
+    """Draw measured spectra over the curves that they belong to, with those curves' areas."""
+    curves = document["spectrum"]
+    measured = _experiment(document)
+    for one, marker in zip(measured, "Dv^<>ph" * len(measured), strict=False):
+        values = curves["total"] if one.species == TOTAL else curves["species"][one.species]
+        area = float(np.trapezoid(values, curves["frequency_THz"])) / MEV_PER_THZ
+        curve = one.curve()
+        error = None if curve.error is None else area * curve.error
+        name = f"{one.name}: {one.species}"
+        axes.errorbar(
+            MEV_PER_THZ * curve.frequency_THz, area * curve.density, error, fmt=marker, color=INK, mfc="none", ms=3.5,
+            lw=0.7, label=name,
+        )  # fmt: skip
 
 
 def _heat(axes: Axes, heat: Mapping[str, Any], errors: Mapping[str, Any] | None) -> None:

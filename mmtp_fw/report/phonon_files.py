@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.errors import InputError
-from mmtp_fw.phonons.spectrum import MEV_PER_THZ
+from mmtp_fw.phonons.spectrum import FWHM, MEV_PER_THZ
+from mmtp_fw.report.experiment import spectrum_beside
 from mmtp_fw.report.phonon_figure import caption, phonon_figure
 from mmtp_fw.report.style import styled
 
@@ -43,6 +45,29 @@ def write_phonons(document: Mapping[str, Any], directory: Path) -> None:
         raise InputError(f"{directory}: {error.strerror}", "name another directory") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def with_experiment(document: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the document with measured spectra, and how far from each of them what was computed is.
+
+    Parameters
+    ----------
+    document : mapping
+        As `mmtp_fw.phonons.study.Study.document`.
+    measured : sequence of mapping
+        From `mmtp_fw.campaign.experiment.read_experiment`.
+
+    Raises
+    ------
+    InputError
+        A spectrum of a species that the crystal has not.
+    """
+    sigma = document["fwhm_meV"] / MEV_PER_THZ / FWHM
+    rows = []
+    for plain in measured:
+        one = ExperimentSettings.model_validate(plain)
+        rows.append({"measured": one.model_dump()} | spectrum_beside(document["spectrum"], one, sigma))
+    return {**document, "experiment": rows}
 
 
 def _fill(document: Mapping[str, Any], directory: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from mmtp_fw.dft.registry import engine_title
 from mmtp_fw.errors import InputError
 from mmtp_fw.files import replacing
 
@@ -29,6 +30,9 @@ QUIET = "#9aa3ad"
 INK = "#1d2430"
 LINES = ("-", "--", ":", "-.")
 SPECIES = ("#1f5fa8", "#c8571b", "#2f7d4f", "#7a4fa3", "#8a6d1c")
+
+SOURCES = (("reference", "reference", REFERENCE, "s", -1, "--"), ("mmtp", "mMTP", MMTP, "o", 1, "-"))
+"""Source of an average, its title, colour, marker, side and line: they are told apart in grey, too."""
 
 _STYLE: dict[RcKeyType, Any] = {
     "font.family": "sans-serif",
@@ -67,6 +71,13 @@ def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, 
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     return figure, list(grid.ravel())
+
+
+def source_name(data: Mapping[str, Any], name: str) -> str:
+    """Return what a legend calls a source: the reference by the campaign's engine."""
+    if name != "reference":
+        return name
+    return engine_title(data["campaign"]["settings"]["dft"]["engine"])
 
 
 FORMATS = (".png", ".pdf", ".svg")

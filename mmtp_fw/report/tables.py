@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from mmtp_fw.plain import flattened
+from mmtp_fw.report.experiment import comparison
 
 TABLES = {
     "iterations": "iterations",
@@ -33,11 +34,13 @@ def tables(data: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Those in `TABLES`; "volumes": the verdict on every point of comparison; "phonon_dos": frequency_THz, value and
+        Those in `TABLES`; "volumes": the verdict on every point of comparison; "experiment": how far what is computed
+        is from what was measured; "phonon_dos": frequency_THz, value and
         standard deviation (1/THz) of the total and of every species.
     """
     rows: dict[str, Sequence[Mapping[str, Any]]] = {name: data[key] for name, key in TABLES.items()}
     rows["volumes"] = data["conclusion"]["volumes"]
+    rows["experiment"] = list(comparison(data))
     rows["phonon_dos"] = list(_densities(data["properties"]))
     return {name: _csv(found) for name, found in rows.items() if found}
 

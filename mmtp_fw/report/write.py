@@ -9,6 +9,7 @@ from typing import Any
 
 from mmtp_fw.errors import InputError, MmtpError
 from mmtp_fw.files import write_whole
+from mmtp_fw.report.captions import captions
 from mmtp_fw.report.page import draw, render
 from mmtp_fw.report.tables import tables
 
@@ -23,7 +24,7 @@ def write_report(data: dict[str, Any], directory: str | Path) -> Path:
     directory : str or Path
         Made if it isn't there; each file in it is replaced as a whole. Where it holds the report of another campaign,
         that one stays, and ``DIRECTORY-NAME`` is written instead. Beside the page: ``summary.json``, ``figures`` as
-        SVG and PNG, ``tables`` as CSV.
+        SVG and PNG, each with its caption as text, ``tables`` as CSV.
 
     Returns
     -------
@@ -43,12 +44,13 @@ def write_report(data: dict[str, Any], directory: str | Path) -> Path:
             part.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{directory}: {error.strerror}", "name another directory with --report") from error
-    page, images = directory / "index.html", draw(data)
+    page, images, told = directory / "index.html", draw(data), captions(data)
     summary = json.dumps(_finite(data["summary"]), indent=2, ensure_ascii=False, allow_nan=False)
     _replace(directory / "summary.json", summary + "\n")
     for name, image in images.items():
         _replace(directory / "figures" / f"{name}.svg", image.svg)
         _replace(directory / "figures" / f"{name}.png", image.png)
+        _replace(directory / "figures" / f"{name}.txt", told[name] + "\n")
     for name, text in tables(data).items():
         _replace(directory / "tables" / f"{name}.csv", text)
     _replace(page, render(data, images))

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmtp_fw import log
 from mmtp_fw.campaign import Campaign, stored_campaign
-from mmtp_fw.campaign.changes import SERVICE, differences, with_changes
+from mmtp_fw.campaign.changes import computes_nothing, differences, with_changes
 from mmtp_fw.database import Database, environment, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.gather import gather
@@ -67,7 +67,7 @@ def replace_settings(database: Database, known: Campaign, new: Campaign, stored:
     kept = entry | {"changed": [[key, *values] for key, values in changed.items()]}
     update = {"$set": {"settings": new.document()}, "$push": {"history": kept}}
     where = {"settings": stored}
-    if all(key.partition(".")[0] in SERVICE for key in changed):
+    if all(map(computes_nothing, changed)):
         done = database.campaigns.update_one({"_id": known.name, **where}, update).matched_count == 1
     else:
         done = reopen(database, known.name, why="the settings were changed", update=update, where=where)

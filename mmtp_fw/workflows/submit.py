@@ -13,6 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from mmtp_fw import log
 from mmtp_fw.campaign import BudgetSettings, Campaign, NotifySettings, stored_campaign
 from mmtp_fw.campaign.changes import SERVICE, differences, settable
+from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
@@ -64,10 +65,22 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
         raised = known.model_copy(update={"budget": campaign.budget})
         replace_settings(database, known, raised, stored["settings"])
         _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
-    elif campaign.notify not in (known.notify, NotifySettings()):
-        told = known.model_copy(update={"notify": campaign.notify})
+    elif (told := _told_anew(campaign, known)) != known:
         replace_settings(database, known, told, stored["settings"])
     return advance(database, campaign.name)
+
+
+def _told_anew(campaign: Campaign, known: Campaign) -> Campaign:
+    """Return stored settings with what changes nothing that is computed, where the file gives it."""
+    if campaign.notify != NotifySettings():
+        known = known.model_copy(update={"notify": campaign.notify})
+    measured = campaign.properties.experiment
+    return _with_experiment(known, measured) if measured else known
+
+
+def _with_experiment(campaign: Campaign, measured: list[ExperimentSettings]) -> Campaign:
+    properties = campaign.properties.model_copy(update={"experiment": measured})
+    return campaign.model_copy(update={"properties": properties})
 
 
 def refuse_other_settings(campaign: Campaign, known: Campaign, earlier: Sequence[Campaign] = ()) -> bool:
@@ -228,5 +241,6 @@ def _changed(new: Campaign, old: Campaign) -> list[str]:
             if name not in mine.model_fields_set and getattr(stored, name) == value
         }
         new = new.model_copy(update={section: mine.model_copy(update=kept)})
+    new = _with_experiment(new, old.properties.experiment)
     fields = [name for name in Campaign.model_fields if name not in SERVICE]
     return [name for name in fields if getattr(new, name) != getattr(old, name)]

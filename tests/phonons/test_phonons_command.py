@@ -97,6 +97,36 @@ def test_a_lattice_needs_a_composition(call):
     assert "one of the two" in call("phonons", POTENTIAL, code=2)
 
 
+MEASURED = """# quantity: spectrum
+# species: Fe
+# unit: 1/meV
+# x_unit: meV
+# resolution_meV: 1
+# source: A. Nobody, J. None 1, 2 (1999)
+0,0
+20,0.05
+40,0
+"""
+
+
+def test_a_measured_spectrum_beside_the_computed_one(structure, tmp_path, call):
+    (tmp_path / "fe.csv").write_text(MEASURED, encoding="utf-8")
+    asked = ("phonons", POTENTIAL, structure, *ORDER, *QUICK, "--experiment")
+    told = json.loads(call(*asked, tmp_path / "fe.csv", "-o", tmp_path / "out", "--json"))
+    (found,) = told["experiment"]
+    assert found["measured"]["species"] == "Fe" and 0.5 < found["overlap"] < 1 and found["distance"] > 0
+    np.testing.assert_allclose(found["measured"]["x"], [0.0, 4.83598, 9.67196], rtol=1e-5)
+    assert "A. Nobody, J. None 1, 2 (1999)" in (tmp_path / "out" / "caption.txt").read_text(encoding="utf-8")
+    (tmp_path / "ni.csv").write_text(MEASURED.replace("Fe", "Ni"), encoding="utf-8")
+    assert "no species Ni" in call(*asked, tmp_path / "ni.csv", code=2)
+    (tmp_path / "m.csv").write_text(
+        MEASURED.replace("spectrum", "pressure").replace("1/meV", "GPa").replace("_unit: meV", "_unit: A")
+        .replace("# species: Fe\n", "").replace("# resolution_meV: 1\n", "").replace("\n0,0", "\n3,0"),
+        encoding="utf-8",
+    )  # fmt: skip
+    assert "a pressure is no spectrum" in call(*asked, tmp_path / "m.csv", code=2)
+
+
 def test_an_unstable_crystal_says_so_and_draws_it(tmp_path):
     from mmtp_fw.report.phonon_files import write_phonons
 

@@ -249,9 +249,11 @@ def test_every_curve_is_normalised_and_named():
     velocities, numbers = opposite((IRON, 0, 5.0, 1.0), (PALLADIUM, 1, 8.0, 3.0))
     dos = vibrational_dos(velocities, numbers, INTERVAL)
     assert list(dos.species) == ["Fe", "Pd"]
-    for curve, frequency in ((dos.species["Fe"], 5.0), (dos.species["Pd"], 8.0)):
-        assert area(dos, 0, 200, curve) == pytest.approx(1.0, abs=1e-3)
+    iron, palladium = atomic_masses[IRON], 9.0 * atomic_masses[PALLADIUM]
+    for curve, frequency, energy in ((dos.species["Fe"], 5.0, iron), (dos.species["Pd"], 8.0, palladium)):
+        assert area(dos, 0, 200, curve) == pytest.approx(energy / (iron + palladium), abs=1e-3), "of kinetic energy"
         assert dos.frequency_THz[np.argmax(curve)] == pytest.approx(frequency, abs=0.05)
+    np.testing.assert_allclose(dos.species["Fe"] + dos.species["Pd"], dos.total)
     still = vibrational_dos(np.zeros((16, 2, 3)), np.array([IRON, IRON]), INTERVAL)
     assert not still.total.any()
 

@@ -8,6 +8,10 @@ from matplotlib.colors import to_hex
 from report_sample import sample
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.campaign.experiment import ExperimentSettings
+from mmtp_fw.phonons.spectrum import FWHM, MEV_PER_THZ
+from mmtp_fw.report.captions import captions
+from mmtp_fw.report.experiment import comparison, spectrum_beside
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.page import number, render
 from mmtp_fw.report.style import BAD, GOOD, MMTP, REFERENCE
@@ -17,7 +21,7 @@ VERDICTS = ("accepted", "rejected", "failed", "open")
 
 def data(**sections) -> dict:
     """Return gathered data of a campaign with nothing in it, and these."""
-    sections = {"calibration": [], "spectra": []} | sections
+    sections = {"calibration": [], "spectra": [], "cells": [], "experiment": []} | sections
     empty = dict.fromkeys(("iterations", "potentials", "labels", "md_runs", "properties", "failures", "unusable"), ())
     settings = Campaign.model_validate({"name": "c"} | sections.pop("settings", {})).document()
     concluded = {"verdict": "not finished", "reasons": [], "volumes": sections.pop("volumes", [])}
@@ -257,27 +261,118 @@ def test_labels_without_symbols_or_strengths():
 # Phonons ----------------------------------------------------------------------------------------------------------
 
 
-def test_spectra_by_volume():
-    def dos(scale):
-        return {"frequency_THz": [0.0, 4.0, 8.0], "total": [0.0, scale, 0.0]}
+def triangle(peak: float, error: float | None = None) -> dict:
+    """Return a spectrum of area 1 between 0 and 8 THz, with two species that have 3/4 and 1/4 of it."""
+    found = {"frequency_THz": [0.0, peak, 8.0], "total": [0.0, 0.25, 0.0], "width_THz": 1.0}
+    found |= {"species": {"Fe": [0.0, 0.1875, 0.0], "Pd": [0.0, 0.0625, 0.0]}}
+    if error is not None:
+        found |= {"total_error": [0.0, error, 0.0], "species_error": {"Fe": [0, error, 0], "Pd": [0, error, 0]}}
+    return found
 
+
+def test_spectra_by_volume():
     items = [
-        item("mmtp", 3.7, 1, 1, phonon_dos=dos(0.5)),
-        item("reference", 3.7, 1, 1, phonon_dos=dos(0.25)),
-        item("mmtp", 3.6, 1, 1, held_out=True, phonon_dos=dos(0.75)),
-        item("mmtp", 3.8, 1, 1, phonon_dos=dos(1.0)),
-        item("mmtp", 3.9, 1, 1, phonon_dos=dos(1.0)),
+        item("mmtp", 3.7, 1, 1, phonon_dos=triangle(4.0)),
+        item("reference", 3.7, 1, 1, phonon_dos=triangle(5.0)),
+        item("mmtp", 3.6, 1, 1, held_out=True, phonon_dos=triangle(3.0)),
+        item("mmtp", 3.8, 1, 1, phonon_dos=triangle(4.5)),
+        item("mmtp", 3.9, 1, 1, phonon_dos=triangle(4.5)),
         item("reference", 4.0, 1, 1, phonon_dos=None),
     ]
     axes = draw("phonons", properties=items)
     titles = [one.get_title(loc="left") or one.get_title() for one in axes if one.get_visible()]
     assert titles == ["a = 3.6 Å (never trained on)", "a = 3.7 Å", "a = 3.8 Å", "a = 3.9 Å"]
     assert [one.get_visible() for one in axes] == [True] * 4 + [False] * 2
-    assert points(axes[0], color=MMTP) == [(0, 0), (4, 0.75), (8, 0)]
-    assert points(axes[1], color=MMTP) == [(0, 0), (4, 0.5), (8, 0)]
-    assert points(axes[1], color=REFERENCE) == [(0, 0), (4, 0.25), (8, 0)]
+    assert points(axes[0], color=MMTP) == [(0, 0), (3, 0.25), (8, 0)]
+    assert points(axes[1], color=MMTP) == [(0, 0), (4, 0.25), (8, 0)]
+    assert points(axes[1], color=REFERENCE) == [(0, 0), (5, 0.25), (8, 0)]
+    assert {line.get_linestyle() for line in axes[1].lines} == {"-", "--"}, "they are told apart in grey"
     assert legend(axes[0]) == ["mMTP"] and axes[0].get_xlim()[0] == axes[0].get_ylim()[0] == 0
     assert len(draw("phonons", properties=items[:2])) == 1
+
+
+def test_partial_spectra_have_a_panel_each():
+    items = [item("mmtp", 3.7, 1, 1, phonon_dos=triangle(4.0, 0.01)), item("mmtp", 3.8, 1, 1, phonon_dos=triangle(5.0))]
+    axes = draw("species_spectra", properties=items)
+    titles = [one.get_title(loc="left") or one.get_title() for one in axes]
+    assert titles == [f"{name}, a = {a} Å" for a in (3.7, 3.8) for name in ("Fe", "Pd")]
+    for one in axes[:2]:
+        assert points(one, color=MMTP) == [(0, 0), (4, 0.25), (8, 0)], "of area 1, whatever its part"
+    assert [len(one.collections) for one in axes] == [1, 1, 0, 0], "a band where the error is known"
+    single = triangle(4.0) | {"species": {"Fe": [0.0, 0.25, 0.0]}}
+    assert draw("species_spectra", properties=[item("mmtp", 3.7, 1, 1, phonon_dos=single)]) is None, "that is the total"
+
+
+def measured(**given) -> ExperimentSettings:
+    some = {"file": "e.csv", "x": [3.6, 3.75], "y": [1.2, 1.5], "unit": "muB/atom", "x_unit": "A", "source": "A. B."}
+    return ExperimentSettings.model_validate(some | {"quantity": "magnetization"} | given)
+
+
+def spectrum_of_iron(**given) -> ExperimentSettings:
+    shape = {"quantity": "spectrum", "species": "Fe", "x": [0.0, 4.0, 8.0], "y": [0.0, 0.25, 0.0], "unit": "1/THz"}
+    return measured(**shape | {"x_unit": "THz", "lattice_parameter_A": 3.71, "source": "C. D."} | given)
+
+
+def test_measurements_are_drawn_where_they_belong():
+    items = [item("mmtp", a, a, 2 * a, phonon_dos=triangle(4.0)) for a in (3.7, 3.8)]
+    given = {"properties": items, "experiment": [measured(temperature_K=300.0), spectrum_of_iron()]}
+    upper, lower = draw("magnetization", **given)
+    assert points(upper, marker="D") == [(3.6, 1.2), (3.75, 1.5)] and not points(lower, marker="D")
+    assert "experiment, 300 K" in legend(upper)
+    assert not points(draw("pressure", **given)[0], marker="D"), "pressure was not measured"
+    of_iron, of_palladium, other_volume, _ = draw("species_spectra", **given)
+    assert points(of_iron, marker="D") == [(0, 0), (4, 0.25), (8, 0)]
+    assert not points(of_palladium, marker="D") and not points(other_volume, marker="D")
+    assert not any(points(one, marker="D") for one in draw("phonons", **given)), "iron's is not the total"
+
+
+def test_captions_say_what_numbers_depend_on_and_cite():
+    items = [item("mmtp", a, a, 2 * a, phonon_dos=triangle(4.0)) for a in (3.7, 3.8)]
+    far = spectrum_of_iron(lattice_parameter_A=3.9, file="far.csv")
+    plain = captions(data(properties=items, cells=[{"atoms": 32}]))
+    told = captions(
+        data(
+            properties=items, cells=[{"atoms": 32}], experiment=[measured(), spectrum_of_iron(resolution_meV=1.0), far]
+        )
+    )
+    assert set(plain) == set(FIGURES)
+    for name in ("magnetization", "pressure", "phonons", "species_spectra"):
+        for words in ("300 K", "cells of 32 atoms", "one trajectory of 2000 steps of 2 fs", "seed 0", "adiabatic"):
+            assert words in plain[name], (name, words)
+        assert "xperiment" not in plain[name], "nothing is invented"
+    assert "Experiment: A. B." in told["magnetization"] and "C. D." not in told["magnetization"]
+    assert "xperiment" not in told["pressure"]
+    assert "C. D; instrument 1 meV" in told["species_spectra"] and "A. B." not in told["species_spectra"]
+    assert "far.csv: no spectrum was computed within 0.02 Å of 3.9 Å" in told["species_spectra"]
+    static = captions(data(properties=items, settings={"properties": {"mode": "static"}}))
+    assert "at rest" in static["magnetization"] and "300 K" not in static["magnetization"]
+
+
+def test_how_far_computed_and_measured_are_apart():
+    items = [item("mmtp", a, a, 2 * a, phonon_dos=triangle(4.0, 0.01)) for a in (3.7, 3.8)]
+    rows = list(comparison(data(properties=items, experiment=[measured(error=[0.1, 0.2]), spectrum_of_iron()])))
+    below, between, shape = rows
+    assert below["computed"] is None and below["difference"] is None, "nothing is computed at 3.6 Å"
+    assert between["computed"] == pytest.approx(3.75) and between["difference"] == pytest.approx(2.25)
+    assert between["measured_error"] == 0.2 and between["cited"] == "A. B."
+    assert shape["distance"] == pytest.approx(0.0, abs=1e-12) and shape["overlap"] == pytest.approx(1.0)
+    assert shape["lattice_parameter_A"] == 3.7 and shape["distance_error"] is None, "the measured error is not known"
+
+
+def test_the_finer_spectrum_is_seen_at_the_coarser_ones_resolution():
+    narrow, wide = 0.3, 0.9
+    grid = np.linspace(0.0, 12.0, 481)
+
+    def bell(sigma):
+        return np.exp(-0.5 * ((grid - 6.0) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+
+    spectrum = {"frequency_THz": grid, "total": bell(narrow), "width_THz": 2 * np.sqrt(np.pi) * narrow}
+    sharp = {"x": grid.tolist(), "species": "total", "x_unit": "THz"}
+    coarse = spectrum_of_iron(**sharp, y=bell(wide).tolist(), resolution_meV=wide * FWHM * MEV_PER_THZ)
+    seen = spectrum_beside(spectrum, coarse, narrow)
+    assert seen["overlap"] == pytest.approx(1.0, abs=1e-4) and seen["distance"] < 5e-3
+    unknown = spectrum_beside(spectrum, spectrum_of_iron(**sharp, y=bell(wide).tolist()), narrow)
+    assert unknown["distance"] > 0.5, "without the instrument's resolution they are compared as they are"
 
 
 # The page ---------------------------------------------------------------------------------------------------------
@@ -330,7 +425,7 @@ def test_times_and_rows_on_the_page():
 def test_axes_are_named_with_their_units():
     made = sample()
     for item_ in made["properties"]:
-        item_["phonon_dos"] = {"frequency_THz": [0.0, 4.0, 8.0], "total": [0.0, 0.2, 0.0]}
+        item_["phonon_dos"] = triangle(4.0)
     found = {
         name: [
             (one.get_title(loc="left") or one.get_title(), one.get_xlabel(), one.get_ylabel())
@@ -349,6 +444,7 @@ def test_axes_are_named_with_their_units():
         ("Magnetization", "", "Magnetization (μB/atom)"),
         ("", "Lattice parameter (Å)", "Difference"),
     ]
+    assert {axes[1:] for axes in found["species_spectra"]} == {("Frequency (THz)", "DOS (1/THz)")}
     assert found["pressure"] == [("Pressure", "", "Pressure (GPa)"), ("", "Lattice parameter (Å)", "Difference")]
     assert [axes[1:] for axes in found["moments"]] == [
         ("Target (μB)", "Reached (μB)"), ("Mean (μB)", "Largest (μB)"), ("λ (eV/μB²)", "Labels"),

@@ -57,7 +57,7 @@ def page():
 def test_page_needs_nothing_beside_it(page):
     parsed = Page(page)
     assert parsed.open == [] and parsed.scripts == 0
-    assert len(parsed.sources) == len(FIGURES) - 1  # the sample has no phonons
+    assert len(parsed.sources) == len(FIGURES) - 2  # the sample has no spectra
     assert all(source.startswith("data:image/svg+xml;base64,") for source in parsed.sources)
     assert "http" not in re.sub(r'src="data:[^"]*"', "", page)
 
@@ -110,8 +110,8 @@ def test_figures_and_tables_lie_beside_the_page(tmp_path):
     }
     page = write_report(data, tmp_path).read_text()
     figures = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert figures == {f"{name}.{kind}" for name in draw(data) for kind in ("svg", "png")} and len(figures) > 8
-    assert page.count("data:image/svg+xml") == len(figures) / 2
+    assert figures == {f"{name}.{kind}" for name in draw(data) for kind in ("svg", "png", "txt")} and len(figures) > 8
+    assert page.count("data:image/svg+xml") == len(figures) / 3
     assert (tmp_path / "figures" / "pressure.png").read_bytes().startswith(b"\x89PNG")
     labels = pd.read_csv(tmp_path / "tables" / "labels.csv")
     assert len(labels) == len(data["labels"]) and labels.status.tolist() == [row["status"] for row in data["labels"]]
