@@ -18,6 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from mmtp_fw.campaign.experiment import with_measurements
 from mmtp_fw.campaign.settings import Campaign
+from mmtp_fw.campaign.start_from import with_start
 from mmtp_fw.campaign.structure_files import with_atoms
 from mmtp_fw.campaign.system import SystemSettings
 from mmtp_fw.errors import InputError
@@ -89,7 +90,8 @@ def parse_campaign(text: str, source: str = "campaign", folder: str | Path = "."
     if not isinstance(data, Mapping):
         raise InputError(f"{source}: holds no mapping of keys to values", "begin with `name: ...`")
     try:
-        settings = with_measurements(with_atoms(plain(data), Path(folder), source), Path(folder), source)
+        settings = with_atoms(plain(data), Path(folder), source)
+        settings = with_start(with_measurements(settings, Path(folder), source), Path(folder), source)
         return _of_one_material(settings, data, source)
     except ValidationError as error:
         problems = error.errors()

@@ -14,6 +14,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.campaign.section import Count, Positive, Section, listed
 from mmtp_fw.campaign.service import NotifySettings, WorkersSettings
+from mmtp_fw.campaign.start_from import StartSettings
 from mmtp_fw.campaign.system import SystemSettings
 from mmtp_fw.dft import registry
 from mmtp_fw.dft.settings import ProtocolSettings
@@ -48,7 +49,9 @@ class PotentialSettings(Section):
 class PretrainingSettings(Section):
     """The first training set: distorted, strained, disordered cells with various moments."""
 
-    structures: Count = Field(default=24, description="Number of generated configurations")
+    structures: int = Field(
+        default=24, ge=0, description="Number of generated configurations; with start_from.labels none where not given"
+    )
     displacement_A: Positive = Field(default=0.12, description="Largest standard deviation of displacements (Å)")
     strain: float = Field(default=0.02, ge=0, le=0.3, description="Largest random strain component")
     moment_scale: float = Field(
@@ -250,6 +253,7 @@ class Campaign(Section):
     seed: int = Field(default=0, ge=0, description="Seed of everything random in the campaign")
     system: SystemSettings = Field(default=SystemSettings())
     potential: PotentialSettings = Field(default=PotentialSettings())
+    start_from: StartSettings = Field(default=StartSettings())
     pretraining: PretrainingSettings = Field(default=PretrainingSettings())
     dft: DftSettings = Field(default=DftSettings())
     fit: FitSettings = Field(default=FitSettings())
@@ -284,6 +288,24 @@ class Campaign(Section):
         if registry.describe(engine).dynamics is not None:
             return data
         return data | {"properties": properties | {"mode": "static"}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_instead_of_pretraining(cls, data: Any) -> Any:
+        """Generate nothing where labels are there and nothing is said."""
+        start = data.get("start_from") if isinstance(data, dict) else None
+        if not isinstance(start, dict) or not start.get("labels"):
+            return data
+        pretraining = data.get("pretraining") or {}
+        if not isinstance(pretraining, dict) or "structures" in pretraining:
+            return data
+        return data | {"pretraining": pretraining | {"structures": 0}}
+
+    @model_validator(mode="after")
+    def _something_to_fit(self) -> Campaign:
+        if not self.pretraining.structures and not self.start_from.labels:
+            raise ValueError("pretraining.structures = 0: without start_from.labels there is nothing to fit")
+        return self
 
     @model_validator(mode="after")
     def _reference_can_be_computed(self) -> Campaign:

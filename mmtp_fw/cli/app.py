@@ -19,6 +19,7 @@ from mmtp_fw.cli import (
     export,
     find,
     hold,
+    import_,
     judge,
     lammps,
     magnetization,
@@ -94,6 +95,7 @@ app.command()(judge.taint)
 app.command()(judge.reject)
 app.add_typer(judge.compare, name="compare")
 app.add_typer(export.app, name="export")
+app.add_typer(import_.app, name="import")
 app.add_typer(potential.app, name="potential")
 app.add_typer(lammps.app, name="lammps")
 app.add_typer(dft.app, name="dft")

@@ -106,7 +106,7 @@ def summary_line(state: dict[str, Any]) -> str:
 def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
     """Return a campaign's state as what a terminal shows."""
     labels = state["labels"]
-    spent = sum(labels[verdict] for verdict in LABEL_STATES) - labels["refused"]
+    spent = sum(labels[verdict] for verdict in LABEL_STATES) - labels["refused"] - labels["imported"]
     head = Text.assemble((state["campaign"], "bold"), "  ", _phase(state))
     if seconds is not None:
         head.append(f"  {duration(seconds)}", style="dim")
@@ -118,7 +118,8 @@ def panel(state: dict[str, Any], seconds: float | None = None) -> Group:
     )
     facts = pairs(
         {
-            "Labels": ", ".join(f"{labels[verdict]} {verdict}" for verdict in (*LABEL_STATES, OPEN)),
+            "Labels": ", ".join(f"{labels[verdict]} {verdict}" for verdict in (*LABEL_STATES, OPEN))
+            + (f"; {labels['imported']} of them imported" if labels["imported"] else ""),
             "Spent": f"{state['scf_runs']:,} SCF runs, {state['md_steps']:,} MD steps",
             "Selected": ", ".join(f"it. {k}: {n}" for k, n in sorted(state["selected"].items())) or None,
             "Errors": _errors(state["potential"]),

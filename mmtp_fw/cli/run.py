@@ -40,7 +40,7 @@ def run(
     """Run a campaign on this machine, to the report. The same command goes on after a stop."""
     campaign = _load(campaign_file, on_end)
     if dry_run:
-        _show_plan(campaign, workers or campaign.workers.local, launchpad, as_json)
+        _show_plan(campaign, workers or campaign.workers.local, launchpad, as_json, _folder(campaign_file))
         return
     from mmtp_fw.cli.progress import Progress
     from mmtp_fw.firetasks.start import check_engine
@@ -51,7 +51,7 @@ def run(
     _check_writable(report)
     check_engine(campaign, here=True)
     with open_database(launchpad) as database:
-        submit_campaign(database, campaign)
+        submit_campaign(database, campaign, _folder(campaign_file))
         place = directory / campaign.name
         local = LocalRun(database, campaign.name, workers or campaign.workers.local, place, launchpad_file(launchpad))
         with Progress(database, campaign.name, quiet=as_json) as progress:
@@ -79,7 +79,7 @@ def submit(
     check_engine(campaign, here=False)
 
     with open_database(launchpad) as database:
-        position = submit_campaign(database, campaign)
+        position = submit_campaign(database, campaign, _folder(campaign_file))
         where = repr(database).strip("<>")
         answer = {
             "campaign": campaign.name,
@@ -102,6 +102,11 @@ def _load(path: Path | None, on_end: str | None) -> Campaign:
     if on_end is None:
         return campaign
     return campaign.model_copy(update={"notify": campaign.notify.model_copy(update={"command": on_end})})
+
+
+def _folder(path: Path | None) -> Path:
+    """Return where the names in a campaign's file begin."""
+    return path.parent if path is not None else Path()
 
 
 def _check_writable(report: Path) -> None:
@@ -152,15 +157,29 @@ def _work(cost: Cost, engine: str) -> dict[str, str]:
     return shown
 
 
-def _show_plan(campaign: Campaign, workers: int, launchpad: str | None, as_json: bool) -> None:
+def _brought(campaign: Campaign, folder: Path) -> dict[str, str]:
+    """Say what would be imported, file by file; files without a label of the campaign are refused here as there."""
+    from mmtp_fw.workflows.imports import judge_start
+
+    told = {}
+    for one in judge_start(campaign, folder):
+        apart = f", {len(one.apart)} kept apart ({one.apart[0][1]}, …)" if one.apart else ""
+        told[f"Labels of {one.file}"] = f"{one.accepted} labels{apart}"
+    potential = campaign.start_from.potential
+    return told | ({"Fits begin from": potential.file} if potential else {})
+
+
+def _show_plan(campaign: Campaign, workers: int, launchpad: str | None, as_json: bool, folder: Path) -> None:
     from mmtp_fw.loop.facts import Facts
     from mmtp_fw.loop.planner import plan
 
+    brought = _brought(campaign, folder) if campaign.start_from != type(campaign.start_from)() else {}
     outlook = _foresee(campaign, launchpad)
     cost = outlook.cost
     first = [action.key for action in plan(Facts(campaign))]
     if as_json:
-        print_json({"campaign": campaign.name, "workers": workers, "first_actions": first, **asdict(outlook)})
+        told = {"campaign": campaign.name, "workers": workers, "first_actions": first, "start_from": brought}
+        print_json({**told, **asdict(outlook)})
         return
 
     def span(low: float, high: float, unit: str = "") -> str:
@@ -174,6 +193,7 @@ def _show_plan(campaign: Campaign, workers: int, launchpad: str | None, as_json:
             {
                 **_cells(campaign),
                 "Engine": campaign.dft.engine,
+                **brought,
                 "Labels": span(*cost.labels),
                 "Radial range": f"{campaign.potential.r_min_A:g} to {campaign.potential.r_cut_A:g} Å",
                 "SCF runs": span(*cost.scf_runs),

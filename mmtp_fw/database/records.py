@@ -72,6 +72,11 @@ class CampaignDocument(Document):
         default=None,
         description="state (paused or cancelled), with when, user, why, and the Fireworks that were set aside for it",
     )
+    imports: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Labels that were brought in: file, digest (of all of it), when, user, iteration, accepted and "
+        "duplicates (numbers), apart (where and why)",
+    )
     convergence: dict[str, Any] | None = Field(
         default=None, description="What its engine's settings leave open, from `mmtp dft converge`"
     )

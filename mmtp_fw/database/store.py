@@ -144,7 +144,7 @@ def finish_calculation(
                 "reason": reason,
                 "rule": verdict.get("rule"),
                 "label": label,
-                "quality": _quality(label),
+                "quality": quality_of(label),
                 "finished": datetime.now(UTC),
             }
         },
@@ -152,7 +152,7 @@ def finish_calculation(
     )
 
 
-def _quality(label: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def quality_of(label: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return what is asked of labels in bulk, beside the label itself."""
     wanted = ("grade", "mae_muB", "max_deviation_muB", "bias_eV_per_atom")
     return {name: label.get(name) for name in wanted} if label else None

@@ -193,6 +193,7 @@ def _differences(label: Label, finest: Label) -> Differences:
 def _compared(label: Label) -> dict[str, FloatArray]:
     """Return what a label holds of every quantity, as errors are counted in it; the energy is that at its target."""
     atoms = label.to_atoms()
+    assert label.extrapolation is not None, "only an imported label lacks it"
     results = atoms.calc.results | {"energy": label.extrapolation.energy_eV}
     found = {name: row.label(results, atoms) for name, row in QUANTITIES.items()}
     return {

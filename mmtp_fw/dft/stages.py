@@ -29,6 +29,7 @@ class Rule(StrEnum):
     ENGINE_FAILED = "engine_failed"
     INPUT_REFUSED = "input_refused"
     STOPPED = "stopped"
+    IMPORTED = "imported"
 
 
 class CheckVerdict(StrEnum):
@@ -159,7 +160,7 @@ class Label(BaseModel):
     forces: list[list[float]]
     stress: list[float] | None = Field(description="None of an engine that computes none")
     moments: list[float]
-    magnetic_forces: list[float]
+    magnetic_forces: list[float] | None = Field(description="None of an imported label whose file has none")
     which_definition: str
     target: list[float]
     constraint: ConstraintKind = ConstraintKind.SOFT
@@ -167,13 +168,15 @@ class Label(BaseModel):
     mae_muB: float
     max_deviation_muB: float
     grade: Grade
-    extrapolation: Extrapolation
+    extrapolation: Extrapolation | None = Field(default=None, description="None of an imported label")
     integration_residual_eV_per_atom: float | None = Field(
         default=None,
         description="|ΔE + ∫T·dm| over the pair that the check judged; None where there is none",
     )
     check: Check | None = Field(default=None, description="None in records of earlier versions")
-    bias_eV_per_atom: float = Field(description="Energy of the hard-constraint limit minus the label's")
+    bias_eV_per_atom: float | None = Field(
+        default=None, description="Energy of the hard-constraint limit minus the label's"
+    )
     engine: str
     settings_hash: str
     scf_runs: int
@@ -186,12 +189,13 @@ class Label(BaseModel):
         -------
         Atoms
             With a single-point calculator (energy, forces, stress where there is one, magmoms), the targets as initial
-            moments, ``arrays["magnetic_forces"]`` in eV/μB, and in ``info`` the grade, the kind of constraint, λ of a
-            soft one, deviations, and whether it was checked.
+            moments, ``arrays["magnetic_forces"]`` in eV/μB where there are any, and in ``info`` the grade, the kind of
+            constraint, λ of a soft one, deviations, and whether it was checked.
         """
         atoms = Atoms(self.symbols, positions=self.positions, cell=self.cell, pbc=self.pbc)
         atoms.set_initial_magnetic_moments(self.target)
-        atoms.set_array("magnetic_forces", np.array(self.magnetic_forces))
+        if self.magnetic_forces is not None:
+            atoms.set_array("magnetic_forces", np.array(self.magnetic_forces))
         atoms.info.update(
             label_grade=self.grade.value,
             label_constraint=self.constraint.value,

@@ -229,6 +229,7 @@ def _fitted(context: Context, sets: _Sets, found: _Best) -> _Fitted:
         "validation_errors": best.validation_errors or {},
         "fit": {
             **{k: v for k, v in best.document().items() if k not in ("errors", "validation_errors")},
+            **_begun(params, campaign),
             "suspects": [sets.training[k] for k in best.suspects],
             "left_out": [sets.training[k] for k in best.left_out],
             "holes": documents(holes),
@@ -344,6 +345,9 @@ def _recorded(context: Context) -> _Recorded:
 def _start(context: Context, campaign: Campaign, parent: int | None) -> Potential:
     if parent is not None:
         return load_potential(context.database, parent)
+    given = campaign.start_from.potential
+    if given is not None:
+        return Potential.loads(given.text, species=campaign.system.species)
     form = campaign.potential
     return Potential.from_level(
         form.level,
@@ -356,6 +360,15 @@ def _start(context: Context, campaign: Campaign, parent: int | None) -> Potentia
         seed=seed_of(campaign, context.action.key),
         symmetrized=form.symmetrized,
     )
+
+
+def _begun(params: Mapping[str, Any], campaign: Campaign) -> dict[str, Any]:
+    """Return which file's potential a fit without a parent began from, where there is one."""
+    given = campaign.start_from.potential
+    if params["parent"] is not None or given is None:
+        return {}
+    digest = Potential.loads(given.text, species=campaign.system.species).content_hash
+    return {"started_from": {"file": given.file, "content_hash": digest}}
 
 
 def _weights(campaign: Campaign) -> dict[str, float]:

@@ -123,6 +123,8 @@ class Fact:
         Whether a label's target was refused before anything was computed.
     holes : int
         Holes of a fit's potential within reach of the campaign's temperatures.
+    imported : bool
+        Whether a label was there before: it costs nothing.
     """
 
     key: str
@@ -137,6 +139,7 @@ class Fact:
     loss: float = math.inf
     refused: bool = False
     holes: int = 0
+    imported: bool = False
 
     @property
     def failed(self) -> bool:
@@ -158,6 +161,7 @@ class Fact:
             md_steps=int(result.get("md_steps", 0)),
             refused=bool(result.get("refused", False)),
             holes=int(result.get("holes", 0)),
+            imported=bool(result.get("imported", False)),
             loss=float(result.get("fit", {}).get("loss", math.inf)),
         )
 
@@ -178,6 +182,8 @@ class Facts:
         Version that a planned average or member of an ensemble is about, by the action's key.
     earlier : tuple of (int, Campaign)
         Settings that were changed, the oldest first, each with the first round that has them no more.
+    awaited : tuple of str
+        Files of ``start_from.labels`` that were not read yet: nothing is planned before.
     """
 
     campaign: Campaign
@@ -185,6 +191,7 @@ class Facts:
     planned: frozenset[str] = frozenset()
     potentials: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[tuple[int, Campaign], ...] = ()
+    awaited: tuple[str, ...] = ()
 
     def at(self, iteration: int) -> Campaign:
         """Return the settings of a round; its limits are those of today."""
@@ -235,6 +242,18 @@ class Facts:
     def _explored(self) -> frozenset[int]:
         parts = (key.split("/") for key in self.planned)
         return frozenset(int(part[1]) for part in parts if part[2:3] == [Kind.MD])
+
+    def imported(self, iteration: int) -> tuple[str, ...]:
+        """Return the keys of the labels that were brought into a round, in order."""
+        return self._imported.get(iteration, ())
+
+    @functools.cached_property
+    def _imported(self) -> Mapping[int, tuple[str, ...]]:
+        found: dict[int, list[str]] = {}
+        for key in sorted(self.finished):
+            if (fact := self.finished[key]).imported and fact.outcome == ACCEPTED:
+                found.setdefault(fact.iteration, []).append(key)
+        return {iteration: tuple(keys) for iteration, keys in found.items()}
 
     def of_kind(self, kind: Kind) -> Iterator[Fact]:
         """Iterate over the finished actions of a kind, by key."""

@@ -12,9 +12,9 @@ VERSION, MEMBER = "version", "member"
 
 
 def fits_of_round(facts: Facts, iteration: int, parent: int | None, after: tuple[str, ...]) -> list[Action]:
-    """Return the fits of a round: one from its parent, or `fit.starts` from random parameters."""
+    """Return the fits of a round: one from its parent or the campaign's start, or `fit.starts` from random ones."""
     params = {"parent": parent, "role": VERSION}
-    starts = facts.campaign.fit.starts if parent is None else 1
+    starts = facts.campaign.fit.starts if parent is None and facts.campaign.start_from.potential is None else 1
     subjects = [f"start-{k}" for k in range(starts)] if starts > 1 else [""]
     return [facts.action(iteration, Kind.FIT, subject, params, after) for subject in subjects]
 

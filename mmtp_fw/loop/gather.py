@@ -70,6 +70,12 @@ def gather(database: Database, campaign_id: str) -> Facts:
             potentials[key] = about
         if document.get("result") is not None:
             finished[key] = Fact.from_result(key, document["kind"], document["iteration"], document["result"])
-    stored = queries.campaign(database, campaign_id, "settings", "history")
+    stored = queries.campaign(database, campaign_id, "settings", "history", "imports.digest")
     settings, earlier = stored_campaign(stored["settings"]), earlier_settings(stored)
-    return Facts(settings, finished, frozenset(planned), potentials, earlier)
+    return Facts(settings, finished, frozenset(planned), potentials, earlier, awaited(settings, stored))
+
+
+def awaited(campaign: Campaign, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the files of ``start_from.labels`` of which a campaign's document has no import yet."""
+    there = {one["digest"] for one in document.get("imports", ())}
+    return tuple(one.file for one in campaign.start_from.labels if one.digest not in there)

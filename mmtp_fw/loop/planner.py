@@ -92,28 +92,55 @@ def due(facts: Facts) -> list[Action]:
 def locate(facts: Facts) -> Position:
     """Walk through the finished rounds to where the campaign stands."""
     pretrain = facts.action(0, Kind.PRETRAIN)
+    if facts.awaited:
+        return Position(0, Kind.PRETRAIN)
     start = facts.finished.get(pretrain.key)
     if start is None:
         return Position(0, Kind.PRETRAIN, (pretrain,))
     if start.failed:
         return _final(facts, 0, None, StopReason.PRETRAIN_FAILED)
-    wanted: Wanted = tuple((configuration, start.key) for configuration in start.configurations)
-    potential: int | None = None
-    stalled, clean, iteration = 0, 0, 0
+    round_ = _Round(0, tuple((configuration, start.key) for configuration in start.configurations))
     while True:
-        learnt = _learn(facts, iteration, wanted, potential)
-        if isinstance(learnt, Position):
-            return learnt
-        new_labels, potential = learnt
-        if new_labels or facts.changed(iteration):
-            stalled = 0
-        elif iteration and not clean:  # after a clean round there was nothing to label
-            stalled += 1
-        explored = _explore(facts, iteration, potential, stalled, clean)
-        if isinstance(explored, Position):
-            return explored
-        wanted, clean = explored
-        iteration += 1
+        after = _after(facts, round_)
+        if isinstance(after, Position):
+            if not _goes_on(facts, after):
+                return after
+            after = _Round(round_.iteration + 1, potential=after.potential)
+        round_ = after
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What a round begins with: what is to be labelled, the potential, how many rounds before it brought nothing."""
+
+    iteration: int
+    wanted: Wanted = ()
+    potential: int | None = None
+    stalled: int = 0
+    clean: int = 0
+
+
+def _after(facts: Facts, begun: _Round) -> Position | _Round:
+    """Return the round after one that is finished, else where the campaign stands."""
+    iteration, stalled = begun.iteration, begun.stalled
+    learnt = _learn(facts, iteration, begun.wanted, begun.potential)
+    if isinstance(learnt, Position):
+        return learnt
+    new_labels, potential = learnt
+    if new_labels or facts.changed(iteration):
+        stalled = 0
+    elif iteration and not begun.clean:  # after a clean round there was nothing to label
+        stalled += 1
+    explored = _explore(facts, iteration, potential, stalled, begun.clean)
+    if isinstance(explored, Position):
+        return explored
+    wanted, clean = explored
+    return _Round(iteration + 1, wanted, potential, stalled, clean)
+
+
+def _goes_on(facts: Facts, position: Position) -> bool:
+    """Return whether labels were brought into a campaign that had come to its end here: they begin a round."""
+    return position.stop is not None and bool(facts.imported(position.iteration + 1))
 
 
 def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) -> Position | tuple[int, int]:
@@ -122,9 +149,10 @@ def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) 
     open_labels = _unfinished(facts, labels)
     if open_labels:
         return Position(iteration, Kind.LABEL, open_labels, potential)
-    accepted = sum(facts.finished[label.key].outcome == ACCEPTED for label in labels)
+    brought = facts.imported(iteration)
+    accepted = sum(facts.finished[label.key].outcome == ACCEPTED for label in labels) + len(brought)
     if accepted:
-        after = tuple(label.key for label in labels)
+        after = tuple(dict.fromkeys((*(label.key for label in labels), *brought)))
         fits = fits_of_round(facts, iteration, potential, after)
         open_fits = _unfinished(facts, fits)
         if open_fits:
@@ -152,7 +180,12 @@ def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: 
         return selected
     holes = fit_of(facts, potential)
     wanted = (*selected, *_closing(facts, iteration, holes, len(selected)))
-    if wanted or facts.changed(iteration + 1) or not all(chain.completed for chain in trajectories):
+    if (
+        wanted
+        or facts.changed(iteration + 1)
+        or facts.imported(iteration + 1)
+        or not all(chain.completed for chain in trajectories)
+    ):
         return wanted, 0
     ended = _learnt(facts, iteration, holes, clean + 1)
     return ((), clean + 1) if ended is None else _final(facts, iteration, potential, ended)

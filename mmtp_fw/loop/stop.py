@@ -55,11 +55,17 @@ def explain(stop: str | None) -> str | None:
 
 
 def labels_until(facts: Facts, iteration: int) -> list[Fact]:
-    """Return the labels that all rounds up to and including `iteration` have tried: a refused target costs nothing.
+    """Return the labels that all rounds up to and including `iteration` have paid for.
+
+    A refused target costs nothing, and neither does a label that was imported.
 
     Later rounds are left out so that a decision of a past round comes out the same for ever.
     """
-    return [label for label in facts.of_kind(Kind.LABEL) if label.iteration <= iteration and not label.refused]
+    return [
+        label
+        for label in facts.of_kind(Kind.LABEL)
+        if label.iteration <= iteration and not (label.refused or label.imported)
+    ]
 
 
 def budget_stop(facts: Facts, iteration: int) -> StopReason | None:

@@ -127,7 +127,11 @@ def _entries(database: Database, campaign: str, version: str | int | None) -> li
             "configuration": about.get("number"),
             "hash": calculation["configuration"],
             "split": "" if version is None else "validation" if calculation["_id"] in held_out else "training",
-            "origin": f"MD run {origin['md_run']}, step {origin.get('step')}" if origin.get("md_run") else "generated",
+            "origin": f"MD run {origin['md_run']}, step {origin.get('step')}"
+            if origin.get("md_run")
+            else "imported"
+            if "imported" in origin
+            else "generated",
         }
         label = Label.model_validate(calculation["label"])
         entries.append(_Entry(calculation["_id"], label, facts, calculation["stages"]))
@@ -153,9 +157,10 @@ def _ase(label: Label) -> tuple[Columns, dict[str, Any]]:
     columns = {
         "forces": np.array(label.forces),
         "magmoms": np.array(label.moments),
-        "magnetic_forces": np.array(label.magnetic_forces),
         "initial_magmoms": np.array(label.target),
     }
+    if label.magnetic_forces is not None:
+        columns["magnetic_forces"] = np.array(label.magnetic_forces)
     return columns, {"energy": label.energy_eV} | ({} if label.stress is None else {"stress": _nine(label.stress)})
 
 
@@ -163,8 +168,9 @@ def _mace(label: Label) -> tuple[Columns, dict[str, Any]]:
     columns = {
         "REF_forces": np.array(label.forces),
         "REF_magmom": _along_z(label.moments),
-        "REF_magforces": _along_z(label.magnetic_forces),
     }
+    if label.magnetic_forces is not None:
+        columns["REF_magforces"] = _along_z(label.magnetic_forces)
     stress = {} if label.stress is None else {"REF_stress": _nine(label.stress)}
     return columns, {"REF_energy": label.energy_eV} | stress
 
@@ -174,10 +180,10 @@ def _nep(label: Label) -> tuple[Columns, dict[str, Any]]:
     columns = {
         "force": np.array(label.forces),
         "spin": _along_z(label.moments),
-        "mforce": _along_z(label.magnetic_forces),
         "magnetic_moment": _along_z(label.moments),
-        "magnetic_force": _along_z(label.magnetic_forces),
     }
+    if label.magnetic_forces is not None:
+        columns |= {"mforce": _along_z(label.magnetic_forces), "magnetic_force": _along_z(label.magnetic_forces)}
     volume = abs(float(np.linalg.det(np.array(label.cell))))
     virial = {} if label.stress is None else {"virial": [-volume * value for value in _nine(label.stress)]}
     return columns, {"energy": label.energy_eV} | virial

@@ -106,6 +106,7 @@ def _system(settings: Mapping[str, Any], labels: Sequence[Label]) -> dict[str, A
         "composition": settings["system"]["composition"],
         "structure": settings["system"]["structure"],
         "labels": len(labels),
+        "imported": len([label for label in labels if label.extrapolation is None]),
         "atoms": sum(len(label.symbols) for label in labels),
         "atoms_per_cell": sorted({len(label.symbols) for label in labels}),
     }
@@ -172,6 +173,11 @@ def _page(found: Mapping[str, Any]) -> Iterator[str]:
         f"in cells of {cells}), computed with {engine['about']}; functional: {engine['functional']}.\n"
     )
     yield "Energies, forces and stress are the engine's own.\n"
+    if system["imported"]:
+        yield (
+            f"{system['imported']} of the labels were imported: what computed them is what their files say or, where "
+            "they say nothing, what the campaign's owner says. `labels.csv` marks them.\n"
+        )
     yield "## Moments and magnetic forces\n"
     yield from (f"- Moment {name}: {meaning}." for name, meaning in found["moments"]["definition"].items())
     yield f"- Moments are {found['moments']['kind']}; {found['moments']['values']}; {found['moments']['vectors']}."

@@ -127,6 +127,8 @@ def describe_origin(origin: Mapping[str, Any]) -> str:
     >>> describe_origin({"md_run": 7, "step": 40, "potential": 2, "grade": 3.14})
     'MD run 7, step 40, potential 2, grade 3.14'
     """
+    if "imported" in origin:
+        return f"imported from {origin['file']}, configuration {origin['index']}"
     if "step" in origin:
         parts = [f"MD run {origin.get('md_run', '?')}", f"step {origin['step']}"]
         parts += [f"potential {origin['potential']}"] if "potential" in origin else []

@@ -36,7 +36,8 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         campaign, started, finished, iteration, phase, stop (reason or None), explanation, headline (the verdict of a
         finished campaign, see `mmtp_fw.loop.conclusion`, or None), due (open actions by kind), running (what is worked
         on, by whom, since when), labels (accepted, rejected, failed, open, budget; refused: those of the rejected that
-        cost nothing), scf_runs, md_steps, selected (by iteration), potential (newest version, with its errors),
+        cost nothing; imported: those of the accepted that were there before), scf_runs, md_steps, selected (by
+        iteration), potential (newest version, with its errors),
         failures (failed attempts) and their newest message, not_here (what a worker gave back because its machine
         lacks a program), held (paused or cancelled: by whom, when, why; or None), waiting (see
         `mmtp_fw.report.waiting`).
@@ -92,7 +93,9 @@ def _labels(facts: Facts, unfinished: int) -> dict[str, int]:
     outcomes = Counter(fact.outcome for fact in found)
     numbers = {name: outcomes.get(name, 0) for name in LABEL_STATES}
     refused = sum(fact.refused for fact in found)
-    return numbers | {OPEN: unfinished, "budget": facts.campaign.budget.max_labels, "refused": refused}
+    imported = sum(fact.imported for fact in found)
+    free = {"refused": refused, "imported": imported}
+    return numbers | {OPEN: unfinished, "budget": facts.campaign.budget.max_labels} | free
 
 
 def _headline(database: Database, campaign_id: str, position: Position) -> str | None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -17,7 +18,7 @@ from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
-from mmtp_fw.loop.gather import earlier_settings, gather
+from mmtp_fw.loop.gather import awaited, earlier_settings, gather
 from mmtp_fw.loop.planner import Position, locate, plan
 from mmtp_fw.workflows.build import build, build_advance
 from mmtp_fw.workflows.change import replace_settings
@@ -25,7 +26,7 @@ from mmtp_fw.workflows.change import replace_settings
 _LOG = log.logger(__name__)
 
 
-def submit_campaign(database: Database, campaign: Campaign) -> Position:
+def submit_campaign(database: Database, campaign: Campaign, folder: Path | None = None) -> Position:
     """Store a campaign and plan its first actions; the same campaign again goes on where it stands.
 
     With a larger budget it goes on as well, a finished one too: nothing that it has decided or computed changes.
@@ -36,6 +37,8 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
         An open database.
     campaign : Campaign
         Checked settings; their name is the campaign's id.
+    folder : Path
+        Where the names of ``start_from.labels`` begin: the folder of the campaign's file.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
             f"campaign '{campaign.name}' is {queries.held_words(held)}",
             f"`mmtp resume {campaign.name}` goes on with it",
         )
-    stored = queries.campaign(database, campaign.name, "settings", "history")
+    stored = queries.campaign(database, campaign.name, "settings", "history", "imports.digest")
     known = stored_campaign(stored["settings"])
     if refuse_other_settings(campaign, known, [before for _, before in earlier_settings(stored)]):
         raised = known.model_copy(update={"budget": campaign.budget})
@@ -67,6 +70,10 @@ def submit_campaign(database: Database, campaign: Campaign) -> Position:
         _LOG.info("goes on with a larger budget", extra={"campaign": campaign.name})
     elif (told := _told_anew(campaign, known)) != known:
         replace_settings(database, known, told, stored["settings"])
+    if awaited(known, stored):
+        from mmtp_fw.workflows.imports import import_awaited  # numba
+
+        import_awaited(database, known, folder or Path())
     return advance(database, campaign.name)
 
 

@@ -252,7 +252,7 @@ def test_a_snapshot_counts(recorded):
         "explanation": None,
         "due": {"label": 1},
         "running": [],
-        "labels": {"accepted": 3, "rejected": 1, "failed": 1, "open": 1, "budget": 10, "refused": 0},
+        "labels": {"accepted": 3, "rejected": 1, "failed": 1, "open": 1, "budget": 10, "imported": 0, "refused": 0},
         "scf_runs": 15,
         "md_steps": 140,
         "selected": {0: 2},
