@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential, repeated
+from mmtp_fw.cli.crystals import crystals_of
+from mmtp_fw.cli.files import SpeciesOption, read_potential
 from mmtp_fw.cli.given import by_species, numbers, three_counts
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
@@ -58,7 +59,7 @@ def phonons(
         raise InputError(f"--mesh {mesh:g}: not a length", "a length above 0 Å, as in --mesh 40")
     kelvins = numbers("--temperatures", temperatures)
     chosen = PhononSettings(three_counts("--supercell", supercell), step, relax, mesh, extrapolate)
-    cells = _cells(structure, lattice, parameter, composition, repeat, range(seed, seed + seeds), species)
+    cells = crystals_of(structure, lattice, parameter, composition, repeat, range(seed, seed + seeds), species)
     asked = _arrangements(cells, order, by_species("--moments", moments, "Fe=2.6,Pd=0.3"), bool(lattice))
     model = read_potential(potential, species)
     measured = _measured(experiment or [], model.species)
@@ -95,30 +96,6 @@ def _measured(paths: list[Path], species: Sequence[str]) -> list[dict[str, Any]]
         if one.get("species", TOTAL) not in (TOTAL, *species):
             raise InputError(f"{one['file']}: the potential has no species {one['species']}")
     return found
-
-
-def _cells(
-    structure: Path | None, lattice: str, parameter: float, composition: str, repeat: str, seeds: range,
-    species: str | None,
-) -> dict[int, Atoms]:  # fmt: skip
-    """Return the crystal's cell for every seed, from a file or drawn on a lattice."""
-    from mmtp_fw.errors import InputError
-    from mmtp_fw.fitting import read_configurations
-    from mmtp_fw.phonons import crystals
-
-    if (structure is None) == (not lattice):
-        raise InputError("phonons of what: a structure file or --lattice, one of the two")
-    times = three_counts("--repeat", repeat)
-    if structure is None:
-        if not composition:
-            raise InputError(f"--lattice {lattice} needs --composition", "as in --composition Fe=0.68,Pd=0.32")
-        return crystals(lattice, parameter, times, by_species("--composition", composition, "Fe=0.68,Pd=0.32"), seeds)
-    if parameter or composition:
-        raise InputError("--parameter and --composition belong to --lattice, not to a structure file")
-    found = read_configurations(structure, names_of(species))
-    if len(found) != 1:
-        raise InputError(f"{structure}: holds {len(found)} configurations", "give a file with one")
-    return dict.fromkeys(seeds, repeated(found[0], times))
 
 
 def _arrangements(cells: dict[int, Atoms], order: str, typical: dict[str, float], alloy: bool) -> list[Arrangement]:

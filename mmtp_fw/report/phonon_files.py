@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmtp_fw.campaign.experiment import ExperimentSettings
-from mmtp_fw.errors import InputError
 from mmtp_fw.phonons.spectrum import FWHM, MEV_PER_THZ
 from mmtp_fw.report.experiment import spectrum_beside
+from mmtp_fw.report.folder import new_folder
 from mmtp_fw.report.phonon_figure import caption, phonon_figure
 from mmtp_fw.report.style import styled
 
@@ -34,17 +32,8 @@ def write_phonons(document: Mapping[str, Any], directory: Path) -> None:
     InputError
         It exists, or can't be made.
     """
-    if directory.exists():
-        raise InputError(f"{directory} exists", "name another directory, or remove it")
-    partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}.part")
-    try:
-        partial.mkdir(parents=True)
-        _fill(document, partial)
-        partial.rename(directory)
-    except OSError as error:
-        raise InputError(f"{directory}: {error.strerror}", "name another directory") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(directory) as folder:
+        _fill(document, folder)
 
 
 def with_experiment(document: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

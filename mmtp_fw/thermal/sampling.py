@@ -12,6 +12,7 @@ from ase import Atoms
 from mmtp_fw.arrays import FloatArray, IntArray
 from mmtp_fw.errors import InputError
 from mmtp_fw.properties.averages import Average, average
+from mmtp_fw.thermal.binder import binder_cumulant
 from mmtp_fw.thermal.chains import Chain, ChainSettings, Counts
 from mmtp_fw.thermal.ensembles import Ensemble, Measure
 
@@ -49,6 +50,11 @@ class ThermalAverages:
         (⟨E²⟩ − ⟨E⟩²)/(n k T²), in k per atom: of what is sampled, without momenta; a sampled moment in a harmonic well
         holds the classical ½.
     heat_capacity_error : float
+    second, fourth : float
+        ⟨M²⟩ and ⟨M⁴⟩ of M = Σ m/n, in powers of μB.
+    binder : float
+        U = 1 − ⟨M⁴⟩/(3⟨M²⟩²): 2/3 in an ordered magnet, 0 in a large disordered one.
+    binder_error : float
     counts : Counts
         Of the recorded sweeps.
     sweeps, discarded : int
@@ -66,6 +72,10 @@ class ThermalAverages:
     susceptibility_error: float
     heat_capacity: float
     heat_capacity_error: float
+    second: float
+    fourth: float
+    binder: float
+    binder_error: float
     counts: Counts
     sweeps: int
     discarded: int
@@ -122,10 +132,11 @@ def _averages(chain: Chain, energies: FloatArray, moments: FloatArray, discarded
     }
     found, of_energy = average(np.abs(m)), average(energies / n)
     chi = _jackknife(lambda k: n * ((m[k] ** 2).mean() - np.abs(m[k]).mean() ** 2) / kT, len(m))
+    cumulant = _jackknife(lambda k: binder_cumulant(float((m[k] ** 2).mean()), float((m[k] ** 4).mean())), len(m))
     capacity = _jackknife(lambda k: float(energies[k].var()) / (n * kT**2), len(m))
     return ThermalAverages(
         chain.settings.ensemble, chain.settings.measure, chain.settings.temperature_K, of_energy, found, sizes,
-        *chi, *capacity, chain.counts, len(m), discarded,
+        *chi, *capacity, float((m**2).mean()), float((m**4).mean()), *cumulant, chain.counts, len(m), discarded,
         _warnings(chain.counts, {"energy": energies / n, "magnetization": np.abs(m)}),
     )  # fmt: skip
 
