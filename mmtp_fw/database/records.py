@@ -72,6 +72,12 @@ class CampaignDocument(Document):
         default=None,
         description="state (paused or cancelled), with when, user, why, and the Fireworks that were set aside for it",
     )
+    closed: dict[str, Any] | None = Field(
+        default=None,
+        description="What its ended rounds come to, for the planner alone: see `mmtp_fw.loop.closed`; it is computed "
+        "anew from the actions where it is missing or of another `reopened`",
+    )
+    reopened: int = Field(default=0, description="How often its end, its settings or failures were taken back")
     convergence: dict[str, Any] | None = Field(
         default=None, description="What its engine's settings leave open, from `mmtp dft converge`"
     )
