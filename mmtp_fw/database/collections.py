@@ -229,7 +229,7 @@ class Collections:
         ),
         indexes=(
             _up("campaign", "iteration", "kind"),
-            _up("campaign", "finished"),
+            _up("campaign", "finished", "iteration"),
             _sparse("params.configuration"),
             _sparse("params.potential"),
         ),

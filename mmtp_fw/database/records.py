@@ -77,6 +77,12 @@ class CampaignDocument(Document):
         description="Labels that were brought in: file, digest (of all of it), when, user, iteration, accepted and "
         "duplicates (numbers), apart (where and why)",
     )
+    closed: dict[str, Any] | None = Field(
+        default=None,
+        description="What its ended rounds come to, for the planner alone: see `mmtp_fw.loop.closed`; it is computed "
+        "anew from the actions where it is missing or of another `reopened`",
+    )
+    reopened: int = Field(default=0, description="How often its end, its settings or failures were taken back")
     convergence: dict[str, Any] | None = Field(
         default=None, description="What its engine's settings leave open, from `mmtp dft converge`"
     )

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,7 @@ from mmtp_fw.campaign import Campaign
 from mmtp_fw.campaign.changes import AT_ONCE, EXPLORING
 from mmtp_fw.labelling import ACCEPTED as ACCEPTED
 from mmtp_fw.labelling import FAILED as FAILED
+from mmtp_fw.loop.closed import Closed, Spent
 
 
 class Kind(StrEnum):
@@ -182,6 +183,9 @@ class Facts:
         Version that a planned average or member of an ensemble is about, by the action's key.
     earlier : tuple of (int, Campaign)
         Settings that were changed, the oldest first, each with the first round that has them no more.
+    closed : Closed
+        What the first rounds come to; of those rounds' actions only some need be in `finished` and `planned`: the fit
+        that it names, references, and labels of what would close a hole.
     awaited : tuple of str
         Files of ``start_from.labels`` that were not read yet: nothing is planned before.
     """
@@ -191,6 +195,7 @@ class Facts:
     planned: frozenset[str] = frozenset()
     potentials: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[tuple[int, Campaign], ...] = ()
+    closed: Closed = field(default_factory=Closed)
     awaited: tuple[str, ...] = ()
 
     def at(self, iteration: int) -> Campaign:
@@ -254,6 +259,39 @@ class Facts:
             if (fact := self.finished[key]).imported and fact.outcome == ACCEPTED:
                 found.setdefault(fact.iteration, []).append(key)
         return {iteration: tuple(keys) for iteration, keys in found.items()}
+
+    def labelled(self, configuration: str, iteration: int) -> bool:
+        """Return whether a configuration was labelled, however that ended, in a round up to `iteration`."""
+        return self._first_labelled.get(configuration, iteration + 1) <= iteration
+
+    @functools.cached_property
+    def _first_labelled(self) -> Mapping[str, int]:
+        first: dict[str, int] = {}
+        for fact in self.finished.values():
+            if fact.kind == Kind.LABEL:
+                configuration = fact.key.split("/", 3)[3]
+                first[configuration] = min(fact.iteration, first.get(configuration, fact.iteration))
+        return first
+
+    def spent_until(self, iteration: int) -> Spent:
+        """Return what the labels of all rounds up to and including `iteration` have cost; imported ones nothing.
+
+        Later rounds are left out so that a decision of a past round comes out the same for ever.
+        """
+        place = iteration - self.closed.rounds
+        return self._spent[min(place, len(self._spent) - 1)] if place >= 0 and self._spent else self.closed.spent
+
+    @functools.cached_property
+    def _spent(self) -> Sequence[Spent]:
+        """What labels have cost up to each open round."""
+        each: dict[int, Spent] = {}
+        for label in self.finished.values():
+            paid = label.kind == Kind.LABEL and not (label.refused or label.imported)
+            if paid and label.iteration >= self.closed.rounds:
+                one = Spent(1, int(label.outcome != ACCEPTED), label.scf_runs)
+                each[label.iteration] = each.get(label.iteration, Spent()) + one
+        rounds = range(self.closed.rounds, max(each, default=-1) + 1)
+        return list(itertools.accumulate((each.get(k, Spent()) for k in rounds), initial=self.closed.spent))[1:]
 
     def of_kind(self, kind: Kind) -> Iterator[Fact]:
         """Iterate over the finished actions of a kind, by key."""

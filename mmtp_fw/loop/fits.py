@@ -19,16 +19,10 @@ def fits_of_round(facts: Facts, iteration: int, parent: int | None, after: tuple
     return [facts.action(iteration, Kind.FIT, subject, params, after) for subject in subjects]
 
 
-def best_of(fits: Sequence[Fact]) -> int | None:
-    """Return the potential of smallest loss, the first of equal ones; None when every fit failed."""
+def best_of(fits: Sequence[Fact]) -> Fact | None:
+    """Return the fit of smallest loss that made a potential, the first of equal ones; None when every fit failed."""
     made = [fit for fit in fits if not fit.failed and fit.potential is not None]
-    best = min(made, key=lambda fit: fit.loss, default=None)
-    return best.potential if best else None
-
-
-def fit_of(facts: Facts, potential: int) -> Fact | None:
-    """Return the fit that made a potential."""
-    return next((fit for fit in facts.of_kind(Kind.FIT) if fit.potential == potential), None)
+    return min(made, key=lambda fit: fit.loss, default=None)
 
 
 def members(facts: Facts, iteration: int, potential: int) -> list[Action]:

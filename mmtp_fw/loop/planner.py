@@ -15,13 +15,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from mmtp_fw.loop.closed import Closed, Wanted
 from mmtp_fw.loop.facts import ACCEPTED, CATEGORIES, Action, Fact, Facts, Kind, seed_of
-from mmtp_fw.loop.fits import best_of, fit_of, fits_of_round, members
-from mmtp_fw.loop.stop import StopReason, budget_stop, labels_until
+from mmtp_fw.loop.fits import best_of, fits_of_round, members
+from mmtp_fw.loop.stop import StopReason, budget_stop
 from mmtp_fw.loop.trajectories import chains, named, parts_of
 
-Wanted = tuple[tuple[str, str], ...]
-"""Configurations to be labelled, each with the key of the action that wants it."""
 REFERENCE_PRIORITY = 10
 """The reference waits for nothing and fills idle workers."""
 
@@ -81,7 +80,11 @@ def plan(facts: Facts) -> list[Action]:
 
 def due(facts: Facts) -> list[Action]:
     """Return every action that is ready and not finished, planned or not."""
-    position = locate(facts)
+    return due_at(facts, locate(facts))
+
+
+def due_at(facts: Facts, position: Position) -> list[Action]:
+    """Return every action that is ready and not finished where a campaign stands, planned or not."""
     actions = {action.key: action for action in position.due}
     # The averages of an engine that needs no program depend on no potential and are cheap: they may start at once.
     if not facts.campaign.dft.description.programs and not position.finished:
@@ -90,7 +93,54 @@ def due(facts: Facts) -> list[Action]:
 
 
 def locate(facts: Facts) -> Position:
-    """Walk through the finished rounds to where the campaign stands."""
+    """Return where the campaign stands."""
+    return walk(facts)[1]
+
+
+def walk(facts: Facts) -> tuple[Closed, Position]:
+    """Walk through the finished rounds that `facts.closed` does not cover, to where the campaign stands.
+
+    Returns
+    -------
+    Closed
+        What all rounds before that come to: with it in the place of their facts, the campaign stands where it does.
+    Position
+        Where that is.
+    """
+    closed = facts.closed
+    if not closed.rounds:
+        start = _started(facts)
+        if isinstance(start, Position):
+            return closed, start
+        closed = replace(closed, wanted=start)
+    while True:
+        learnt = _learn(facts, closed)
+        if isinstance(learnt, Position):
+            if not _goes_on(facts, learnt):
+                return closed, learnt
+            closed = _skipped(facts, closed, closed.fit)
+            continue
+        new_labels, fit = learnt
+        explored = _explore(facts, closed.rounds, fit, _stalled(facts, closed, new_labels), closed)
+        if isinstance(explored, Position):
+            if not _goes_on(facts, explored):
+                return closed, explored
+            explored = _skipped(facts, closed, fit.key)
+        closed = explored
+
+
+def _goes_on(facts: Facts, position: Position) -> bool:
+    """Return whether labels were brought into a campaign that had come to its end here: they begin a round."""
+    return position.stop is not None and bool(facts.imported(position.iteration + 1))
+
+
+def _skipped(facts: Facts, closed: Closed, fit: str | None) -> Closed:
+    """Return what rounds come to of which the last one ended the campaign, where it goes on all the same."""
+    return Closed(closed.rounds + 1, (), fit, spent=facts.spent_until(closed.rounds))
+
+
+def _started(facts: Facts) -> Position | Wanted:
+    """Generate the first configurations: a position where that isn't finished, else what is to be labelled."""
     pretrain = facts.action(0, Kind.PRETRAIN)
     if facts.awaited:
         return Position(0, Kind.PRETRAIN)
@@ -99,53 +149,15 @@ def locate(facts: Facts) -> Position:
         return Position(0, Kind.PRETRAIN, (pretrain,))
     if start.failed:
         return _final(facts, 0, None, StopReason.PRETRAIN_FAILED)
-    round_ = _Round(0, tuple((configuration, start.key) for configuration in start.configurations))
-    while True:
-        after = _after(facts, round_)
-        if isinstance(after, Position):
-            if not _goes_on(facts, after):
-                return after
-            after = _Round(round_.iteration + 1, potential=after.potential)
-        round_ = after
+    return tuple((configuration, start.key) for configuration in start.configurations)
 
 
-@dataclass(frozen=True)
-class _Round:
-    """What a round begins with: what is to be labelled, the potential, how many rounds before it brought nothing."""
-
-    iteration: int
-    wanted: Wanted = ()
-    potential: int | None = None
-    stalled: int = 0
-    clean: int = 0
-
-
-def _after(facts: Facts, begun: _Round) -> Position | _Round:
-    """Return the round after one that is finished, else where the campaign stands."""
-    iteration, stalled = begun.iteration, begun.stalled
-    learnt = _learn(facts, iteration, begun.wanted, begun.potential)
-    if isinstance(learnt, Position):
-        return learnt
-    new_labels, potential = learnt
-    if new_labels or facts.changed(iteration):
-        stalled = 0
-    elif iteration and not begun.clean:  # after a clean round there was nothing to label
-        stalled += 1
-    explored = _explore(facts, iteration, potential, stalled, begun.clean)
-    if isinstance(explored, Position):
-        return explored
-    wanted, clean = explored
-    return _Round(iteration + 1, wanted, potential, stalled, clean)
-
-
-def _goes_on(facts: Facts, position: Position) -> bool:
-    """Return whether labels were brought into a campaign that had come to its end here: they begin a round."""
-    return position.stop is not None and bool(facts.imported(position.iteration + 1))
-
-
-def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) -> Position | tuple[int, int]:
-    """Label and fit: a position where that isn't finished, else the new labels and the potential."""
-    labels = [_label(facts, iteration, configuration, source) for configuration, source in wanted]
+def _learn(facts: Facts, closed: Closed) -> Position | tuple[int, Fact]:
+    """Label and fit: a position where that isn't finished, else the number of new labels and the newest fit."""
+    iteration = closed.rounds
+    newest = facts.finished[closed.fit] if closed.fit is not None else None
+    potential = newest.potential if newest is not None else None
+    labels = [_label(facts, iteration, configuration, source) for configuration, source in closed.wanted]
     open_labels = _unfinished(facts, labels)
     if open_labels:
         return Position(iteration, Kind.LABEL, open_labels, potential)
@@ -157,18 +169,27 @@ def _learn(facts: Facts, iteration: int, wanted: Wanted, potential: int | None) 
         open_fits = _unfinished(facts, fits)
         if open_fits:
             return Position(iteration, Kind.FIT, open_fits, potential)
-        best = best_of([facts.finished[fit.key] for fit in fits])
-        if best is None:
+        newest = best_of([facts.finished[fit.key] for fit in fits])
+        if newest is None:
             return _final(facts, iteration, potential, StopReason.FIT_FAILED)
-        potential = best
-    if potential is None:
+    if newest is None:
         return _final(facts, iteration, None, StopReason.NO_LABELS)
-    return accepted, potential
+    return accepted, newest
 
 
-def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: int) -> Position | tuple[Wanted, int]:
-    """Run MD and select: a position where that isn't finished, else what is to be labelled and the clean rounds."""
-    stop = _stop_before(facts, iteration, stalled)
+def _stalled(facts: Facts, closed: Closed, new_labels: int) -> int:
+    """Return how many rounds in a row, this one included, have given no new label."""
+    if new_labels or facts.changed(closed.rounds):
+        return 0
+    # After a clean round there was nothing to label.
+    return closed.stalled + 1 if closed.rounds and not closed.clean else closed.stalled
+
+
+def _explore(facts: Facts, iteration: int, fit: Fact, stalled: int, closed: Closed) -> Position | Closed:
+    """Run MD and select: a position where that isn't finished, else what the rounds up to this one come to."""
+    potential = fit.potential
+    assert potential is not None, "`best_of` takes no other"
+    stop = _stop_before(facts, iteration, stalled, closed)
     if stop:
         return _final(facts, iteration, potential, stop)
     trajectories = chains(facts, iteration, potential)
@@ -178,53 +199,39 @@ def _explore(facts: Facts, iteration: int, potential: int, stalled: int, clean: 
     selected = _select(facts, iteration, potential, parts_of(trajectories))
     if isinstance(selected, Position):
         return selected
-    holes = fit_of(facts, potential)
-    wanted = (*selected, *_closing(facts, iteration, holes, len(selected)))
-    if (
-        wanted
-        or facts.changed(iteration + 1)
-        or facts.imported(iteration + 1)
-        or not all(chain.completed for chain in trajectories)
-    ):
-        return wanted, 0
-    ended = _learnt(facts, iteration, holes, clean + 1)
-    return ((), clean + 1) if ended is None else _final(facts, iteration, potential, ended)
+    wanted = (*selected, *_closing(facts, iteration, fit, len(selected)))
+    spent = facts.spent_until(iteration)
+    ended = Closed(iteration + 1, wanted, fit.key, stalled, 0, bool(selected), spent)
+    more = wanted or facts.changed(iteration + 1) or facts.imported(iteration + 1)
+    if more or not all(chain.completed for chain in trajectories):
+        return ended
+    ended = replace(ended, clean=closed.clean + 1)
+    stop = _learnt(facts, iteration, fit, ended.clean)
+    return ended if stop is None else _final(facts, iteration, potential, stop)
 
 
-def _learnt(facts: Facts, iteration: int, fit: Fact | None, clean: int) -> StopReason | None:
+def _learnt(facts: Facts, iteration: int, fit: Fact, clean: int) -> StopReason | None:
     """Return whether so many clean rounds end the learning, and as what."""
-    if fit is not None and fit.holes:
+    if fit.holes:
         return StopReason.HOLES
     return StopReason.CONVERGED if clean >= facts.at(iteration).selection.clean_rounds else None
 
 
-def _closing(facts: Facts, iteration: int, fit: Fact | None, selected: int) -> Wanted:
+def _closing(facts: Facts, iteration: int, fit: Fact, selected: int) -> Wanted:
     """Return what would close the holes of a potential and was never labelled, as far as the budget goes."""
-    if fit is None:
-        return ()
-    rounds = range(iteration + 1)
-    untried = [
-        configuration
-        for configuration in fit.configurations
-        if not any(facts.key(k, Kind.LABEL, configuration) in facts.finished for k in rounds)
-    ]
-    left = facts.campaign.budget.max_labels - len(labels_until(facts, iteration)) - selected
+    untried = [one for one in fit.configurations if not facts.labelled(one, iteration)]
+    left = facts.campaign.budget.max_labels - facts.spent_until(iteration).labels - selected
     return tuple((configuration, fit.key) for configuration in untried[: max(0, left)])
 
 
-def _stop_before(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
+def _stop_before(facts: Facts, iteration: int, stalled: int, closed: Closed) -> StopReason | None:
     """Return why a round runs no trajectories; what was decided about a round that has some stays."""
     if facts.explored(iteration):
         return None
-    return budget_stop(facts, iteration) or _stalled(facts, iteration, stalled)
-
-
-def _stalled(facts: Facts, iteration: int, stalled: int) -> StopReason | None:
-    """Return why rounds without new labels end the learning, once there are too many of them in a row."""
-    if stalled < facts.campaign.budget.max_stalled_iterations:
-        return None
-    selected_before = any(fact.configurations for fact in _round(facts, iteration - 1, Kind.SELECT))
-    return StopReason.STALLED if selected_before else StopReason.MD_BROKEN
+    stop = budget_stop(facts, iteration)
+    if stop or stalled < facts.campaign.budget.max_stalled_iterations:
+        return stop
+    return StopReason.STALLED if closed.selected else StopReason.MD_BROKEN
 
 
 def _select(facts: Facts, iteration: int, potential: int, runs: Sequence[Fact]) -> Position | Wanted:
@@ -269,7 +276,7 @@ def _label(facts: Facts, iteration: int, configuration: str, source: str) -> Act
 
 def _selection(facts: Facts, iteration: int, potential: int, runs: tuple[str, ...]) -> Action:
     campaign = facts.at(iteration)
-    left = campaign.budget.max_labels - len(labels_until(facts, iteration))
+    left = campaign.budget.max_labels - facts.spent_until(iteration).labels
     params = {"potential": potential, "max_count": min(campaign.selection.max_per_iteration, left)}
     return facts.action(iteration, Kind.SELECT, params=params, after=runs)
 
@@ -316,7 +323,3 @@ def _seed(facts: Facts, subject: str) -> dict[str, int]:
 
 def _unfinished(facts: Facts, actions: Sequence[Action]) -> tuple[Action, ...]:
     return tuple(action for action in actions if action.key not in facts.finished)
-
-
-def _round(facts: Facts, iteration: int, kind: Kind) -> list[Fact]:
-    return [fact for fact in facts.of_kind(kind) if fact.iteration == iteration]

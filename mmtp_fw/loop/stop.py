@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from mmtp_fw.loop.facts import ACCEPTED, Fact, Facts, Kind
+from mmtp_fw.loop.facts import Facts
 
 FAILURES_COUNT_FROM = 10
 """Labels from which on the fraction of failures is looked at."""
@@ -54,20 +54,6 @@ def explain(stop: str | None) -> str | None:
         return stop
 
 
-def labels_until(facts: Facts, iteration: int) -> list[Fact]:
-    """Return the labels that all rounds up to and including `iteration` have paid for.
-
-    A refused target costs nothing, and neither does a label that was imported.
-
-    Later rounds are left out so that a decision of a past round comes out the same for ever.
-    """
-    return [
-        label
-        for label in facts.of_kind(Kind.LABEL)
-        if label.iteration <= iteration and not (label.refused or label.imported)
-    ]
-
-
 def budget_stop(facts: Facts, iteration: int) -> StopReason | None:
     """Return why no MD of `iteration` may be started, or None.
 
@@ -75,14 +61,13 @@ def budget_stop(facts: Facts, iteration: int) -> StopReason | None:
     used.
     """
     budget = facts.campaign.budget
-    labels = labels_until(facts, iteration)
-    bad = sum(label.outcome != ACCEPTED for label in labels)
-    if len(labels) >= FAILURES_COUNT_FROM and bad > budget.max_failed_fraction * len(labels):
+    spent = facts.spent_until(iteration)
+    if spent.labels >= FAILURES_COUNT_FROM and spent.bad > budget.max_failed_fraction * spent.labels:
         return StopReason.FAILURES
     if iteration >= budget.max_iterations:
         return StopReason.ITERATIONS
-    if len(labels) >= budget.max_labels:
+    if spent.labels >= budget.max_labels:
         return StopReason.LABELS
-    if sum(label.scf_runs for label in labels) >= budget.max_scf_runs:
+    if spent.scf_runs >= budget.max_scf_runs:
         return StopReason.SCF_RUNS
     return None

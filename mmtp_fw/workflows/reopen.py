@@ -43,7 +43,9 @@ def reopen(
         False where the conditions are not fulfilled; then nothing was written.
     """
     given = dict(update or {})
-    change = given | {"$set": {**given.get("$set", {}), "finished": None, "stop": None}}
+    # With the number, what ended rounds came to is no longer believed.
+    ended = {"finished": None, "stop": None, "closed": None}
+    change = given | {"$set": {**given.get("$set", {}), **ended}, "$inc": {"reopened": 1}}
 
     def write(session: ClientSession) -> bool:
         done = database.campaigns.update_one({"_id": campaign_id, **(where or {})}, change, session=session)

@@ -18,8 +18,8 @@ from mmtp_fw.campaign.experiment import ExperimentSettings
 from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop.facts import Action, Category, Kind
-from mmtp_fw.loop.gather import awaited, earlier_settings, gather
-from mmtp_fw.loop.planner import Position, locate, plan
+from mmtp_fw.loop.gather import awaited, earlier_settings, gather_open, keep_closed
+from mmtp_fw.loop.planner import Position, due_at, walk
 from mmtp_fw.workflows.build import build, build_advance
 from mmtp_fw.workflows.change import replace_settings
 
@@ -143,14 +143,18 @@ def advance(database: Database, campaign_id: str) -> Position:
     Position
         Where the campaign stands; nothing is planned in one that is paused or cancelled.
     """
-    facts = gather(database, campaign_id)
+    facts, reopened = gather_open(database, campaign_id)
+    closed, position = walk(facts)
+    if closed.rounds > facts.closed.rounds:
+        keep_closed(database, campaign_id, closed, reopened)
     if queries.held(database, campaign_id) is not None:
-        return locate(facts)
-    new = [action for action in plan(facts) if record(database, campaign_id, action)]
+        return position
+    due = [action for action in due_at(facts, position) if action.key not in facts.planned]
+    new = [action for action in due if record(database, campaign_id, action)]
     add_workflows(database, campaign_id, new)
     for action in new:
         _LOG.info("planned", extra={"campaign": campaign_id, "action": action.key})
-    return locate(facts)
+    return position
 
 
 def record(database: Database, campaign_id: str, action: Action) -> bool:

@@ -184,7 +184,7 @@ def test_a_round_has_the_best_of_its_fits_as_the_planner_has_it(database):
         actions.append({"_id": key, "kind": "fit", "iteration": 0, "params": {"role": role}, "result": result})
         facts += [Fact.from_result(key, "fit", 0, result)] if role == "version" else []
     (row,) = views.rounds(database, "c", actions)
-    assert row["potential"] == best_of(facts) == 6
+    assert row["potential"] == best_of(facts).potential == 6
 
 
 def test_rows_of_a_finished_campaign(database):

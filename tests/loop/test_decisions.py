@@ -11,7 +11,7 @@ from mmtp_fw.campaign import Campaign
 from mmtp_fw.loop import Action, Fact, Facts, Kind, StopReason, due, locate, plan
 from mmtp_fw.loop.facts import Category, seed_of
 from mmtp_fw.loop.fits import best_of
-from mmtp_fw.loop.stop import EXPLANATIONS, budget_stop, labels_until
+from mmtp_fw.loop.stop import EXPLANATIONS, budget_stop
 from mmtp_fw.loop.trajectories import chains, parts_of
 from tests.loop.test_planner import World, campaign, changed, end, usual
 
@@ -146,7 +146,7 @@ def test_a_refused_target_costs_nothing():
     refused = {key: replace(fact, refused=True) for key, fact in labels(*["rejected"] * 12, iteration=1).items()}
     facts = Facts(bounded(max_labels=5, max_failed_fraction=0.2), labels(*["accepted"] * 4) | refused)
     assert budget_stop(facts, 1) is None
-    assert len(labels_until(facts, 1)) == 4
+    assert facts.spent_until(1).labels == 4
     spent = Facts(bounded(max_labels=5), labels(*["accepted"] * 4) | labels("rejected", iteration=1))
     assert budget_stop(spent, 1) == StopReason.LABELS, "one that was computed counts"
     assert Fact.from_result("k", "label", 1, {"outcome": "rejected", "refused": True}).refused
@@ -172,8 +172,8 @@ def test_refused_targets_leave_the_budget_to_others_and_end_by_stalling():
 def test_labels_of_later_rounds_decide_nothing_about_earlier_ones():
     early, late = labels("accepted", "accepted"), labels("accepted", iteration=2, scf_runs=50)
     facts = Facts(bounded(max_labels=3), early | late)
-    assert [label.key for label in labels_until(facts, 1)] == list(early)
-    assert [label.key for label in labels_until(facts, 2)] == [*early, *late]
+    assert facts.spent_until(1).labels == len(early) and facts.spent_until(0).scf_runs < 50
+    assert facts.spent_until(2).labels == len(early) + len(late) == facts.spent_until(7).labels
     assert budget_stop(facts, 1) is None and budget_stop(facts, 2) == StopReason.LABELS
 
 
@@ -398,10 +398,10 @@ def test_the_best_of_equal_fits_is_the_first():
     def fit(potential, loss, outcome="done"):
         return Fact(f"k{potential}", Kind.FIT, 0, outcome, potential=potential, loss=loss)
 
-    assert best_of([fit(1, 2.0), fit(2, 1.0), fit(3, 1.0)]) == 2
-    assert best_of([fit(1, math.inf), fit(2, math.inf)]) == 1
-    assert best_of([fit(1, 0.1, "failed"), fit(2, 5.0)]) == 2
-    assert best_of([fit(None, 0.1), fit(2, 5.0)]) == 2
+    assert best_of([fit(1, 2.0), fit(2, 1.0), fit(3, 1.0)]).potential == 2
+    assert best_of([fit(1, math.inf), fit(2, math.inf)]).potential == 1
+    assert best_of([fit(1, 0.1, "failed"), fit(2, 5.0)]).potential == 2
+    assert best_of([fit(None, 0.1), fit(2, 5.0)]).potential == 2
     assert best_of([fit(1, 0.1, "failed")]) is None and best_of([]) is None
 
 
