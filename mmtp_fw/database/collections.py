@@ -264,8 +264,16 @@ DECLARED: Mapping[str, Declared] = {
 """All collections by name."""
 
 FIREWORKS: Mapping[str, tuple[IndexModel, ...]] = {
-    "workflows": (_up("metadata.campaign", "state"),),
-    "fireworks": (_up("spec.action", "state"),),
+    "workflows": (
+        _up("metadata.campaign", "state", "settled"),
+        IndexModel([("metadata.campaign", ASCENDING)], name="locked", partialFilterExpression={"locked": True}),
+    ),
+    "fireworks": (
+        _up("spec.action", "state"),
+        _up("spec.campaign", "state", "settled"),
+        # What a worker that takes some kinds of work looks for: it reads none of the others.
+        IndexModel([("state", ASCENDING), ("spec._category", ASCENDING), ("spec._priority", DESCENDING)]),
+    ),
     "launches": (),
 }
 """FireWorks' collections, and what mmtp_fw indexes in them beside FireWorks' own."""

@@ -31,6 +31,11 @@ def campaign(database: Database, name: str, *fields: str) -> dict[str, Any]:
     return document
 
 
+def unfinished(name: str) -> dict[str, Any]:
+    """Return the query for the actions of a campaign that are still to be done: those alone are read."""
+    return {"campaign": name, "finished": None, "result": None, "withdrawn": None}
+
+
 def held(database: Database, name: str) -> dict[str, Any] | None:
     """Return why nothing new of a campaign may start: its field ``held``; None where it may, or is not there."""
     document = database.campaigns.find_one({"_id": name}, {"held": 1})

@@ -274,7 +274,10 @@ class MetaRecord(Record):
 
     version: int | None = Field(default=None, description="schema: of the newest program that opened it")
     digest: str | None = Field(default=None, description="indexes: of those that are there")
-    value: str | None = Field(default=None, description="instance: tells a database from one that was deleted")
+    value: str | None = Field(
+        default=None, description="instance: tells a database from one that was deleted; mending: whose turn it is"
+    )
+    until: datetime | None = Field(default=None, description="mending: before this time nobody else is to look")
     species: dict[str, str] | None = Field(
         default=None, description="datasets/…: digest of the dataset by species, for labels of some engine settings"
     )

@@ -32,7 +32,7 @@ from mmtp_fw.loop.gather import settings_of
 from mmtp_fw.loop.stop import explain
 from mmtp_fw.workflows.health import HEALTH
 from mmtp_fw.workflows.notify import notify
-from mmtp_fw.workflows.submit import add_workflows, advance, stored_action
+from mmtp_fw.workflows.submit import add_workflows, advance_after, stored_action
 
 _LOG = log.logger(__name__)
 
@@ -153,7 +153,7 @@ def run_action(database: Database, key: str, work: Work) -> str:
             add_workflows(database, campaign_id, [action])
         _LOG.info(_SAID[ended])
         if ended in ("done", "found done"):
-            advance(database, campaign_id)
+            advance_after(database, action)
         if ended == "done" and action.kind is Kind.REPORT:
             notify(database, campaign_id, "end", f"campaign {campaign_id} has ended: {explain(action.params['stop'])}")
     return ended
@@ -242,7 +242,7 @@ def _note_failure(context: Context, claim: Claim, text: str) -> None:
         return
     _LOG.error("failed in all of its %d attempts: %s", most, reason)
     claim.commit(lambda session: _write_fact(database, action.key, {"outcome": FAILED, "reason": reason}, session))
-    advance(database, campaign_id)
+    advance_after(database, action)
     notify(database, campaign_id, "failure", f"{action.key} failed in all of its {most} attempts: {reason}")
 
 

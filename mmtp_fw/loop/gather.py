@@ -111,9 +111,8 @@ def _read(database: Database, query: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _missing(database: Database, campaign_id: str, rounds: int) -> bool:
     """Return whether an ended round has work to do again: its settings or failures were taken back."""
     learning = {"$nin": [Kind.PROPERTY.value, Kind.REPORT.value]}
-    unfinished = {"campaign": campaign_id, "finished": None, "iteration": {"$lt": rounds}, "withdrawn": None}
-    members = {"params.role": {"$ne": MEMBER}}
-    return database.actions.find_one(unfinished | {"kind": learning} | members, {"_id": 1}) is not None
+    learnt = {"iteration": {"$lt": rounds}, "kind": learning, "params.role": {"$ne": MEMBER}}
+    return database.actions.find_one(queries.unfinished(campaign_id) | learnt, {"_id": 1}) is not None
 
 
 def _closing(fit: Mapping[str, Any]) -> Iterable[str]:

@@ -4,16 +4,19 @@ Facts are right by construction (each is one transaction); what can be left wron
 Each kind of damage is recognised by a state that must not last, seen twice at least `grace_seconds` apart by
 the database's own clock: no worker's clock is trusted, and nothing that is merely in progress is touched. The
 mending is idempotent and may run anywhere, any number of times at once.
+
+What is unfinished is read, by indexes, and nothing else: in actions, in Fireworks and in workflows. A Firework that
+fizzled with a failed action stays like that for ever; it is marked ``settled``, and read no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from mmtp_fw.database import Database
+from mmtp_fw.database import Database, queries
 from mmtp_fw.database.collections import upserted
 from mmtp_fw.labelling import FAILED
 
@@ -21,6 +24,15 @@ MOST_RERUNS = 10
 """Launches after which a Firework that fizzles without noting a failure is left alone."""
 NOT_OURS = {"PAUSED", "DEFUSED", "ARCHIVED"}
 """States that a person has set: they are left alone."""
+_OPEN = ["WAITING", "READY", "RESERVED", "RUNNING", *sorted(NOT_OURS - {"ARCHIVED"})]
+"""States of Fireworks and workflows that something is still to happen to."""
+_UNSETTLED = {"state": "FIZZLED", "settled": None}
+_FIREWORK = {
+    "fw_id": 1, "state": 1, "launches": 1, "archived_launches": 1, "updated_on": 1, "spec.action": 1, "_id": 0
+}  # fmt: skip
+_T = TypeVar("_T")
+_AT_ONCE = 10_000
+"""Most keys in one query."""
 
 
 class Damage(StrEnum):
@@ -118,15 +130,8 @@ class _Look:
                 yield Mended(Damage.STALE_LOCK, key)
 
     def states(self) -> Iterator[Mended]:
-        """Rewrite cached states of workflows that are not those of their Fireworks."""
-        unfinished = self.launchpad.workflows.find(
-            {"metadata.campaign": self.campaign, "locked": {"$exists": False}},
-            {"fw_states": 1, "nodes": 1, "state": 1},
-        )
-        workflows = list(unfinished)
-        nodes = [node for workflow in workflows for node in workflow["nodes"]]
-        found = self.launchpad.fireworks.find({"fw_id": {"$in": nodes}}, {"fw_id": 1, "state": 1, "_id": 0})
-        actual = {str(firework["fw_id"]): firework["state"] for firework in found}
+        """Rewrite cached states of workflows that are not those of their Fireworks: one side at least is unfinished."""
+        workflows, actual = self._unfinished_workflows()
         for workflow in workflows:
             wrong = _wrong_states(workflow, actual)
             node = str(workflow["nodes"][0])
@@ -134,40 +139,60 @@ class _Look:
                 self.launchpad.workflows.update_one({"_id": workflow["_id"]}, {"$set": wrong})
                 yield Mended(Damage.STALE_STATES, node)
 
+    def _unfinished_workflows(self) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """Return workflows that are unfinished, or whose Fireworks are, and the states of all their Fireworks."""
+        pad, unfinished = self.launchpad, {"$or": [{"state": {"$in": _OPEN}}, _UNSETTLED]}
+        wanted = {"fw_states": 1, "nodes": 1, "state": 1, "locked": 1}
+        workflows = list(pad.workflows.find({"metadata.campaign": self.campaign, **unfinished}, wanted))
+        seen = {node for workflow in workflows for node in workflow["nodes"]}
+        fireworks = pad.fireworks.find({"spec.campaign": self.campaign, **unfinished}, {"fw_id": 1, "_id": 0})
+        others = [firework["fw_id"] for firework in fireworks if firework["fw_id"] not in seen]
+        for some in _in_parts(others):
+            workflows += pad.workflows.find({"nodes": {"$in": some}}, wanted)
+        workflows = [workflow for workflow in workflows if "locked" not in workflow]
+        actual: dict[str, str] = {}
+        for some in _in_parts([node for workflow in workflows for node in workflow["nodes"]]):
+            found = pad.fireworks.find({"fw_id": {"$in": some}}, {"fw_id": 1, "state": 1, "_id": 0})
+            actual |= {str(firework["fw_id"]): firework["state"] for firework in found}
+        return workflows, actual
+
     def actions(self, resubmit: Callable[[str], None]) -> Iterator[Mended]:
         """Give every unfinished action a Firework that will run, and close those of finished ones."""
-        by_action: dict[str, list[Mapping[str, Any]]] = {}
-        wanted = {
-            "fw_id": 1,
-            "state": 1,
-            "launches": 1,
-            "archived_launches": 1,
-            "updated_on": 1,
-            "spec.action": 1,
-            "_id": 0,
-        }
-        for firework in self.launchpad.fireworks.find({"spec.campaign": self.campaign}, wanted):
-            by_action.setdefault(firework["spec"].get("action", ""), []).append(firework)
-        stored = self.database.actions.find({"campaign": self.campaign}, {"result.outcome": 1, "withdrawn": 1})
-        for document in stored:
-            key = document["_id"]
-            if key in self.live:
-                continue
-            fireworks = by_action.get(key, [])
-            result = document.get("result") or {}
-            if result or document.get("withdrawn") is not None:
-                yield from self._finished(key, fireworks, result.get("outcome") == FAILED)
-            else:
-                yield from self._unfinished(key, fireworks, resubmit)
-        for firework in by_action.get("", []):  # advance tasks
+        fireworks, actions = self.launchpad.fireworks, self.database.actions
+        stuck = {"$or": [{"state": {"$in": ["RESERVED", "RUNNING"]}}, _UNSETTLED]}
+        at_work = _by_action(fireworks.find({"spec.campaign": self.campaign, **stuck}, _FIREWORK))
+        todo = queries.unfinished(self.campaign)
+        unfinished = [
+            document["_id"] for document in actions.find(todo, {"_id": 1}) if document["_id"] not in self.live
+        ]
+        for some in _in_parts(unfinished):
+            of_action = _by_action(fireworks.find({"spec.action": {"$in": some}}, _FIREWORK))
+            for key in some:
+                yield from self._unfinished(key, of_action.get(key, []), resubmit)
+        for some in _in_parts(sorted(at_work.keys() - set(unfinished) - self.live - {""})):
+            for document in actions.find({"_id": {"$in": some}}, {"result.outcome": 1, "withdrawn": 1}):
+                outcome = (document.get("result") or {}).get("outcome")
+                if outcome is not None or document.get("withdrawn") is not None:
+                    yield from self._finished(document["_id"], at_work[document["_id"]], outcome == FAILED)
+        for firework in at_work.get("", []):  # advance tasks
             yield from self._stuck("advance", firework)
 
     def _finished(self, key: str, fireworks: list[Mapping[str, Any]], failed: bool) -> Iterator[Mended]:
-        # A Firework that fizzled with a failed action shows the traceback: it stays as it is.
-        stuck = {"RESERVED", "RUNNING"} if failed else {"RESERVED", "RUNNING", "FIZZLED"}
         for firework in fireworks:
-            if firework["state"] in stuck and self._rerun(Damage.FACT_NOT_NOTED, key, firework):
+            if failed and firework["state"] == "FIZZLED":
+                self._settle(firework["fw_id"])
+            elif self._rerun(Damage.FACT_NOT_NOTED, key, firework):
                 yield Mended(Damage.FACT_NOT_NOTED, key)
+
+    def _settle(self, number: int) -> None:
+        """Leave a Firework that fizzled with a failed action as it is, for ever: it shows the traceback.
+
+        FireWorks replaces its documents when they are run again, and so takes the mark away.
+        """
+        same = {"state": "FIZZLED", "locked": {"$exists": False}}
+        done = self.launchpad.workflows.update_one({"nodes": number, **same}, {"$set": {"settled": True}})
+        if done.matched_count:
+            self.launchpad.fireworks.update_one({"fw_id": number, "state": "FIZZLED"}, {"$set": {"settled": True}})
 
     def _unfinished(
         self, key: str, fireworks: list[Mapping[str, Any]], resubmit: Callable[[str], None]
@@ -213,6 +238,19 @@ class _Look:
             return False  # unlocked first, by `locks`
         self.launchpad.rerun_fw(number)
         return True
+
+
+def _by_action(fireworks: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return Fireworks by the key of their action; "" for those that have none."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for firework in fireworks:
+        found.setdefault(firework["spec"].get("action", ""), []).append(firework)
+    return found
+
+
+def _in_parts(everything: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield what one query can take."""
+    return (everything[k : k + _AT_ONCE] for k in range(0, len(everything), _AT_ONCE))
 
 
 def _wrong_states(workflow: Mapping[str, Any], actual: Mapping[str, str]) -> dict[str, str]:

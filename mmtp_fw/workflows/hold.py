@@ -88,8 +88,8 @@ def resume(database: Database, campaign_id: str) -> Position:
 
 def _add_missing(database: Database, campaign_id: str) -> None:
     """Add workflows of what was given back in the meantime: failed attempts, interrupted work, refused starts."""
-    todo = {"campaign": campaign_id, "result": None, "withdrawn": None}
-    unfinished = {action["_id"] for action in database.actions.find(todo, {"_id": 1})}
+    todo = database.actions.find(queries.unfinished(campaign_id), {"_id": 1})
+    unfinished = {action["_id"] for action in todo}
     coming = {"spec.campaign": campaign_id, "state": {"$in": _COMING}}
     there = set(database.launchpad.fireworks.distinct("spec.action", coming))
     missing = sorted(unfinished - there - set(live_claims(database)))

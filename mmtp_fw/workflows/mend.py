@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import UTC, datetime
+
 from mmtp_fw import log
 from mmtp_fw.database import Database, queries
 from mmtp_fw.database.claims import release_dead
+from mmtp_fw.database.collections import upserted
+from mmtp_fw.errors import InputError
 from mmtp_fw.loop.gather import campaign_settings
 from mmtp_fw.loop.planner import Position
 from mmtp_fw.loop.reconcile import Mended, reconcile
@@ -48,9 +53,31 @@ def mend(database: Database, campaign_id: str, grace_seconds: float = 60.0) -> t
 
 
 def mend_all(database: Database, grace_seconds: float = 60.0) -> list[Mended]:
-    """Mend every campaign that is neither finished nor held; return what was mended."""
+    """Mend every campaign that is neither finished nor held; return what was mended.
+
+    One whose settings this version does not understand is left to others.
+    """
     mended: list[Mended] = []
     for document in database.campaigns.find({"finished": None, "held": None}, {"_id": 1}):
-        notify_stall(database, campaign_settings(database, document["_id"]))
-        mended += mend(database, document["_id"], grace_seconds)[0]
+        try:
+            notify_stall(database, campaign_settings(database, document["_id"]))
+            mended += mend(database, document["_id"], grace_seconds)[0]
+        except InputError as error:
+            _LOG.warning("not mended: %s", error, extra={"campaign": document["_id"]})
     return mended
+
+
+def is_our_turn(database: Database, pause_seconds: float) -> bool:
+    """Return whether to call `mend_all` now: one worker does it for all, by the server's clock.
+
+    Parameters
+    ----------
+    database : Database
+    pause_seconds : float
+        How long nobody else is to do it (s): a worker that dies at it keeps the others from it no longer than that.
+    """
+    turn = uuid.uuid4().hex
+    over = {"$lte": [{"$ifNull": ["$until", datetime.fromtimestamp(0, UTC)]}, "$$NOW"]}
+    until = {"$add": ["$$NOW", round(1000 * pause_seconds)]}
+    ours = {"until": {"$cond": [over, until, "$until"]}, "value": {"$cond": [over, turn, "$value"]}}
+    return bool(upserted(database.meta, "mending", [{"$set": ours}])["value"] == turn)

@@ -59,7 +59,10 @@ def reopen(
         return True
 
     with database.launchpad.connection.start_session() as session:
-        return bool(session.with_transaction(write))
+        done = bool(session.with_transaction(write))
+    if done:  # those that fizzled are looked at again: they end in order once the action has succeeded
+        database.launchpad.fireworks.update_many({"spec.action": {"$in": list(keys)}}, {"$unset": {"settled": ""}})
+    return done
 
 
 def _taken_back(why: str) -> list[dict[str, Any]]:

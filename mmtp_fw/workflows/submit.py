@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from mmtp_fw import log
 from mmtp_fw.campaign import BudgetSettings, Campaign, NotifySettings, stored_campaign
@@ -24,6 +24,9 @@ from mmtp_fw.workflows.build import build, build_advance
 from mmtp_fw.workflows.change import replace_settings
 
 _LOG = log.logger(__name__)
+
+_DUPLICATE = 11000
+"""Code by which MongoDB says that a key is there already."""
 
 
 def submit_campaign(database: Database, campaign: Campaign, folder: Path | None = None) -> Position:
@@ -150,30 +153,61 @@ def advance(database: Database, campaign_id: str) -> Position:
     if queries.held(database, campaign_id) is not None:
         return position
     due = [action for action in due_at(facts, position) if action.key not in facts.planned]
-    new = [action for action in due if record(database, campaign_id, action)]
+    new = record(database, campaign_id, due)
     add_workflows(database, campaign_id, new)
     for action in new:
         _LOG.info("planned", extra={"campaign": campaign_id, "action": action.key})
     return position
 
 
-def record(database: Database, campaign_id: str, action: Action) -> bool:
-    """Store a planned action; return whether it was new."""
-    document = ActionDocument(
-        _id=action.key,
-        campaign=campaign_id,
-        kind=action.kind.value,
-        category=action.category.value,
-        iteration=action.iteration,
-        priority=action.priority,
-        params=dict(action.params),
-        after=list(action.after),
-    )
+def advance_after(database: Database, action: Action) -> None:
+    """Plan what an action that has just been finished makes due.
+
+    A label makes nothing due as long as another one of its round is open: whoever finishes the last one plans. What a
+    crash has kept from being planned is planned by those who mend.
+    """
+    campaign_id = action.key.split("/", 1)[0]
+    if action.kind is Kind.LABEL:
+        others = queries.unfinished(campaign_id) | {"iteration": action.iteration, "kind": Kind.LABEL.value}
+        if database.actions.find_one(others, {"_id": 1}) is not None:
+            return
+    advance(database, campaign_id)
+
+
+def record(database: Database, campaign_id: str, actions: Sequence[Action]) -> list[Action]:
+    """Store planned actions, in few round trips; return those that were new."""
+    documents = [
+        ActionDocument(
+            _id=action.key,
+            campaign=campaign_id,
+            kind=action.kind.value,
+            category=action.category.value,
+            iteration=action.iteration,
+            priority=action.priority,
+            params=dict(action.params),
+            after=list(action.after),
+        )
+        for action in actions
+    ]
+    there = _insert(database, documents)
+    found = database.actions.find({"_id": {"$in": sorted(there)}, "withdrawn": {"$ne": None}}, {"_id": 1})
+    again = {one["_id"] for one in found} if there else set()
+    wanted = {document.id for document in documents if document.id in again and _wanted_again(database, document)}
+    return [action for action in actions if action.key not in there or action.key in wanted]
+
+
+def _insert(database: Database, documents: Sequence[ActionDocument]) -> set[str]:
+    """Insert documents, and return the keys of those that were there already."""
+    if not documents:
+        return set()
     try:
-        database.actions.insert_one(document.to_mongo())
-    except DuplicateKeyError:
-        return _wanted_again(database, document)
-    return True
+        database.actions.insert_many([document.to_mongo() for document in documents], ordered=False)
+    except BulkWriteError as error:
+        faults = (error.details or {}).get("writeErrors", [])
+        if not faults or any(fault["code"] != _DUPLICATE for fault in faults):
+            raise
+        return {str(documents[fault["index"]].id) for fault in faults}
+    return set()
 
 
 def _wanted_again(database: Database, document: ActionDocument) -> bool:

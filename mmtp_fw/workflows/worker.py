@@ -29,18 +29,18 @@ from mmtp_fw.database import Database, queries, workers
 from mmtp_fw.database.process import owner_name
 from mmtp_fw.errors import DatabaseError, InputError, MachineError
 from mmtp_fw.loop.facts import Category
-from mmtp_fw.loop.gather import gather
+from mmtp_fw.loop.gather import gather_open
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.workflows.health import HEALTH, heeding
-from mmtp_fw.workflows.mend import mend_all
+from mmtp_fw.workflows.mend import is_our_turn, mend_all
 from mmtp_fw.workflows.reconnect import reopened
 
 _LOG = log.logger(__name__)
 
-IDLE_SECONDS = 0.5
-"""Pause between looks for work (s)."""
+IDLE_SECONDS, LONGEST_IDLE_SECONDS, IDLE_FRACTION = 0.5, 5.0, 0.05
+"""Pause between looks for work (s): this fraction of the time that there was none, between the two."""
 MEND_SECONDS = 30.0
-"""Pause between two mendings by one worker (s)."""
+"""Pause between two looks of one worker whether it is its turn to mend (s)."""
 
 
 class Stop:
@@ -131,6 +131,8 @@ class _Worker:
     stop: Callable[[], bool]
     grace: float
     launches: int = 0
+    _idle_since: float | None = None
+    _asked: float = 0.0
 
     def run(self, reopen: Callable[[], Database | None] | None) -> None:
         """Work until the end, and say why it ended."""
@@ -160,15 +162,43 @@ class _Worker:
     def _work(self) -> str:
         for found in self._looks():
             if found:
+                self._idle_since = None
                 pad = self.database.launchpad
                 rapidfire(pad, self.fworker, str(self.directory), nlaunches=1, max_loops=1, sleep_time=0.05)
                 self.launches += 1
                 self._heed()
-            elif self.campaign is not None and (why := _ended(self.database, self.campaign)):
+            elif self.campaign is not None and (why := self._ended(self.campaign)):
                 return why
             else:
-                time.sleep(IDLE_SECONDS)
+                self._rest()
         return self._told()
+
+    def _rest(self) -> None:
+        """Sleep, the longer the longer there has been no work."""
+        now = time.monotonic()
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        end = now + min(LONGEST_IDLE_SECONDS, max(IDLE_SECONDS, IDLE_FRACTION * (now - self._idle_since)))
+        while (left := end - time.monotonic()) > 0 and not self.stop():
+            time.sleep(min(left, IDLE_SECONDS))
+
+    def _ended(self, campaign_id: str) -> str:
+        """Return why there will be no more work of a campaign; "" where there may be."""
+        document = queries.campaign(self.database, campaign_id, "held", "finished")
+        held = document.get("held")
+        if held is not None:
+            return f"its campaign is {queries.held_words(held)}" if held["state"] == "cancelled" else ""
+        if document.get("finished") is None and not self._over(campaign_id):
+            return ""
+        return "its campaign is finished"
+
+    def _over(self, campaign_id: str) -> bool:
+        """Return whether a campaign has come to an end without a report; now and then, for it needs more reading."""
+        if time.monotonic() - self._asked < LONGEST_IDLE_SECONDS:
+            return False
+        self._asked = time.monotonic()
+        if self.database.actions.find_one(queries.unfinished(campaign_id), {"_id": 1}) is not None:
+            return False
+        return locate(gather_open(self.database, campaign_id)[0]).finished
 
     def _told(self) -> str:
         return getattr(self.stop, "reason", "") or "it was asked to"
@@ -190,21 +220,14 @@ class _Worker:
         """Yield whether there is work, until it is to stop; mend, and say that the worker is there, now and then."""
         mended, found = 0.0, True
         while not self.stop():
-            pause = MEND_SECONDS if found else min(MEND_SECONDS, max(self.grace / 4, IDLE_SECONDS))
-            if time.monotonic() - mended > pause:
+            often = min(MEND_SECONDS, max(self.grace / 4, IDLE_SECONDS))
+            if time.monotonic() - mended > (MEND_SECONDS if found else often):
                 workers.report(self.database, self.fworker.category, self.campaign, HEALTH.refuses)
-                mend_all(self.database, self.grace)
+                if is_our_turn(self.database, often):
+                    mend_all(self.database, self.grace)
                 mended = time.monotonic()
             found = bool(self.database.launchpad.run_exists(self.fworker))
             yield found
-
-
-def _ended(database: Database, campaign_id: str) -> str:
-    """Return why there will be no more work of a campaign; "" where there may be."""
-    held = queries.held(database, campaign_id)
-    if held is not None:
-        return f"its campaign is {queries.held_words(held)}" if held["state"] == "cancelled" else ""
-    return "its campaign is finished" if locate(gather(database, campaign_id)).finished else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,8 +9,9 @@ from mmtp_fw.campaign import parse_campaign
 from mmtp_fw.database import Database
 from mmtp_fw.errors import InputError
 from mmtp_fw.loop import Facts, plan
-from mmtp_fw.workflows import advance, build, submit_campaign
-from mmtp_fw.workflows.submit import stored_action
+from mmtp_fw.loop.facts import Action, Category, Kind
+from mmtp_fw.workflows import add_workflows, advance, build, submit_campaign
+from mmtp_fw.workflows.submit import advance_after, record, stored_action
 
 
 def test_a_workflow_is_one_small_firework():
@@ -99,3 +100,34 @@ def test_a_file_goes_on_with_what_an_earlier_version_took_where_it_left_somethin
         return
     with pytest.raises(InputError, match=rf"with other settings: {refused}\."):
         submit_campaign(database, campaign)
+
+
+def test_the_last_label_of_a_round_plans_and_others_need_not(database):
+    submit_campaign(database, small("last"))
+    labels = [Action(f"last/000/label/x{n}", Kind.LABEL, Category.DFT, 0) for n in range(3)]
+    assert record(database, "last", labels) == labels and record(database, "last", labels) == []
+    result = {"outcome": "done", "configurations": ["x0", "x1", "x2"]}
+    done = [{"$set": {"result": {"$literal": result}, "finished": "$$NOW"}}]
+    database.actions.update_one({"_id": "last/000/pretrain"}, done)
+    for label in labels:
+        advance_after(database, label)
+        assert database.actions.find_one({"kind": "fit"}) is None
+        accepted = [{"$set": {"result": {"outcome": "accepted"}, "finished": "$$NOW"}}]
+        database.actions.update_one({"_id": label.key}, accepted)
+    advance_after(database, labels[1])
+    assert database.actions.find_one({"kind": "fit"})["_id"] == "last/000/fit"
+
+
+def test_thousands_of_actions_are_stored_in_a_few_writes(database):
+    submit_campaign(database, small("many"))
+    labels = [Action(f"many/000/label/x{n}", Kind.LABEL, Category.DFT, 0) for n in range(2500)]
+    database.db["system.profile"].drop()
+    database.db.command("profile", 2)
+    assert record(database, "many", labels[::2]) == labels[::2]
+    assert record(database, "many", labels) == labels[1::2], "what was there is no news"
+    add_workflows(database, "many", labels)
+    database.db.command("profile", 0)
+    commands = database.db["system.profile"].count_documents({})
+    database.db["system.profile"].drop()
+    assert commands < 30
+    assert database.launchpad.fireworks.count_documents({"spec.kind": "label"}) == 2500
