@@ -190,9 +190,14 @@ def summary() -> dict[str, Any]:
                 "limit_uncertainty_meV_per_atom": 1e3 * soft["limit_uncertainty_eV"] / len(soft["targets_muB"]),
             }
             for hard, soft in pairs
-            if hard.get("constraint") == "hard" and soft["status"] == "accepted"
+            if hard.get("constraint") == "hard" and soft["status"] == "accepted" and one_state(soft, hard)
         ]
     return figures
+
+
+def one_state(soft: dict[str, Any], hard: dict[str, Any]) -> bool:
+    """Return whether two labels of one target may be the same state of the electrons."""
+    return abs(_per_atom(soft["energy_eV"], hard)) <= 1e3 * FARTHEST_STATES_EV
 
 
 def spurious(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -252,12 +257,17 @@ def table() -> str:
     ]
     hard = {row["number"]: row for row in ways["hard"] if row.get("constraint") == "hard"}
     for soft in sorted(ways["soft"], key=lambda row: (row["kind"], row["number"])):
-        if soft["number"] in hard and soft["status"] == "accepted":
+        if soft["number"] in hard and soft["status"] == "accepted" and one_state(soft, hard[soft["number"]]):
             lines.append(_limit(soft, hard[soft["number"]]))
-    return "\n".join([*lines, "", *_words(ways["hard"])])
+    apart = [
+        str(soft["number"])
+        for soft in ways["soft"]
+        if soft["number"] in hard and soft["status"] == "accepted" and not one_state(soft, hard[soft["number"]])
+    ]
+    return "\n".join([*lines, "", *_words(ways["hard"], apart)])
 
 
-def _words(hard: list[dict[str, Any]]) -> list[str]:
+def _words(hard: list[dict[str, Any]], apart_from_hard: list[str]) -> list[str]:
     """Return what the tables come to, and what the checks' second points say of starts, in words."""
     limits = summary()["soft_limit_against_hard"]
     apart = np.array([row["limit_minus_hard_meV_per_atom"] for row in limits])
@@ -269,7 +279,9 @@ def _words(hard: list[dict[str, Any]]) -> list[str]:
         f"{len(limits)}), within its stated uncertainty in {100 * np.mean(np.abs(apart) <= stated):.0f} % of them.",
         f"- A check's second point, at the label's positions and 0.03 μB away, takes {restarted:g} steps from the "
         f"label's density where the label took {cold:g} from none (medians of {len(pairs)}).",
-        f"- Spurious: Nos {', '.join(str(row['number']) for row in spurious(hard)) or '–'}.",
+        f"- Spurious: hard labels Nos {', '.join(str(row['number']) for row in spurious(hard)) or '–'}; soft labels "
+        f"more than {FARTHEST_STATES_EV:g} eV/atom from the hard label of their target, in no table: Nos "
+        f"{', '.join(apart_from_hard) or '–'}.",
     ]
 
 
