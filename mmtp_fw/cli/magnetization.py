@@ -71,6 +71,7 @@ def _row(one: ThermalAverages) -> dict[str, Any]:
         "energy_eV_per_atom": one.energy.mean, "energy_error_eV_per_atom": one.energy.error,
         "susceptibility_muB2_per_eV": one.susceptibility, "susceptibility_error_muB2_per_eV": one.susceptibility_error,
         "heat_capacity_kB": one.heat_capacity, "heat_capacity_error_kB": one.heat_capacity_error,
+        "binder": one.binder, "binder_error": one.binder_error,
         "sweeps": one.sweeps, "discarded": one.discarded, "warnings": "; ".join(one.warnings),
     }  # fmt: skip
 

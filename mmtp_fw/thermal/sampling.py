@@ -49,6 +49,9 @@ class ThermalAverages:
         (⟨E²⟩ − ⟨E⟩²)/(n k T²), in k per atom: of what is sampled, without momenta; a sampled moment in a harmonic well
         holds the classical ½.
     heat_capacity_error : float
+    binder : float
+        1 − ⟨M⁴⟩/(3⟨M²⟩²): 2/3 in perfect order, 0 for a Gaussian M (K. Binder, Z. Phys. B 43, 119 (1981)).
+    binder_error : float
     counts : Counts
         Of the recorded sweeps.
     sweeps, discarded : int
@@ -66,6 +69,8 @@ class ThermalAverages:
     susceptibility_error: float
     heat_capacity: float
     heat_capacity_error: float
+    binder: float
+    binder_error: float
     counts: Counts
     sweeps: int
     discarded: int
@@ -123,9 +128,10 @@ def _averages(chain: Chain, energies: FloatArray, moments: FloatArray, discarded
     found, of_energy = average(np.abs(m)), average(energies / n)
     chi = _jackknife(lambda k: n * ((m[k] ** 2).mean() - np.abs(m[k]).mean() ** 2) / kT, len(m))
     capacity = _jackknife(lambda k: float(energies[k].var()) / (n * kT**2), len(m))
+    binder = _jackknife(lambda k: float(1 - (m[k] ** 4).mean() / (3 * (m[k] ** 2).mean() ** 2)), len(m))
     return ThermalAverages(
         chain.settings.ensemble, chain.settings.measure, chain.settings.temperature_K, of_energy, found, sizes,
-        *chi, *capacity, chain.counts, len(m), discarded,
+        *chi, *capacity, *binder, chain.counts, len(m), discarded,
         _warnings(chain.counts, {"energy": energies / n, "magnetization": np.abs(m)}),
     )  # fmt: skip
 

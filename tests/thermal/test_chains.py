@@ -59,6 +59,18 @@ def test_averages_are_those_of_the_integral(pair, measure, temperature):
     assert 0 < found.energy.error < 0.1 * BOLTZMANN * temperature
 
 
+def test_cumulant_is_that_of_the_integral(pair):
+    potential, atoms = pair
+    (x, wx), (y, wy) = nodes(LARGEST["Fe"]), nodes(LARGEST["Pd"])
+    grid = np.array(list(itertools.product(x, y)))
+    energies = np.array([potential.evaluate(atoms, moments).energy for moments in grid])
+    weights = np.outer(wx, wy).ravel() * np.exp(-(energies - energies.min()) / (BOLTZMANN * 2000))
+    second, fourth = (weights @ grid.sum(axis=1) ** power / weights.sum() for power in (2, 4))
+    found = sample(potential, atoms, ChainSettings(2000, largest=LARGEST, seed=3), sweeps=12000)
+    assert abs(found.binder - (1 - fourth / (3 * second**2))) < SIGMAS * found.binder_error
+    assert 0 < found.binder_error < 0.05
+
+
 def test_induced_moments_are_those_of_least_energy(pair):
     """The integral runs over the local moment alone, at the energy that the induced one leaves."""
     potential, atoms = pair

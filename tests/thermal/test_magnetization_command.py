@@ -26,6 +26,7 @@ def test_moments_at_two_temperatures(structure, tmp_path, call):
     cold, hot = json.loads(call(*asked, "--json"))["averages"]
     assert cold["ensemble"] == "thermal" and cold["measure"] == "flat"
     assert cold["magnetization_muB"] > hot["magnetization_muB"] + 2 * hot["magnetization_error_muB"]
+    assert hot["binder"] < cold["binder"] < 2 / 3 and cold["binder_error"] > 0
     with (tmp_path / "m.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["temperature_K"] for row in rows] == ["200.0", "1500.0"]
