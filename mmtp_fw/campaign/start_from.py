@@ -171,7 +171,9 @@ def _level(potential: Any, place: str) -> int:
             symmetrized=potential.symmetrized,
         )
         if made.n_parameters == potential.n_parameters:
-            return level
+            made.parameters = potential.parameters
+            if made.content_hash == potential.content_hash:  # not another basis of as many parameters
+                return level
         if made.n_parameters > potential.n_parameters:
             break
     raise InputError(

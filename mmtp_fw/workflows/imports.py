@@ -197,11 +197,11 @@ def judge(campaign: Campaign, paths: Sequence[Path], file: str, digest: str) -> 
                 raise
             result.apart.append((str(path), error.message))
             continue
-        result.engine = found.engine
         told = contradictions(found, campaign.dft.engine, settings)
         if told:
             result.apart.append((str(path), "; ".join(told)))
             continue
+        result.engine = found.engine
         candidates += list(_labels(found, result))
     return result, _fitting(campaign, _once(candidates, result), result)
 
@@ -289,7 +289,8 @@ def _write_batch(
         store.add_configuration(database, bare, {"campaign": campaign.name, **origin})
         calculation = _calculation(configuration, one)
         calculations.append(calculation.to_mongo())
-        about = {"configuration": configuration, "imported": result.digest, "file": one.found.name, "index": one.index}
+        about = {"configuration": configuration, "imported": result.digest, "file": one.found.name}
+        about |= {"file_digest": one.found.digest, "index": one.index}
         actions.append(_action(campaign.name, iteration, about, calculation.id).to_mongo())
     _insert_new(database.calculations, calculations)
     _insert_new(database.actions, actions)
