@@ -34,6 +34,7 @@ def labels(
 
 @app.command()
 def vasp(
+    context: typer.Context,
     folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs, or folders of such.")],
     campaign: CampaignOption,
     dry_run: DryOption = False,
@@ -41,13 +42,12 @@ def vasp(
     as_json: JsonOption = False,
 ) -> None:
     """Import every ionic step of finished VASP runs, with or without a constraint."""
-    from mmtp_fw.dft.finished import runs_in
-
-    _import(list(runs_in(folders, "vasp")), campaign, dry_run, launchpad, as_json)
+    _import_runs(context, folders, campaign, dry_run, launchpad, as_json)
 
 
 @app.command()
 def abinit(
+    context: typer.Context,
     folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs, or folders of such.")],
     campaign: CampaignOption,
     dry_run: DryOption = False,
@@ -55,9 +55,16 @@ def abinit(
     as_json: JsonOption = False,
 ) -> None:
     """Import finished ABINIT calculations at fixed positions, with or without a constraint."""
+    _import_runs(context, folders, campaign, dry_run, launchpad, as_json)
+
+
+def _import_runs(
+    context: typer.Context, folders: list[Path], campaign: str, dry_run: bool, launchpad: str | None, as_json: bool
+) -> None:
+    """Import finished runs of the engine that the command is called by."""
     from mmtp_fw.dft.finished import runs_in
 
-    _import(list(runs_in(folders, "abinit")), campaign, dry_run, launchpad, as_json)
+    _import(list(runs_in(folders, str(context.info_name))), campaign, dry_run, launchpad, as_json)
 
 
 def _import(paths: list[Path], campaign: str, dry_run: bool, launchpad: str | None, as_json: bool) -> None:

@@ -1,10 +1,9 @@
-"""Calculations that others have finished, as labels: files of labelled configurations, runs of VASP and ABINIT."""
+"""Calculations that others have finished, as labels: files of labelled configurations, runs of engines' programs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,30 +11,20 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 
 from mmtp_fw.arrays import FloatArray
-from mmtp_fw.dft.abinit.outputs import AbinitOutput, parse_output
 from mmtp_fw.dft.engine import ConstraintKind
+from mmtp_fw.dft.finished_runs import FinishedRuns
+from mmtp_fw.dft.registry import describe, own_engines
 from mmtp_fw.dft.stages import Check, CheckVerdict, Label
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting import read_configurations
 from mmtp_fw.labelling import Grade
-from mmtp_fw.vaspio import is_vasp_output
-from mmtp_fw.vaspio.text import read_text
 
 UNKNOWN = "imported"
 """The engine of labels whose file does not say what computed them."""
 UNNAMED_MOMENT = "as in the file"
 """The definition of a moment that its file does not tell."""
-_FUNCTIONALS = {"--": "of the POTCAR", "PE": "PBE", "PS": "PBEsol", "RP": "RPBE", "91": "PW91", "CA": "LDA"}
-_OCCOPT = {3: "Fermi-Dirac", 4: "cold", 5: "cold (monotonic)", 6: "Methfessel-Paxton", 7: "Gaussian"}
-_IXC = {1: "LDA", 7: "LDA", 11: "PBE", 23: "WC", -1012: "LDA", -101130: "PBE", -116133: "PBEsol"}
-_VASP_FILES = ("vasprun.xml", "vasprun.xml.gz", "OUTCAR", "OUTCAR.gz")
-_ABINIT_VARIABLES = {
-    "ecut_Ha": "ecut", "pawecutdg_Ha": "pawecutdg", "tsmear_Ha": "tsmear",
-}  # fmt: skip
-_ABINIT_FILES = ("*.abo", "*.out")
 
 
 @dataclass(frozen=True)
@@ -48,7 +37,7 @@ class Finished:
     digest : str
         blake2b of the file.
     engine : str
-        vasp, abinit, or `UNKNOWN`.
+        Its name, or `UNKNOWN`.
     settings : mapping
         What the file says of how it was computed, by the names of that engine's settings.
     moment : str
@@ -76,8 +65,8 @@ def read_finished(path: Path, species: Sequence[str] | None = None) -> Finished:
     Parameters
     ----------
     path : Path
-        OUTCAR or vasprun.xml; ABINIT's main output; what `mmtp_fw.fitting.read_configurations` reads. Of a folder, the
-        output of the run in it.
+        The output of an engine's program; what `mmtp_fw.fitting.read_configurations` reads. Of a folder, the output of
+        the run in it.
     species : sequence of str, optional
         Names of the types in MLIP's cfg.
 
@@ -93,35 +82,33 @@ def read_finished(path: Path, species: Sequence[str] | None = None) -> Finished:
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}", "check the path") from error
     digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
-    if b"ABINIT" in raw[:3000]:
-        return _abinit(path, digest, raw.decode(errors="replace"))
-    found = read_configurations(path, species)
-    if is_vasp_output(path):
-        return Finished(path, digest, "vasp", _vasp_settings(path), "PAW projections of LORBIT = 11", found)
-    return Finished(path, digest, UNKNOWN, {}, UNNAMED_MOMENT, found)
+    for engine, runs in _readers().items():
+        if runs.recognises(path, raw[:4096]):
+            configurations, settings, moment = runs.read(path)
+            return Finished(path, digest, engine, settings, moment, configurations)
+    return Finished(path, digest, UNKNOWN, {}, UNNAMED_MOMENT, read_configurations(path, species))
 
 
-def runs_in(folders: Iterable[Path], program: str) -> Iterator[Path]:
-    """Yield the folders in and below the given ones that hold an output of a program, each once.
+def runs_in(folders: Iterable[Path], engine: str) -> Iterator[Path]:
+    """Yield the folders in and below the given ones that hold an output of an engine's program, each once.
 
     Parameters
     ----------
     folders : iterable of Path
-    program : str
-        vasp or abinit.
+    engine : str
 
     Raises
     ------
     InputError
         There is no such folder, or nothing of that program in it.
     """
+    names = _readers()[engine].files
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: is no folder", "name folders of finished runs; files are for `import labels`")
-        names = _VASP_FILES if program == "vasp" else _ABINIT_FILES
         found = sorted({path.parent for name in names for path in folder.rglob(name)})
         if not found:
-            raise InputError(f"{folder}: no output of {program} in it or below", f"one of {', '.join(names)}")
+            raise InputError(f"{folder}: no output of {engine} in it or below", f"one of {', '.join(names)}")
         yield from found
 
 
@@ -131,16 +118,23 @@ def output_in(folder: Path) -> Path:
     Raises
     ------
     InputError
-        There is none, or of ABINIT more than one.
+        There is none, or more than one that fits a pattern.
     """
-    for name in _VASP_FILES:
-        if (folder / name).is_file():
+    names = [name for runs in _readers().values() for name in runs.files]
+    for name in names:
+        if "*" not in name and (folder / name).is_file():
             return folder / name
-    found = [path for name in _ABINIT_FILES for path in sorted(folder.glob(name)) if path.is_file()]
+    found = [path for name in names if "*" in name for path in sorted(folder.glob(name)) if path.is_file()]
     if len(found) == 1:
         return found[0]
-    why = "several outputs: name the file" if found else f"none of {', '.join((*_VASP_FILES, *_ABINIT_FILES))}"
-    raise InputError(f"{folder}: {why}", "a folder is taken for one finished run of VASP or ABINIT")
+    why = "several outputs: name the file" if found else f"none of {', '.join(names)}"
+    raise InputError(f"{folder}: {why}", "a folder is taken for one finished run")
+
+
+def _readers() -> dict[str, FinishedRuns]:
+    """Return the engines of this package whose programs' outputs are read."""
+    found = {name: describe(name).finished for name in own_engines()}
+    return {name: reader() for name, reader in found.items() if reader is not None}
 
 
 def label_of(atoms: Atoms, found: Finished, where: str) -> Label:
@@ -225,9 +219,11 @@ def contradictions(found: Finished, engine: str, settings: Mapping[str, Any]) ->
     """
     if found.engine not in (UNKNOWN, engine):
         return [f"computed with {found.engine}, the campaign labels with {engine}: their energies do not mix"]
+    reader = _readers().get(engine)
+    implied = {} if reader is None else reader.implied(settings)
     told = []
     for name, value in found.settings.items():
-        wanted = settings.get(name, _implied(engine, settings).get(name))
+        wanted = settings.get(name, implied.get(name))
         if isinstance(value, Mapping):
             wanted = wanted or {}
             told += [
@@ -238,15 +234,6 @@ def contradictions(found: Finished, engine: str, settings: Mapping[str, Any]) ->
         elif wanted is not None and not _same(value, wanted):
             told.append(f"{name}: {value}, the campaign's is {wanted}")
     return told
-
-
-def _implied(engine: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return what calculations of an engine have beside its settings."""
-    if engine == "abinit":
-        return {"smearing": "cold"} | ({} if settings.get("pseudos") else {"functional": "PBE"})
-    if engine == "vasp":
-        return {"functional": str(settings.get("potcar_functional", "PBE")).split("_")[0]}
-    return {}
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -266,81 +253,3 @@ def _voigt(stress: FloatArray) -> list[float]:
     if stress.shape == (3, 3):
         stress = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
     return [float(one) for one in stress]
-
-
-def _vasp_settings(path: Path) -> dict[str, Any]:
-    """Return cut-off and POTCARs of a run, from OUTCAR, where that is there."""
-    beside = path if "OUTCAR" in path.name else next(
-        (one for name in ("OUTCAR", "OUTCAR.gz") if (one := path.parent / name).is_file()), None
-    )  # fmt: skip
-    if beside is None:
-        return {}
-    head = read_text(beside)[:200_000]
-    found: dict[str, Any] = {}
-    if cut_off := re.search(r"ENCUT\s*=\s*([\d.]+)", head):
-        found["encut_eV"] = float(cut_off.group(1))
-    titles = re.findall(r"TITEL\s*=\s*(\S+)\s+(\S+)", head)
-    if titles:
-        found["potcar_symbols"] = {symbol.split("_")[0]: symbol for _, symbol in titles}
-        tag = re.search(r"\bGGA\s*=\s*(\S+)", head)
-        found["functional"] = _FUNCTIONALS.get(tag.group(1) if tag else "--", tag.group(1) if tag else "")
-        if found["functional"] == "of the POTCAR":
-            found["functional"] = titles[0][0].removeprefix("PAW_").replace("PAW", "LDA")
-    return found
-
-
-def _abinit(path: Path, digest: str, text: str) -> Finished:
-    """Read ABINIT's main output of one data set at fixed positions."""
-    from ase.io.abinit import read_abinit_out
-
-    output = _ended(path, text)
-    try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            atoms = read_abinit_out(stream)["atoms"]
-    except Exception as error:  # whatever the reader raises, the file is what it can't read
-        raise InputError(f"{path}: its structure can't be read: {error}") from error
-    results = {
-        "energy": output.energy_eV, "forces": output.forces, "stress": output.stress, "magmoms": output.moments,
-    }  # fmt: skip
-    atoms.calc = SinglePointCalculator(atoms, **{name: one for name, one in results.items() if one is not None})
-    if output.torques is not None:
-        atoms.set_array("magnetic_forces", -output.torques)
-        atoms.info["label_constraint"] = ConstraintKind.HARD.value
-    elif output.penalty_eV is not None:
-        atoms.info["label_constraint"] = ConstraintKind.SOFT.value
-    radii = dict.fromkeys(f"{radius:g}" for radius in _variable(text, "ratsph"))
-    return Finished(path, digest, "abinit", _abinit_settings(text), f"sphere of {', '.join(radii)} bohr", [atoms])
-
-
-def _ended(path: Path, text: str) -> AbinitOutput:
-    """Return what ABINIT printed; refuse what is no label."""
-    if text.count("== DATASET") > 1 or re.search(r"^[-P ]\s+ionmov\s+[1-9]", text, re.MULTILINE):
-        raise InputError(f"{path}: holds several calculations", "one output of one data set at fixed positions")
-    log = path.with_suffix(".log")
-    output = parse_output(text, log.read_text(errors="replace") if log.is_file() else "")
-    if not output.converged or output.energy_eV is None:
-        raise InputError(f"{path}: did not converge, or did not come to its end", "its energy and forces are no label")
-    if output.density_mixed and output.lvp_eV is None and output.torques is not None:
-        raise InputError(f"{path}: mixes the density under a constraint, and its log is not beside it as {log.name}")
-    if re.search(r"^[-P ]\s+magconon\s+[12]", text, re.MULTILINE) and output.penalty_eV is None:
-        raise InputError(f"{path}: its energy holds a penalty that only the log tells", f"put it beside as {log.name}")
-    return output
-
-
-def _abinit_settings(text: str) -> dict[str, Any]:
-    """Return what an output says of how it was computed: ABINIT repeats variables that are not at their defaults."""
-    settings: dict[str, Any] = {"tsmear_Ha": 0.01}
-    for name, variable in _ABINIT_VARIABLES.items():
-        if value := _variable(text, variable):
-            settings[name] = value[0]
-    for name, variable, words in (("smearing", "occopt", _OCCOPT), ("functional", "ixc", _IXC)):
-        if value := _variable(text, variable):
-            settings[name] = words.get(int(value[0]), f"{variable} {value[0]:g}")
-    return settings
-
-
-def _variable(text: str, name: str) -> list[float]:
-    """Return the last echo of an input variable in ABINIT's output; nothing where there is none."""
-    number = r"[-+]?[\d.]+(?:E[-+]\d+)?"
-    found = re.findall(rf"^[-P ]\s+{name}((?:\s+{number})+)", text, re.MULTILINE)
-    return [float(one) for one in found[-1].split()] if found else []

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
     from mmtp_fw.dft.engine import Engine
+    from mmtp_fw.dft.finished_runs import FinishedRuns
     from mmtp_fw.dft.work import ScfWork
 
 GROUP = "mmtp_fw.engines"
@@ -115,6 +116,8 @@ class EngineDescription:
         What `mmtp doctor` looks at, each by the name of its line; by default the programs and the datasets.
     page : str
         The page of the documentation that explains the settings.
+    finished : callable, optional
+        Returns how finished runs of its program, whoever made them, are read; imports it only then.
     functional : callable
         Takes the settings and returns the exchange-correlation functional, for the card of a dataset.
     """
@@ -133,6 +136,7 @@ class EngineDescription:
     datasets: DatasetSearch | None = None
     checks: Mapping[str, Callable[[], Check]] = field(default_factory=dict)
     page: str = "docs/dft.md"
+    finished: Callable[[], FinishedRuns] | None = None
     functional: Callable[[Mapping[str, Any]], str] = lambda settings: "not stated"
 
     def doctor(self) -> list[Check]:

@@ -289,7 +289,7 @@ def _write_batch(
         store.add_configuration(database, bare, {"campaign": campaign.name, **origin})
         calculation = _calculation(configuration, one)
         calculations.append(calculation.to_mongo())
-        about = {"configuration": configuration, "imported": result.digest, "file": one.found.name}
+        about: dict[str, Any] = {"configuration": configuration, "imported": result.digest, "file": one.found.name}
         about |= {"file_digest": one.found.digest, "index": one.index}
         actions.append(_action(campaign.name, iteration, about, calculation.id).to_mongo())
     _insert_new(database.calculations, calculations)

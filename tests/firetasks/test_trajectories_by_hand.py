@@ -192,7 +192,7 @@ def test_a_long_average_has_a_spectrum_and_keeps_some_frames(database, tmp_path,
     made = averaging(database, fepd, steps=400, equilibration_steps=50, replicas=1)
     _, values = average_of(made, tmp_path, "reference")
     spectrum = values["phonon_dos"]
-    assert set(spectrum) == {"frequency_THz", "total", "species", "total_error", "species_error"}
+    assert set(spectrum) == {"frequency_THz", "total", "species", "total_error", "species_error", "width_THz"}
     assert set(spectrum["species"]) == set(spectrum["species_error"]) == {"Fe", "Pd"}
     assert len(spectrum["total_error"]) == len(spectrum["total"]) and max(spectrum["total_error"]) > 0
     # 70 samples after equilibration, 5 fs apart: every third is kept, no more than 32.

@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from mmtp_fw.dft.engine import Engine
+    from mmtp_fw.dft.finished_runs import FinishedRuns
     from mmtp_fw.dft.work import ScfWork
 
 INSTALL = "apt-get install abinit"
+
+
+def _finished() -> FinishedRuns:
+    from mmtp_fw.dft.abinit.finished import RUNS
+
+    return RUNS
 
 
 def _engine(**settings: Any) -> Engine:
@@ -41,6 +48,7 @@ ENGINE = EngineDescription(
     about="ABINIT (collinear, PAW)",
     settings=AbinitSettings,
     engine=_engine,
+    finished=_finished,
     costs=EngineCosts(
         scf_seconds=1200.0,
         work=_work,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from mmtp_fw.dft.engine import Engine
+    from mmtp_fw.dft.finished_runs import FinishedRuns
     from mmtp_fw.dft.vasp.potcars import PotcarFile
     from mmtp_fw.dft.work import ScfWork
 
@@ -47,6 +48,12 @@ def check_potcars() -> Check:
     except MmtpError as error:
         return Check(name, False, error.message, error.hint)
     return Check(name, True, f"{', '.join(titles)} ({settings.potcar_functional}) in {directory}")
+
+
+def _finished() -> FinishedRuns:
+    from mmtp_fw.dft.vasp.finished import RUNS
+
+    return RUNS
 
 
 def _engine(**settings: Any) -> Engine:
@@ -86,6 +93,7 @@ ENGINE = EngineDescription(
     about="VASP (non-collinear, PAW)",
     settings=VaspSettings,
     engine=_engine,
+    finished=_finished,
     costs=EngineCosts(scf_seconds=3600.0, work=_work, seconds_per_operation=1.6e-10, run_seconds=10.0),
     ladders={
         "cut-off": partial(rungs, names=("encut_eV",), factors=(1.2, 1.45)),
