@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmtp_fw.cli.crystals import crystals_of
-from mmtp_fw.cli.files import SpeciesOption, read_potential
+from mmtp_fw.cli.files import SpeciesOption
 from mmtp_fw.cli.given import by_species, numbers, three_counts
-from mmtp_fw.cli.options import JsonOption
+from mmtp_fw.cli.models import model_of
+from mmtp_fw.cli.options import JsonOption, LaunchpadOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ TEMPERATURES = ",".join(str(kelvin) for kelvin in range(0, 1001, 50))
 
 
 def phonons(
-    potential: Annotated[Path, typer.Argument(help="A .mmtp file.")],
+    potential: Annotated[Path, typer.Argument(help="A .mmtp file, or a version in the database.")],
     structure: Annotated[Path | None, typer.Argument(help="One crystal, with or without moments.")] = None,
     lattice: Annotated[str, typer.Option(help="Instead of a file: fcc, bcc, hcp, B2, L1_2 …")] = "",
     parameter: Annotated[float, typer.Option(help="Lattice parameter of --lattice, Å.")] = 0.0,
@@ -46,6 +47,7 @@ def phonons(
     extrapolate: Annotated[bool, typer.Option(help="Go on outside the trained range, and tell it.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="New directory: CSV, JSON, SVG, PNG.")] = None,
     species: SpeciesOption = None,
+    launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Phonon spectra, total and by species, with free energy, entropy and heat capacity; moments relaxed throughout."""
@@ -61,10 +63,10 @@ def phonons(
     chosen = PhononSettings(three_counts("--supercell", supercell), step, relax, mesh, extrapolate)
     cells = crystals_of(structure, lattice, parameter, composition, repeat, range(seed, seed + seeds), species)
     asked = _arrangements(cells, order, by_species("--moments", moments, "Fe=2.6,Pd=0.3"), bool(lattice))
-    model = read_potential(potential, species)
+    model, origin = model_of(potential, species, launchpad)
     measured = _measured(experiment or [], model.species)
     found = study(model, tracked(asked, "displacing"), chosen, resolution, kelvins)
-    document = found.document()
+    document = found.document() | {"potential": origin}
     if measured:
         from mmtp_fw.report.phonon_files import with_experiment
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from mmtp_fw.database import store
+from mmtp_fw.potential import Potential
+
 POTENTIAL = Path(__file__).parents[2] / "docs" / "examples" / "fe-pd.mmtp"
 ORDER = ("--order", "ferromagnetic", "--moments", "Fe=2.6,Pd=0.3")
 QUICK = ("--mesh", 8, "--resolution", 2, "--temperatures", "0,300")
@@ -141,3 +144,19 @@ def test_an_unstable_crystal_says_so_and_draws_it(tmp_path):
     assert not (tmp_path / "out" / "thermodynamics.csv").exists()
     assert columns(tmp_path / "out" / "spectrum.csv")["frequency_THz"][0] == -1.0
     assert "unstable: 1 of 1" in (tmp_path / "out" / "caption.txt").read_text(encoding="utf-8")
+
+
+def test_a_version_in_the_database_is_the_file_it_was_stored_from(structure, database, call, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    text = POTENTIAL.read_text(encoding="utf-8")
+    fields = {"campaign": "alloy", "action": "alloy/1/fit", "species": ["Fe", "Pd"], "iteration": 1}
+    version = store.save_potential(database, text, Potential.loads(text).content_hash, **fields)
+    rest = (structure, "--supercell", "1,1,1", *ORDER, *QUICK)
+    stored, file = (json.loads(call("phonons", which, *rest, "--json")) for which in (version, POTENTIAL))
+    assert stored.pop("potential") == {"version": version, "campaign": "alloy"}
+    assert file.pop("potential") == {"file": str(POTENTIAL)}
+    assert stored == file
+    assert f"no potential {version + 1} in this database" in call("phonons", version + 1, *rest, code=2)
+    assert "leave --species away" in call("phonons", version, *rest, "--species", "Fe,Pd", code=2)
+    Path(str(version)).write_text("no potential", encoding="utf-8")
+    assert "no potential" not in call("phonons", version, *rest, code=2), "a file of that name is what is read"
