@@ -307,10 +307,17 @@ def _by_verdict(volumes: Iterable[tuple[StatePoint, Judgement]]) -> list[str]:
     ]
 
 
-def headline(verdict: str, reasons: Sequence[str]) -> str:
-    """Return the verdict on a campaign with its reasons, in a line."""
-    if not reasons:
-        return verdict
-    if verdict == "converged, not validated":
-        return f"{verdict} because {'; '.join(reasons)}"
-    return f"{verdict} ({'; '.join(reasons)})"
+def headline(verdict: str, reasons: Sequence[str], uncalibrated: Sequence[str] = ()) -> str:
+    """Return the verdict on a campaign with its reasons, and which stated uncertainties don't hold, in a line.
+
+    Examples
+    --------
+    >>> headline("converged and validated", [], ["energy at new labels: errors are 3 times what was stated"])
+    'converged and validated; uncertainties not calibrated: energy at new labels: errors are 3 times what was stated'
+    """
+    told = verdict
+    if reasons and verdict == "converged, not validated":
+        told = f"{verdict} because {'; '.join(reasons)}"
+    elif reasons:
+        told = f"{verdict} ({'; '.join(reasons)})"
+    return f"{told}; uncertainties not calibrated: {', '.join(uncalibrated)}" if uncalibrated else told

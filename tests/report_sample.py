@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmtp_fw.campaign import Campaign
-from mmtp_fw.report.calibrated import calibrated
+from mmtp_fw.loop.calibrated import calibrated
 
 START = datetime(2026, 5, 4, 9, 30)
 QUANTITIES = ("energy_per_atom_eV", "forces_eV_per_A", "stress_GPa", "magnetic_forces_eV_per_muB")

@@ -137,3 +137,14 @@ def test_the_verdict_on_a_campaign():
     verdict, reasons = conclude(True, "", [(at(3.7), afm), (at(3.8), afm)])
     assert verdict == "converged, not validated" and "magnetization is zero in both at every volume" in reasons[0]
     assert conclude(True, "", [(at(3.7), afm), (at(3.8), good)]) == ("converged and validated", [])
+
+
+def test_uncertainties_that_do_not_hold_stand_in_every_headline():
+    told = ["energy at new labels: errors are 3.1 times what was stated"]
+    for verdict, reasons in (
+        conclude(True, "", [(at(3.7), judged())]),
+        conclude(True, "", []),
+        conclude(False, "x", []),
+    ):
+        line = headline(verdict, reasons, told)
+        assert line.startswith(headline(verdict, reasons)) and line.endswith(f"not calibrated: {told[0]}")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmtp_fw.compared import COMPARED
-from mmtp_fw.database import Database, queries
+from mmtp_fw.database import Database, queries, views
+from mmtp_fw.loop.calibrated import calibrated, uncalibrated
 from mmtp_fw.loop.stop import StopReason, explain
 from mmtp_fw.statepoints import StatePoint, is_held_out
 from mmtp_fw.verdicts import Averages, Judgement, conclude, headline, judge
@@ -37,7 +38,8 @@ def conclusion(
     Returns
     -------
     dict
-        headline, verdict, reasons; volumes: a row for every point of comparison (lattice_parameter_A; phase and
+        headline, verdict, reasons; calibration, see `mmtp_fw.loop.calibrated`;
+        volumes: a row for every point of comparison (lattice_parameter_A; phase and
         magnetic_order where phases have names), with held_out, verdict, reason,
         max_grade, and for every compared number its difference from the reference, the statistical and the model
         uncertainty (None: not known), the largest difference that is allowed, inside and can_fail.
@@ -62,11 +64,14 @@ def conclusion(
         volumes.append((point, held or also_held, one, grade))
     converged = None if stop is None else stop == StopReason.CONVERGED
     verdict, reasons = conclude(converged, explain(stop) or "", [(point, one) for point, _, one, _ in volumes])
+    rows = [_row(*row) for row in volumes]
+    calibration = calibrated(views.potentials(database, campaign_id), rows)
     return {
-        "headline": headline(verdict, reasons),
+        "headline": headline(verdict, reasons, uncalibrated(calibration)),
         "verdict": verdict,
         "reasons": reasons,
-        "volumes": [_row(*row) for row in volumes],
+        "calibration": calibration,
+        "volumes": rows,
     }
 
 

@@ -17,7 +17,6 @@ from mmtp_fw.loop.conclusion import conclusion, ensemble_of
 from mmtp_fw.loop.gather import campaign_settings, gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.loop.stop import explain
-from mmtp_fw.report.calibrated import calibrated
 from mmtp_fw.spectra import curve_of, curves_of, difference_of
 from mmtp_fw.statepoints import StatePoint, is_held_out
 
@@ -36,7 +35,7 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     dict
         campaign (name, times, stop reason, settings), iterations, potentials, labels, properties, md_runs,
         cells (atoms of each point of comparison), failures: lists of flat dicts; experiment: list of
-        `mmtp_fw.campaign.experiment.ExperimentSettings`; calibration, see `mmtp_fw.report.calibrated`; conclusion, see
+        `mmtp_fw.campaign.experiment.ExperimentSettings`; calibration, see `mmtp_fw.loop.calibrated`; conclusion, see
         `mmtp_fw.loop.conclusion`; and summary.
 
     Raises
@@ -50,13 +49,12 @@ def gather_report(database: Database, campaign_id: str) -> dict[str, Any]:
     iterations = views.rounds(database, campaign_id, actions)
     ensemble = ensemble_of(database, campaign_id)
     concluded = conclusion(database, campaign_id, ensemble=ensemble)
-    potentials = views.potentials(database, campaign_id)
-    calibration = calibrated(potentials, concluded["volumes"])
+    calibration = concluded["calibration"]
     properties = _properties(database, actions, held_out, ensemble)
     spectra = _spectra(properties)
     return {
         "campaign": _campaign(campaign_id, document),
-        "potentials": potentials,
+        "potentials": views.potentials(database, campaign_id),
         "calibration": calibration,
         "labels": [_label(row) for row in views.campaign_labels(database, campaign_id)],
         "md_runs": views.md_runs(database, {"campaign": campaign_id}),

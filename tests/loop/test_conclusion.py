@@ -114,3 +114,16 @@ def test_an_older_database_is_not_judged_where_it_does_not_say(database, tmp_pat
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert summary["headline"] == data["conclusion"]["headline"]
     assert summary["volumes"] == data["conclusion"]["volumes"]
+
+
+@pytest.mark.parametrize(("ratio", "pairs", "told"), [(3.0, 9, True), (0.3, 9, True), (1.0, 9, False), (3.0, 4, False)])
+def test_an_uncalibrated_uncertainty_reaches_headline_and_summary(database, ratio, pairs, told):
+    made = Recorded(database)
+    compared(made, 3.72)
+    surprise = {"pairs": {"forces_eV_per_A": {"errors": [0.01 * ratio] * pairs, "uncertainties": [0.01] * pairs}}}
+    version = made.fit(1)
+    database.potentials.update_one({"_id": version}, {"$set": {"fit.surprise": surprise}})
+    ended(made)
+    found = conclusion(database, "c")
+    assert ("uncertainties not calibrated: forces at new labels" in found["headline"]) is told
+    assert gather_report(database, "c")["summary"]["headline"] == found["headline"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from report_sample import sample
 
-from mmtp_fw.report.calibrated import calibrated
+from mmtp_fw.loop.calibrated import calibrated
 from mmtp_fw.report.figures import FIGURES
 from mmtp_fw.report.page import render
 from mmtp_fw.report.write import write_report

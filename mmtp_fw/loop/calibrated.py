@@ -50,6 +50,15 @@ def calibrated(potentials: Iterable[Mapping[str, Any]], volumes: Iterable[Mappin
     ]
 
 
+def uncalibrated(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a line on each row of `calibrated` whose uncertainty doesn't hold; too few pairs say nothing."""
+    return [
+        f"{row['name'].lower()} at {row['at']}: errors are {row['median']:.2g} times what was stated"
+        for row in rows
+        if row["calibrated"] is False
+    ]
+
+
 def _of_volumes(volumes: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
     """Return the differences from the reference that have both uncertainties, and the median errors to be expected."""
     pairs: dict[str, tuple[list[float], list[float]]] = {}
