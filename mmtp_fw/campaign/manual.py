@@ -42,8 +42,8 @@ once per round, after the fit, so that every label that was paid for has been us
 final properties are computed and the report is written.
 
 A campaign's name is its identity in the database: the same file again goes on where it stands, another file
-under the same name is refused, key by key. `workers` and `notify` may differ; `mmtp set` changes what may change
-(docs/workers.md).
+under the same name is refused, key by key. `workers`, `notify` and `properties.experiment` may differ; `mmtp set`
+changes what may change (docs/workers.md).
 
 ## What it may claim
 
@@ -54,7 +54,9 @@ that is zero in both, an antiferromagnet's, validates nothing; there the mean si
 `volumes` in `summary.json` has the verdict on each
 with its reason, the differences from the reference, and both uncertainties, one standard deviation each: the
 statistical one of both averages together, and the model's, the ensemble's spread. At rest (`properties.mode: static`)
-there is no statistical one.
+there is no statistical one. Where an uncertainty doesn't hold (the median of error/uncertainty, of eight pairs or more,
+is outside 0.7 to 1.4; the report's table says `calibrated: no`), the headline names it behind the verdict, which it
+doesn't change: "…; uncertainties not calibrated: forces at new labels: errors are 3 times what was stated".
 
 | Verdict | Rule |
 |---|---|
