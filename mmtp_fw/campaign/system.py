@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ase import Atoms
+from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
 
 from mmtp_fw.campaign.section import Count, Positive, Section, listed
@@ -196,6 +197,9 @@ class SystemSettings(Section):
     def _unique_species(cls, value: list[str]) -> list[str]:
         if len(set(value)) != len(value):
             raise ValueError("a species is named twice")
+        unknown = [symbol for symbol in value if symbol not in chemical_symbols[1:]]
+        if unknown:
+            raise ValueError(f"no symbol of a chemical element: {', '.join(unknown)}")
         return value
 
     @model_validator(mode="before")

@@ -10,8 +10,11 @@ from ase import Atoms
 from mmtp_fw.campaign import Campaign
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.checks import check_request
-from mmtp_fw.errors import EngineError
+from mmtp_fw.errors import EngineError, InputError
 from mmtp_fw.structures import Phase, distorted_cells, target_moments
+
+SHORTEST_A = 0.7
+"""No two atoms of a solid are nearer (Å): the bond of the hydrogen molecule, the shortest there is, has 0.74 Å."""
 
 
 def check_engine(campaign: Campaign, here: bool) -> None:
@@ -26,12 +29,14 @@ def check_engine(campaign: Campaign, here: bool) -> None:
     Raises
     ------
     InputError
-        Settings that the engine doesn't know, species or moments that it refuses, orders that the cells can't have.
+        Settings that the engine doesn't know, species or moments that it refuses, orders that the cells can't have,
+        lattice parameters that can't be in Å.
     EngineError
         `here`, and the program or its data are missing.
     """
     engine = get_engine(campaign.dft.engine, **campaign.dft.settings)
     for phase in campaign.phases:
+        _check_distances(phase, campaign.potential.r_cut_A)
         first = phase.lattice_parameters_A[0]
         for order in {*phase.orders, *phase.compared}:
             starting_cell(campaign, first, order, 0, phase.name)
@@ -40,6 +45,20 @@ def check_engine(campaign: Campaign, here: bool) -> None:
         except EngineError:
             if here:
                 raise
+
+
+def _check_distances(phase: Phase, r_cut_A: float) -> None:
+    """Refuse lattice parameters at which atoms overlap, or have no neighbour within the cut-off."""
+    of = f"phase '{phase.name}'" if phase.name else "system"
+    for lattice_parameter in phase.all_lattice_parameters_A:
+        nearest = phase.nearest_A(lattice_parameter)
+        told = f"{of}: at the lattice parameter {lattice_parameter:g} Å nearest neighbours are {nearest:.3g} Å apart"
+        if nearest < SHORTEST_A:
+            raise InputError(told, "lattice parameters are in Å; a structure file must not hold an atom twice")
+        if nearest >= r_cut_A:
+            raise InputError(
+                f"{told}, not within potential.r_cut_A = {r_cut_A:g} Å", "lattice parameters are in Å, not in pm"
+            )
 
 
 def pretraining_set(campaign: Campaign, structures: int, seed: int) -> list[Atoms]:

@@ -58,7 +58,10 @@ class Phase:
         if (self.structure is None) == (self.own is None):
             raise InputError(f"phase '{self.name}' needs a lattice or the atoms of a file, not both")
         if not 0 <= self.vacancies < self.number_of_sites:
-            raise InputError(f"{self.vacancies} vacancies in a cell of {self.number_of_sites} sites")
+            raise InputError(
+                f"phase '{self.name}': {self.vacancies} vacancies in a cell of {self.number_of_sites} sites",
+                "choose a larger supercell, or fewer vacancies",
+            )
 
     @property
     def all_lattice_parameters_A(self) -> list[float]:

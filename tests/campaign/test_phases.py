@@ -10,7 +10,7 @@ from ase.io import write
 
 from mmtp_fw.campaign import load_campaign, parse_campaign, stored_campaign
 from mmtp_fw.errors import InputError
-from mmtp_fw.firetasks.start import pretraining_set, starting_cell
+from mmtp_fw.firetasks.start import check_engine, pretraining_set, starting_cell
 from mmtp_fw.loop.facts import Facts
 from mmtp_fw.loop.planner import plan
 
@@ -181,3 +181,25 @@ def test_phases_and_short_keys_are_not_mixed():
 def test_vacancies_leave_something(folder):
     with pytest.raises(InputError, match="2 vacancies in a cell of 2 sites"):
         assert parse_campaign(ONE.format("file: POSCAR, vacancies: 2"), "c.yaml", folder).phases
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("structure: bcc, compositions: [{Fe: 1}], lattice_parameters_A: [0.287]", "0.249 Å apart"),
+        ("structure: bcc, compositions: [{Fe: 1}], lattice_parameters_A: [287]", "not within potential.r_cut_A"),
+        (
+            "file: POSCAR, lattice_parameters_A: [2.87], held_out_lattice_parameters_A: [0.29]",
+            "at the lattice parameter 0.29 Å",
+        ),
+    ],
+)
+def test_lattice_parameters_in_other_units_are_refused(folder, keys, message):
+    campaign = parse_campaign(ONE.format(keys), "c.yaml", folder)
+    with pytest.raises(InputError, match=message):
+        check_engine(campaign, here=False)
+
+
+def test_species_are_elements(folder):
+    text = "name: x\nsystem: {species: [Xx], structure: bcc, lattice_parameters_A: [3.0]}\n"
+    assert "no symbol of a chemical element: Xx" in refused(text, folder)
