@@ -23,7 +23,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mmtp_fw.campaign import Campaign
-from mmtp_fw.database import ActionDocument, Database, queries, server, views
+from mmtp_fw.database import Database, queries, server, views
+from mmtp_fw.loop.documents import document_of
 from mmtp_fw.loop.facts import Action, Category, Fact, Facts, Kind
 from mmtp_fw.loop.planner import walk
 from mmtp_fw.loop.reconcile import reconcile
@@ -119,17 +120,7 @@ def fill_actions(database: Database, rounds: int) -> int:
     now = datetime.now(UTC)
 
     def finished(action: Action) -> dict[str, Any]:
-        model = ActionDocument(
-            _id=action.key,
-            campaign=NAME,
-            kind=action.kind.value,
-            category=action.category.value,
-            iteration=action.iteration,
-            priority=action.priority,
-            params=dict(action.params),
-            after=list(action.after),
-        )
-        return model.to_mongo() | {"result": answer(action), "finished": now}
+        return document_of(NAME, action).to_mongo() | {"result": answer(action), "finished": now}
 
     actions = list(course(campaign, rounds))
     stored_in_parts(database.actions, map(finished, actions), 5000)

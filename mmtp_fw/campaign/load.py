@@ -231,7 +231,11 @@ def _describe(problem: ErrorDetails, data: Any, source: str) -> str:
 
 
 _A_FILE = "write phases: [{name: mine, file: POSCAR}] under system (docs/phases.md)"
+_EXISTING = "what exists already is named at the top: start_from: {labels: [FILE], potential: FILE} (docs/import.md)"
 _OTHER_WORDS = {
+    "training_set": _EXISTING,
+    "files": _EXISTING,
+    "start_from": _EXISTING,
     "structure_file": _A_FILE,
     "structures": _A_FILE,
     "poscar": _A_FILE,

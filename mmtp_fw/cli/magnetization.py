@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mmtp_fw.cli.crystals import crystals_of
-from mmtp_fw.cli.files import SpeciesOption, names_of, read_potential
+from mmtp_fw.cli.files import SpeciesOption, names_of
 from mmtp_fw.cli.given import by_species, numbers
-from mmtp_fw.cli.options import JsonOption
+from mmtp_fw.cli.models import model_of
+from mmtp_fw.cli.options import JsonOption, LaunchpadOption
 from mmtp_fw.cli.output import console, print_json, table, tracked
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ UNITS = ("_muB2_per_eV", "_muB", "_kB", "_eV_per_atom")
 
 
 def magnetization(
-    potential: Annotated[Path, typer.Argument(help="A .mmtp file.")],
+    potential: Annotated[Path, typer.Argument(help="A .mmtp file, or a version in the database.")],
     structure: Annotated[
         Path | None, typer.Argument(help="One structure; moments it has are where the sampling starts.")
     ] = None,
@@ -45,6 +46,7 @@ def magnetization(
         Path | None, typer.Option("-o", "--output", help="CSV file, or new directory: CSV, JSON, SVG, PNG, caption.")
     ] = None,
     species: SpeciesOption = None,
+    launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Magnetization, moments, susceptibility, heat capacity and T_C by Monte Carlo of the moments."""
@@ -63,10 +65,9 @@ def magnetization(
     ]
     cells = {number: [of_size[number] for of_size in made] for number in seeds}
     settings = ChainSettings(kelvins[0], Measure(measure), names_of(induced) or (), limits, seed)
-    found = magnetization_study(
-        read_potential(potential, species), cells, kelvins, settings, sweeps, lambda work: tracked(work, "sampling")
-    )
-    document = found.document()
+    model, origin = model_of(potential, species, launchpad)
+    found = magnetization_study(model, cells, kelvins, settings, sweeps, lambda work: tracked(work, "sampling"))
+    document = found.document() | {"potential": origin}
     if output is not None:
         from mmtp_fw.report.magnetization_files import write_magnetization
 

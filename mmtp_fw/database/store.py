@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ase import Atoms
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from mmtp_fw.database import atoms_codec, blobs, trajectories
 from mmtp_fw.database.collections import upserted
@@ -273,7 +273,9 @@ def frames_of(database: Database, key: str) -> list[Atoms]:
     document = database.md_runs.find_one({"_id": key}, {"trajectory": 1})
     document = document or database.properties.find_one({"_id": key}, {"trajectory": 1})
     if document is None or not document.get("trajectory"):
-        raise DatabaseError(f"no frames of a trajectory '{key}' in this database", "`mmtp find` lists what is there")
+        raise DatabaseError(
+            f"no frames of a trajectory '{key}' in this database", "`mmtp status` and `mmtp show campaign` list them"
+        )
     return trajectories.unpack(blobs.get(database, document["trajectory"]))
 
 
@@ -294,6 +296,35 @@ def save_property(
         blob = blobs.put(database, trajectories.pack(frames), "trajectory") if frames else None
         document = PropertyDocument(_id=key, trajectory=blob, **plain(fields))
         _insert_once(database.properties, document, session)
+
+
+_DUPLICATE = 11000
+"""Code by which MongoDB says that a key is there already."""
+
+
+def insert_new(collection: Collection[Any], documents: Sequence[Document]) -> set[Any]:
+    """Insert those documents whose keys are not there, in few round trips; return the keys that were there already.
+
+    Parameters
+    ----------
+    collection : Collection
+    documents : sequence of Document
+
+    Raises
+    ------
+    BulkWriteError
+        For anything but a key that is there.
+    """
+    if not documents:
+        return set()
+    try:
+        collection.insert_many([document.to_mongo() for document in documents], ordered=False)
+    except BulkWriteError as error:
+        faults = (error.details or {}).get("writeErrors", [])
+        if not faults or any(fault["code"] != _DUPLICATE for fault in faults):
+            raise
+        return {documents[fault["index"]].id for fault in faults}
+    return set()
 
 
 def _insert_once(collection: Collection[Any], document: Document, session: ClientSession | None) -> None:

@@ -23,6 +23,7 @@ from mmtp_fw.labelling import Grade
 
 UNKNOWN = "imported"
 """The engine of labels whose file does not say what computed them."""
+_HEAD_BYTES = 4096
 UNNAMED_MOMENT = "as in the file"
 """The definition of a moment that its file does not tell."""
 
@@ -83,7 +84,7 @@ def read_finished(path: Path, species: Sequence[str] | None = None) -> Finished:
         raise InputError(f"{path}: can't be read: {error.strerror}", "check the path") from error
     digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
     for engine, runs in _readers().items():
-        if runs.recognises(path, raw[:4096]):
+        if runs.recognises(path, raw[:_HEAD_BYTES]):
             configurations, settings, moment = runs.read(path)
             return Finished(path, digest, engine, settings, moment, configurations)
     return Finished(path, digest, UNKNOWN, {}, UNNAMED_MOMENT, read_configurations(path, species))
@@ -102,13 +103,14 @@ def runs_in(folders: Iterable[Path], engine: str) -> Iterator[Path]:
     InputError
         There is no such folder, or nothing of that program in it.
     """
-    names = _readers()[engine].files
+    runs = _readers()[engine]
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: is no folder", "name folders of finished runs; files are for `import labels`")
-        found = sorted({path.parent for name in names for path in folder.rglob(name)})
+        found = sorted({path.parent for name in runs.files for path in folder.rglob(name) if _is_of(runs, path)})
         if not found:
-            raise InputError(f"{folder}: no output of {engine} in it or below", f"one of {', '.join(names)}")
+            names = ", ".join(runs.files)
+            raise InputError(f"{folder}: no output of {engine} in it or below", f"one of {names}")
         yield from found
 
 
@@ -120,15 +122,26 @@ def output_in(folder: Path) -> Path:
     InputError
         There is none, or more than one that fits a pattern.
     """
-    names = [name for runs in _readers().values() for name in runs.files]
-    for name in names:
-        if "*" not in name and (folder / name).is_file():
-            return folder / name
-    found = [path for name in names if "*" in name for path in sorted(folder.glob(name)) if path.is_file()]
-    if len(found) == 1:
-        return found[0]
-    why = "several outputs: name the file" if found else f"none of {', '.join(names)}"
-    raise InputError(f"{folder}: {why}", "a folder is taken for one finished run")
+    readers = _readers().values()
+    for runs in readers:
+        for name in runs.files:
+            found = [path for path in sorted(folder.glob(name)) if _is_of(runs, path)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise InputError(
+                    f"{folder}: several outputs: {', '.join(path.name for path in found)}", "name the file"
+                )
+    names = ", ".join(name for runs in readers for name in runs.files)
+    raise InputError(f"{folder}: none of {names}", "a folder is taken for one finished run")
+
+
+def _is_of(runs: FinishedRuns, path: Path) -> bool:
+    """Return whether a file is such an output, by its content: others have names of that pattern, too."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return runs.recognises(path, file.read(_HEAD_BYTES))
 
 
 def _readers() -> dict[str, FinishedRuns]:

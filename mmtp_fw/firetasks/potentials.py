@@ -18,7 +18,7 @@ def load_potential(database: Database, version: int) -> Potential:
     """
     document = database.potentials.find_one({"_id": version}, {"text": 1, "species": 1})
     if document is None:
-        raise InputError(f"no potential {version} in this database", "`mmtp find` lists them")
+        raise InputError(f"no potential {version} in this database", "`mmtp status` and `mmtp show campaign` name them")
     return Potential.loads(document["text"], document["species"] or None)
 
 

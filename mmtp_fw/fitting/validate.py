@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -136,7 +138,8 @@ def check_training_set(
     -------
     Report
         Fatal: missing labels, wrong shapes, NaN, unknown species, coincident atoms, moments beyond the
-        magnetic basis, duplicates with contradicting labels, suspected units. Warnings: distances below
+        magnetic basis, duplicates with contradicting labels, suspected units, energies far
+        from those of the same composition. Warnings: distances below
         r_min, exact duplicates, missing magnetic forces.
     """
     listed = potential.system if systems is None else systems.serving(potential).of
@@ -149,7 +152,16 @@ def check_training_set(
         report.findings += found
     if not report.fatal:
         report.findings += check.energy_units()
+    if not report.fatal:
+        report.findings += check.energies_apart()
     return report
+
+
+FARTHEST_EV = 10.0
+"""Energies per atom of one composition lie closer than this, whatever volume and moments: farther apart, one of them is
+no state of that solid, as a ghost state of a pseudopotential, or of another program."""
+FEWEST = 4
+"""Labels of one composition of which one can stand out."""
 
 
 class _Check:
@@ -258,6 +270,23 @@ class _Check:
         else:
             yield self._finding(index, "duplicate", "the same as {other}", False, "it counts twice", first)
 
+    def energies_apart(self) -> Iterator[Finding]:
+        """Compare each energy with the others of its composition: a ghost state lies tens of eV below."""
+        groups: dict[Any, list[int]] = {}
+        for k, labels in enumerate(self._labels):
+            if "energy" in labels:
+                groups.setdefault(_composition(self._configurations[k]), []).append(k)
+        for rows in groups.values():
+            per_atom = [float(self._labels[k]["energy"]) / len(self._configurations[k]) for k in rows]
+            middle = float(np.median(per_atom))
+            for k, energy in zip(rows, per_atom, strict=True):
+                if len(rows) >= FEWEST and abs(energy - middle) > FARTHEST_EV:
+                    text = (
+                        f"{energy - middle:+.1f} eV per atom from the median of {len(rows)} labels of its composition: "
+                        "one side is no state of that solid (a ghost state of a data set?)"
+                    )
+                    yield self._finding(k, "apart", text, True, "look at data sets and cut-off; leave it out")
+
     def energy_units(self) -> Iterator[Finding]:
         """Compare each energy with the others: a mixture of units stands out by a known ratio."""
         rows = [k for k, labels in enumerate(self._labels) if "energy" in labels]
@@ -272,6 +301,11 @@ class _Check:
             if unit:
                 text = f"{energy:.4f} eV per atom where the others have {middle:.4f} suggests {unit}"
                 yield self._finding(k, "units", text, True, "energies must be in eV")
+
+
+def _composition(atoms: Atoms) -> tuple[tuple[str, float], ...]:
+    symbols = Counter(atoms.get_chemical_symbols())
+    return tuple((symbol, round(count / len(atoms), 6)) for symbol, count in sorted(symbols.items()))
 
 
 def _unit(energy: float, middle: float) -> str | None:

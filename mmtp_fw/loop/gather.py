@@ -82,7 +82,12 @@ def gather_open(database: Database, campaign_id: str) -> tuple[Facts, int]:
     """
     stored = queries.campaign(database, campaign_id, "settings", "history", "imports.digest", "closed", "reopened")
     reopened, closed = int(stored.get("reopened") or 0), stored.get("closed")
-    if closed is None or closed["reopened"] != reopened or _missing(database, campaign_id, closed["rounds"]):
+    changes = len(stored.get("history") or ())  # of versions, too, that don't know of the sum
+    if (
+        closed is None
+        or (closed["reopened"], closed.get("changes")) != (reopened, changes)
+        or _missing(database, campaign_id, closed["rounds"])
+    ):
         return _facts(stored, _read(database, {"campaign": campaign_id}), Closed()), reopened
     known = Closed.from_document(closed)
     documents = _read(database, {"campaign": campaign_id, "iteration": {"$gte": known.rounds}})
@@ -95,10 +100,13 @@ def gather_open(database: Database, campaign_id: str) -> tuple[Facts, int]:
     return _facts(stored, documents, known), reopened
 
 
-def keep_closed(database: Database, campaign_id: str, closed: Closed, reopened: int) -> None:
+def keep_closed(database: Database, facts: Facts, closed: Closed, reopened: int) -> None:
     """Keep what ended rounds come to, unless something was taken back since the facts were read by `gather_open`."""
-    same = {"_id": campaign_id, "reopened": reopened or {"$in": [0, None]}}
-    database.campaigns.update_one(same, {"$set": {"closed": closed.document() | {"reopened": reopened}}})
+    changes = len(facts.earlier)
+    same: dict[str, Any] = {"_id": facts.campaign.name, "reopened": reopened or {"$in": [0, None]}}
+    same["history"] = {"$size": changes} if changes else {"$in": [[], None]}
+    kept = closed.document() | {"reopened": reopened, "changes": changes}
+    database.campaigns.update_one(same, {"$set": {"closed": kept}})
 
 
 _WANTED = {"kind": 1, "iteration": 1, "result": 1, "params.potential": 1, "params.of": 1}

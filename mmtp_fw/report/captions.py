@@ -7,12 +7,10 @@ from typing import Any
 
 from mmtp_fw.phonons.spectrum import FWHM, MEV_PER_THZ
 from mmtp_fw.report.experiment import not_drawn
+from mmtp_fw.spectra import curve_of
+from mmtp_fw.thermal import Ensemble
 
-ADIABATIC = (
-    "Ensemble adiabatic: moments are at their minimum at every step, a collinear spin system at 0 K over atoms at "
-    "temperature; potential and engine alike."
-)
-"""What has to stand beside an average of such dynamics wherever a measurement is drawn."""
+_ENSEMBLE = f"Ensemble {Ensemble.ADIABATIC.value} ({Ensemble.ADIABATIC.about}), of potential and engine alike."
 _BARS = "Thick error bars are statistical, thin ones add the model's uncertainty (the ensemble's spread); one σ."
 _AT_REST_BARS = "Error bars are the model's uncertainty (the ensemble's spread), one σ."
 
@@ -71,16 +69,16 @@ def _how(data: Mapping[str, Any], settings: Mapping[str, Any], static: bool) -> 
     return (
         f"NVT molecular dynamics at {section['temperature_K']:g} K, {cell}, {runs} of {steps} steps of "
         f"{settings['md']['timestep_fs']:g} fs for each point ({left_out} left out), seed {settings.get('seed', 0)}, "
-        f"one arrangement of the species. {ADIABATIC}"
+        f"one arrangement of the species. {_ENSEMBLE}"
     )
 
 
 def _resolution(data: Mapping[str, Any]) -> str:
-    widths = {row["phonon_dos"].get("width_THz") for row in data["properties"] if row.get("phonon_dos")} - {None}
+    spectra = [row["phonon_dos"] for row in data["properties"] if row.get("phonon_dos")]
+    widths = {sigma for spectrum in spectra if (sigma := curve_of(spectrum).sigma_THz) is not None}
     if len(widths) != 1:
         return ""
-    fwhm = widths.pop() / (2.0 * 3.141592653589793**0.5) * FWHM * MEV_PER_THZ
-    return f"Smoothed by a Gaussian of {fwhm:.2g} meV full width at half maximum."
+    return f"Smoothed by a Gaussian of {widths.pop() * FWHM * MEV_PER_THZ:.2g} meV full width at half maximum."
 
 
 def _cited(data: Mapping[str, Any], quantities: tuple[str, ...]) -> dict[str, str]:

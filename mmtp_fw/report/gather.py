@@ -160,7 +160,7 @@ def _properties(
         point = StatePoint.of(params)
         newest[params["source"], point] = {
             **result,
-            **values.get(action["_id"], {}).get("values", {}),
+            **_shown(values.get(action["_id"], {}).get("values", {})),
             "source": params["source"],
             **point.columns(),
             "held_out": is_held_out(params, held_out),
@@ -168,6 +168,12 @@ def _properties(
             "spread": spreads.get(point, {}) if params["source"] == "mmtp" else {},
         }
     return [newest[key] for key in sorted(newest)]
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored values without a spectrum that is zero everywhere: of atoms that stood still."""
+    spectrum = values.get("phonon_dos")
+    return {**values, "phonon_dos": spectrum if spectrum and any(spectrum["total"]) else None}
 
 
 def _cells(database: Database, campaign_id: str, properties: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

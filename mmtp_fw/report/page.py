@@ -55,10 +55,16 @@ def render(data: Mapping[str, Any], images: Mapping[str, Drawn] | None = None) -
 
 
 def _warned(data: Mapping[str, Any]) -> list[tuple[int, str]]:
-    """Return what the fits of the last version and of the ensembles' members warn of, by version."""
+    """Return what the fits of the last version and of the ensembles' members warn of and leave out, by version."""
     final = data["summary"].get("potential")
     chosen = [row for row in data["potentials"] if row["version"] == final or row["role"] == "member"]
-    return [(row["version"], warning) for row in chosen for warning in row["fit"].get("warnings", ())]
+    told = [(row["version"], warning) for row in chosen for warning in row["fit"].get("warnings", ())]
+    return told + [
+        (row["version"], f"label {one['calculation'][:10]} is left out: {one['reason']}")
+        for row in chosen
+        if row["version"] == final
+        for one in row["fit"].get("excluded", ())
+    ]
 
 
 def draw(data: Mapping[str, Any]) -> dict[str, Drawn]:

@@ -69,7 +69,9 @@ def snapshot(database: Database, campaign_id: str) -> dict[str, Any]:
         "due": dict(due),
         "running": running,
         "held": held,
-        "waiting": waiting(database, campaign_id, held, unfinished, [item["action"] for item in running]),
+        "waiting": waiting(
+            database, campaign_id, held, unfinished, [item["action"] for item in running], facts.awaited
+        ),
         "labels": _labels(facts, due["label"]),
         "scf_runs": sum(fact.scf_runs for fact in finished),
         "md_steps": sum(fact.md_steps for fact in finished),

@@ -19,6 +19,7 @@ def waiting(
     held: Mapping[str, Any] | None,
     unfinished: Sequence[Mapping[str, Any]],
     running: Sequence[str],
+    awaited: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return how the unfinished actions of a campaign wait.
 
@@ -33,6 +34,8 @@ def waiting(
         Its unfinished actions: _id, category.
     running : sequence of str
         Keys of those that are worked on.
+    awaited : sequence of str
+        Files of labels that the campaign begins with and that were not read yet.
 
     Returns
     -------
@@ -50,6 +53,8 @@ def waiting(
     nobody = {} if held is not None else _nobody(database, ready, taken)
     failed = database.actions.count_documents({"campaign": campaign_id, "result.outcome": FAILED})
     hints = list(_hints(campaign_id, held, counts, nobody, numbers, failed))
+    if awaited:
+        hints.append(f"waits for {', '.join(awaited)}: `mmtp submit` the campaign's file again, from where they are")
     return {"fireworks": dict(counts), "nobody": nobody, "hints": hints}
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from pymongo.errors import BulkWriteError
 
 from mmtp_fw import log
 from mmtp_fw.campaign import Campaign
@@ -29,7 +28,8 @@ from mmtp_fw.dft.stages import Label, Rule
 from mmtp_fw.errors import InputError
 from mmtp_fw.fitting import Weights, check_training_set
 from mmtp_fw.labelling import ACCEPTED
-from mmtp_fw.loop.facts import CATEGORIES, Kind
+from mmtp_fw.loop.documents import document_of
+from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
 from mmtp_fw.potential import Potential
@@ -167,7 +167,7 @@ def import_labels(database: Database, name: str, paths: Sequence[Path], file: st
         result.accepted, result.duplicates = len(candidates) - len(there), result.duplicates + len(there)
         return result
     made = _write(database, facts.campaign, result, candidates, iteration)
-    if made.accepted:
+    if made.accepted or facts.imported(iteration):  # or an import that died before it came to this
         reopen(database, name, why=f"labels were imported from {file}")
     return made
 
@@ -288,13 +288,12 @@ def _write_batch(
         bare.set_initial_magnetic_moments(one.label.target)
         store.add_configuration(database, bare, {"campaign": campaign.name, **origin})
         calculation = _calculation(configuration, one)
-        calculations.append(calculation.to_mongo())
+        calculations.append(calculation)
         about: dict[str, Any] = {"configuration": configuration, "imported": result.digest, "file": one.found.name}
         about |= {"file_digest": one.found.digest, "index": one.index}
-        actions.append(_action(campaign.name, iteration, about, calculation.id).to_mongo())
-    _insert_new(database.calculations, calculations)
-    _insert_new(database.actions, actions)
-    result.accepted += len(actions)
+        actions.append(_finished(campaign, iteration, about, calculation.id))
+    store.insert_new(database.calculations, calculations)
+    result.accepted += len(actions) - len(store.insert_new(database.actions, actions))
 
 
 def _there(
@@ -327,27 +326,8 @@ def _calculation(configuration: str, one: _Candidate) -> CalculationDocument:
     )
 
 
-def _action(campaign: str, iteration: int, about: Mapping[str, Any], calculation: str) -> ActionDocument:
-    return ActionDocument(
-        _id=f"{campaign}/{iteration:03d}/{Kind.LABEL.value}/{about['configuration']}",
-        campaign=campaign,
-        kind=Kind.LABEL.value,
-        category=CATEGORIES[Kind.LABEL].value,
-        iteration=iteration,
-        params=dict(about),
-        result={
-            "outcome": ACCEPTED, "reason": "", "scf_runs": 0, "calculation": calculation, "imported": True,
-        },
-        finished=datetime.now(UTC),
-    )  # fmt: skip
-
-
-def _insert_new(collection: Any, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Insert what is not there yet."""
-    if not documents:
-        return
-    try:
-        collection.insert_many(list(documents), ordered=False)
-    except BulkWriteError as error:
-        if any(one["code"] != 11000 for one in error.details["writeErrors"]):
-            raise
+def _finished(campaign: Campaign, iteration: int, params: Mapping[str, Any], calculation: str) -> ActionDocument:
+    """Return the document of a label that is there."""
+    action = Facts(campaign).action(iteration, Kind.LABEL, str(params["configuration"]), params)
+    result = {"outcome": ACCEPTED, "reason": "", "scf_runs": 0, "calculation": calculation, "imported": True}
+    return document_of(campaign.name, action).model_copy(update={"result": result, "finished": datetime.now(UTC)})

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from mmtp_fw import log
 from mmtp_fw.campaign import BudgetSettings, Campaign, NotifySettings, stored_campaign
 from mmtp_fw.campaign.changes import SERVICE, differences, settable
 from mmtp_fw.campaign.experiment import ExperimentSettings
-from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries
+from mmtp_fw.database import ActionDocument, CampaignDocument, Database, queries, store
 from mmtp_fw.errors import InputError
+from mmtp_fw.loop.documents import document_of
 from mmtp_fw.loop.facts import Action, Category, Kind
 from mmtp_fw.loop.gather import awaited, earlier_settings, gather_open, keep_closed
 from mmtp_fw.loop.planner import Position, due_at, walk
@@ -24,9 +25,6 @@ from mmtp_fw.workflows.build import build, build_advance
 from mmtp_fw.workflows.change import replace_settings
 
 _LOG = log.logger(__name__)
-
-_DUPLICATE = 11000
-"""Code by which MongoDB says that a key is there already."""
 
 
 def submit_campaign(database: Database, campaign: Campaign, folder: Path | None = None) -> Position:
@@ -149,7 +147,7 @@ def advance(database: Database, campaign_id: str) -> Position:
     facts, reopened = gather_open(database, campaign_id)
     closed, position = walk(facts)
     if closed.rounds > facts.closed.rounds:
-        keep_closed(database, campaign_id, closed, reopened)
+        keep_closed(database, facts, closed, reopened)
     if queries.held(database, campaign_id) is not None:
         return position
     due = [action for action in due_at(facts, position) if action.key not in facts.planned]
@@ -176,38 +174,12 @@ def advance_after(database: Database, action: Action) -> None:
 
 def record(database: Database, campaign_id: str, actions: Sequence[Action]) -> list[Action]:
     """Store planned actions, in few round trips; return those that were new."""
-    documents = [
-        ActionDocument(
-            _id=action.key,
-            campaign=campaign_id,
-            kind=action.kind.value,
-            category=action.category.value,
-            iteration=action.iteration,
-            priority=action.priority,
-            params=dict(action.params),
-            after=list(action.after),
-        )
-        for action in actions
-    ]
-    there = _insert(database, documents)
+    documents = [document_of(campaign_id, action) for action in actions]
+    there = {str(key) for key in store.insert_new(database.actions, documents)}
     found = database.actions.find({"_id": {"$in": sorted(there)}, "withdrawn": {"$ne": None}}, {"_id": 1})
     again = {one["_id"] for one in found} if there else set()
     wanted = {document.id for document in documents if document.id in again and _wanted_again(database, document)}
     return [action for action in actions if action.key not in there or action.key in wanted]
-
-
-def _insert(database: Database, documents: Sequence[ActionDocument]) -> set[str]:
-    """Insert documents, and return the keys of those that were there already."""
-    if not documents:
-        return set()
-    try:
-        database.actions.insert_many([document.to_mongo() for document in documents], ordered=False)
-    except BulkWriteError as error:
-        faults = (error.details or {}).get("writeErrors", [])
-        if not faults or any(fault["code"] != _DUPLICATE for fault in faults):
-            raise
-        return {str(documents[fault["index"]].id) for fault in faults}
-    return set()
 
 
 def _wanted_again(database: Database, document: ActionDocument) -> bool:

@@ -28,6 +28,15 @@ def test_its_form_is_the_campaigns(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text", ["pretraining: {training_set: a.cfg}", "pretraining: {files: [a.cfg]}", "potential: {start_from: a.mmtp}"]
+)
+def test_words_that_people_try_name_the_right_key(tmp_path, text):
+    with pytest.raises(InputError) as told:
+        load_campaign(written(tmp_path, text + "\n"))
+    assert "start_from: {labels: [FILE], potential: FILE}" in str(told.value)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("potential: {level: 10}", "level: 10, in the file 8"),

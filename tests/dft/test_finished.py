@@ -60,6 +60,11 @@ def test_folders_of_runs(tmp_path):
     assert [path.name for path in runs_in([tmp_path], "abinit")] == ["one", "deep"]
     assert output_in(tmp_path / "one").name == "run.abo"
     assert read_finished(tmp_path / "one").name == "one/run.abo"
+    (tmp_path / "one" / "slurm-1.out").write_text("a line that names ABINIT\n", encoding="utf-8")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "slurm-2.out").write_text("nothing\n", encoding="utf-8")
+    assert [path.name for path in runs_in([tmp_path], "abinit")] == ["one", "deep"], "by content, not by name"
+    assert output_in(tmp_path / "one").name == "run.abo"
     shutil.copy(WHOLE, tmp_path / "one" / "other.abo")
     with pytest.raises(InputError, match="several outputs"):
         output_in(tmp_path / "one")
@@ -67,6 +72,13 @@ def test_folders_of_runs(tmp_path):
         list(runs_in([tmp_path], "vasp"))
     with pytest.raises(InputError, match="is no folder"):
         list(runs_in([tmp_path / "one" / "run.abo"], "abinit"))
+
+
+def test_a_file_that_only_names_a_program_is_none_of_its_outputs(tmp_path):
+    atoms = Atoms("Fe", cell=[2.5] * 3, pbc=True, info={"engine": "ABINIT"})
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=np.zeros((1, 3)), magmoms=[2.0])
+    write_configurations(tmp_path / "a.xyz", [atoms])
+    assert read_finished(tmp_path / "a.xyz").engine == "imported"
 
 
 def test_what_mmtp_fw_wrote_keeps_its_quality(tmp_path):

@@ -334,7 +334,7 @@ def test_energies_in_another_unit(small, cells, ratio, unit):
         assert (finding.index, finding.rule) == (3, "units") and f"suggests {unit}" in finding.message
     made = copies(cells, 5)
     made[3].calc.results["energy"] *= 1.4 * ratio
-    assert rules(small, made) == [], "another ratio is no unit"
+    assert rules(small, made) == [(3, "apart")], "another ratio is no unit, and no energy of that solid either"
     made = copies(cells, 3)
     made[1].calc.results["energy"] *= ratio
     assert rules(small, made) == [], "of three nobody knows which is right"

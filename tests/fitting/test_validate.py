@@ -146,3 +146,15 @@ def test_a_fit_takes_the_check_that_was_made(potential, training):
     assert fit(potential, training, settings=settings, report=Report([odd])).warnings[0] == "configuration 2: looks odd"
     with pytest.raises(InputError, match="configuration 1: can't be"):
         fit(potential, training, settings=settings, report=Report([Finding(1, "", "nan", "can't be", True)]))
+
+
+@pytest.mark.parametrize(("shift", "apart"), [(-59.0, True), (59.0, True), (-3.0, False), (8.0, False)])
+def test_a_ghost_state_stands_out_of_its_composition(potential, training, shift, apart):
+    ghost = training[2]
+    ghost.calc.results["energy"] += shift * len(ghost)
+    fatal = check_training_set(potential, training).fatal
+    assert [(finding.index, finding.rule) for finding in fatal] == ([(2, "apart")] if apart else [])
+    if apart:
+        assert "no state of that solid" in fatal[0].message and ("+" in fatal[0].message) == (shift > 0)
+    alone = check_training_set(potential, [ghost, *training[:2]])
+    assert not alone.fatal, "of three labels none can be told from the others"

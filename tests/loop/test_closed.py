@@ -150,8 +150,22 @@ def test_what_is_taken_back_makes_the_sum_void(played_database):
 def test_a_sum_that_was_read_before_something_was_taken_back_is_not_kept(played_database):
     facts, reopened = gather_open(played_database, "closed")
     reopen(played_database, "closed", why="test")
-    keep_closed(played_database, "closed", walk(facts)[0], reopened)
+    keep_closed(played_database, facts, walk(facts)[0], reopened)
     assert played_database.campaigns.find_one({"_id": "closed"})["closed"] is None
+
+
+def test_settings_that_an_earlier_version_changed_make_the_sum_void(played_database):
+    """It writes the history, and knows of no sum."""
+    advance(played_database, "closed")
+    facts, reopened = gather_open(played_database, "closed")
+    assert facts.closed.rounds
+    campaign = facts.campaign.document()
+    change = {"from_iteration": 2, "before": campaign, "changed": []}
+    played_database.campaigns.update_one({"_id": "closed"}, {"$push": {"history": change}})
+    assert gather_open(played_database, "closed")[0].closed == Closed()
+    played_database.campaigns.update_one({"_id": "closed"}, {"$set": {"closed": None}})
+    keep_closed(played_database, facts, facts.closed, reopened)
+    assert played_database.campaigns.find_one({"_id": "closed"})["closed"] is None, "read before the change"
 
 
 def test_a_label_of_an_ended_round_that_is_open_again_is_seen_without_the_sum_being_void(played_database):

@@ -81,6 +81,17 @@ def test_page_gives_the_verdict_on_each_volume_and_its_rule(page):
     assert "Converged and validated" in text and "because" not in text
 
 
+def test_page_tells_which_labels_the_last_fit_left_out():
+    data = sample()
+    data["summary"]["potential"] = data["potentials"][-1]["version"]
+    for potential in data["potentials"]:
+        reason = f"a ghost in {potential['version']}"
+        potential["fit"]["excluded"] = [{"calculation": "0123456789abcdef/s", "reason": reason}]
+    page = render(data)
+    assert f"label 0123456789 is left out: a ghost in {data['potentials'][-1]['version']}" in page
+    assert page.count("is left out") == 1, "of the last version"
+
+
 def test_page_tells_what_the_last_fits_warned_of():
     data = sample()
     for potential in data["potentials"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from small_campaign import SMALL, run_until
 
 from mmtp_fw.campaign import load_campaign
-from mmtp_fw.database import atoms_codec, queries
+from mmtp_fw.database import atoms_codec, queries, store
 from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
 from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import InputError
 from mmtp_fw.firetasks.start import pretraining_set
 from mmtp_fw.fitting import read_configurations, write_configurations
 from mmtp_fw.loop.gather import gather
+from mmtp_fw.report.snapshot import snapshot
 from mmtp_fw.workflows import imports, submit_campaign
 from mmtp_fw.workflows.imports import import_labels
 
@@ -81,20 +83,20 @@ def test_a_campaign_begins_with_labels_and_computes_none_of_them(database, folde
 def test_an_import_that_died_is_repeated_and_nothing_is_there_twice(database, folder, monkeypatch):
     campaign = campaign_of(folder)
     monkeypatch.setattr(imports, "_BATCH", 2)
-    real, calls = imports._insert_new, []
+    real, calls = store.insert_new, []
 
     def dies(collection, documents):
         calls.append(collection.name)
         if len(calls) == 4:  # the second batch's actions
             raise KeyboardInterrupt
-        real(collection, documents)
+        return real(collection, documents)
 
-    monkeypatch.setattr(imports, "_insert_new", dies)
+    monkeypatch.setattr(store, "insert_new", dies)
     with pytest.raises(KeyboardInterrupt):
         submit_campaign(database, campaign, folder)
     assert gather(database, "brought").awaited == ("labels.xyz",)
     assert database.actions.count_documents({"kind": "label"}) == 2
-    monkeypatch.setattr(imports, "_insert_new", real)
+    monkeypatch.setattr(store, "insert_new", real)
     submit_campaign(database, campaign, folder)
     submit_campaign(database, campaign, folder)
     assert database.actions.count_documents({"kind": "label"}) == 6 == database.calculations.count_documents({})
@@ -117,6 +119,38 @@ def test_labels_for_a_campaign_that_is_there(database, folder):
     done = import_labels(database, "brought", [folder / "more.xyz"], "more")
     assert (done.accepted, done.duplicates) == (1, 1)
     assert len(gather(database, "brought").imported(1)) == 1, "of the next round"
+
+
+def test_a_finished_campaign_goes_on_though_the_import_died_before_it_said_so(database, folder, monkeypatch):
+    submit_campaign(database, campaign_of(folder), folder)
+    run_until(database, "fit")
+    other = read_configurations(folder / "labels.xyz")[0]
+    moved = other.copy()
+    moved.set_initial_magnetic_moments(other.get_magnetic_moments())
+    moved.rattle(0.05, seed=3)
+    write_configurations(folder / "more.xyz", [labelled(moved)])
+    database.campaigns.update_one({"_id": "brought"}, {"$set": {"finished": datetime.now(UTC), "stop": "converged"}})
+
+    def dies(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(imports, "reopen", dies)
+    with pytest.raises(KeyboardInterrupt):
+        import_labels(database, "brought", [folder / "more.xyz"], "more")
+    assert queries.campaign(database, "brought", "finished")["finished"] is not None
+    monkeypatch.undo()
+    again = import_labels(database, "brought", [folder / "more.xyz"], "more")
+    assert (again.accepted, again.duplicates) == (0, 1)
+    assert queries.campaign(database, "brought", "finished")["finished"] is None
+
+
+def test_status_says_which_files_it_waits_for(database, folder):
+    campaign = campaign_of(folder)
+    (folder / "labels.xyz").rename(folder / "elsewhere.xyz")
+    with pytest.raises(InputError, match="no file"):
+        submit_campaign(database, campaign, folder)
+    (hint,) = snapshot(database, "brought")["waiting"]["hints"]
+    assert "labels.xyz" in hint and "mmtp submit" in hint
 
 
 @pytest.mark.parametrize(

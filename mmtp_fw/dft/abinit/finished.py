@@ -85,4 +85,8 @@ def _implied(settings: Mapping[str, Any]) -> dict[str, str]:
     return {"smearing": "cold"} | ({} if settings.get("pseudos") else {"functional": "PBE"})
 
 
-RUNS = FinishedRuns(("*.abo", "*.out"), lambda path, head: b"ABINIT" in head, _read, _implied)
+def _recognises(path: Path, head: bytes) -> bool:
+    return re.search(rb"Version\s+\S+\s+of ABINIT", head) is not None
+
+
+RUNS = FinishedRuns(("*.abo", "*.out"), _recognises, _read, _implied)
