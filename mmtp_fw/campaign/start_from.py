@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +20,9 @@ class LabelFile(Section):
 
     file: str = Field(description="File, folder of a finished run, or pattern (runs/*/OUTCAR), beside campaign.yaml")
     digest: str = Field(default="", description="Of what is in it: filled in when the campaign is read")
+    magnetic_derivatives: Literal["detect", "force", "derivative"] = Field(
+        default="detect", description="What en_der_m of a cfg holds: −∂E/∂m (force), ∂E/∂m, or find out and tell"
+    )
 
 
 class StartPotential(Section):
@@ -102,25 +106,38 @@ def files_of(name: str, folder: Path, place: str) -> list[Path]:
 
 
 def digest_of(paths: Sequence[Path]) -> str:
-    """Return the digest of files, whatever their names; of a folder that of all files in it."""
+    """Return the digest of files, whatever their names; of a folder that of its run's output alone.
+
+    Raises
+    ------
+    InputError
+        There is no file, and no folder with one output.
+    """
     parts = []
     for path in paths:
-        files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
-        for file in files:
-            with file.open("rb") as stream:
-                parts.append(hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest())
+        with suppress(InputError), _output(path).open("rb") as stream:  # what is none is said when it is read
+            parts.append(hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest())
+    if not parts:
+        raise InputError(f"{paths[0]}: no output of a finished run", "name files, or folders with one output each")
     return hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest() if len(parts) > 1 else parts[0]
 
 
+def _output(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    from mmtp_fw.dft.finished import output_in  # numba
+
+    return output_in(path)
+
+
 def _labels(one: Any, folder: Path, place: str) -> Any:
-    if not isinstance(one, str):
-        return one
+    given = {"file": one} if isinstance(one, str) else one
+    if not isinstance(given, Mapping) or not isinstance(given.get("file"), str) or given.get("digest"):
+        return given
     try:
-        return {"file": one, "digest": digest_of(files_of(one, folder, place))}
+        return {**given, "digest": digest_of(files_of(given["file"], folder, place))}
     except OSError as error:
-        raise InputError(f"{place}: {one} can't be read: {error.strerror}") from error
-    except IndexError as error:
-        raise InputError(f"{place}: {one} is an empty folder") from error
+        raise InputError(f"{place}: {given['file']} can't be read: {error.strerror}") from error
 
 
 def _of_its_form(settings: dict[str, Any], text: str, place: str) -> dict[str, Any]:

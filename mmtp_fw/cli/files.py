@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 SpeciesOption = Annotated[
     str | None, typer.Option(help="Names of numbered species, as Fe,Pd; by default those of the file.")
+]
+DerivativesOption = Annotated[
+    Literal["detect", "force", "derivative"],
+    typer.Option(help="What en_der_m of a cfg holds: −∂E/∂m (force), ∂E/∂m, or find out and tell."),
 ]
 MomentsOption = Annotated[
     str | None,

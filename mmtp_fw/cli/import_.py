@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmtp_fw.cli.files import DerivativesOption
 from mmtp_fw.cli.options import JsonOption, LaunchpadOption, open_database
 from mmtp_fw.cli.output import print_json
 
 if TYPE_CHECKING:
+    from mmtp_fw.fitting import DerivativeSign
     from mmtp_fw.workflows.imports import Imported
 
 app = typer.Typer(help="Bring labels that were computed elsewhere into a campaign.", no_args_is_help=True)
@@ -25,11 +27,12 @@ def labels(
     files: Annotated[list[Path], typer.Argument(help="Extended XYZ, cfg, OUTCAR, vasprun.xml, ABINIT's output.")],
     campaign: CampaignOption,
     dry_run: DryOption = False,
+    magnetic_derivatives: DerivativesOption = "detect",
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Import files of labels; a campaign fits them in its next round and never computes them again."""
-    _import(files, campaign, dry_run, launchpad, as_json)
+    _import(files, campaign, dry_run, launchpad, as_json, magnetic_derivatives)
 
 
 @app.command()
@@ -67,7 +70,14 @@ def _import_runs(
     _import(list(runs_in(folders, str(context.info_name))), campaign, dry_run, launchpad, as_json)
 
 
-def _import(paths: list[Path], campaign: str, dry_run: bool, launchpad: str | None, as_json: bool) -> None:
+def _import(
+    paths: list[Path],
+    campaign: str,
+    dry_run: bool,
+    launchpad: str | None,
+    as_json: bool,
+    sign: DerivativeSign = "detect",
+) -> None:
     from mmtp_fw.errors import InputError
     from mmtp_fw.workflows.imports import import_labels
     from mmtp_fw.workflows.submit import advance
@@ -77,7 +87,7 @@ def _import(paths: list[Path], campaign: str, dry_run: bool, launchpad: str | No
         raise InputError(f"{missing[0]}: there is no such file", "check the path")
     name = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} others"
     with open_database(launchpad) as database:
-        result = import_labels(database, campaign, paths, name, dry_run)
+        result = import_labels(database, campaign, paths, name, dry_run, sign)
         if not dry_run:
             advance(database, campaign)
     if as_json:
@@ -92,6 +102,8 @@ def _show(result: Imported, campaign: str, dry_run: bool) -> None:
         f"{result.file}: {result.accepted} labels {done}, {result.duplicates} were there, "
         f"{len(result.apart)} kept apart"
     )
+    if result.without_magnetic_forces:
+        print(f"  {result.without_magnetic_forces} of them without magnetic forces: the fit has no such term for them")
     for where, why in result.apart[:SHOWN]:
         print(f"  apart: {where}: {why}")
     if len(result.apart) > SHOWN:

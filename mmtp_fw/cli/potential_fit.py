@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmtp_fw.cli.files import MomentsOption, SpeciesOption, names_of, read_labels, read_potential
+from mmtp_fw.cli.files import DerivativesOption, MomentsOption, SpeciesOption, names_of, read_labels, read_potential
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table
 
@@ -51,10 +51,7 @@ def fit(
     max_moment: Annotated[float, typer.Option(help="μB")] = 4.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     moments: MomentsOption = None,
-    magnetic_derivatives: Annotated[
-        Literal["detect", "force", "derivative"],
-        typer.Option(help="What en_der_m of a cfg holds: −∂E/∂m (force), ∂E/∂m, or find out and tell."),
-    ] = "detect",
+    magnetic_derivatives: DerivativesOption = "detect",
     force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT where it exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from mmtp_fw.cli.files import MomentsOption, SpeciesOption, read_labels, read_potential
+from mmtp_fw.cli.files import DerivativesOption, MomentsOption, SpeciesOption, read_labels, read_potential
 from mmtp_fw.cli.options import JsonOption
 from mmtp_fw.cli.output import console, print_json, table
 
@@ -20,10 +20,7 @@ def validate(
     ] = None,
     species: SpeciesOption = None,
     moments: MomentsOption = None,
-    magnetic_derivatives: Annotated[
-        Literal["detect", "force", "derivative"],
-        typer.Option(help="What en_der_m of a cfg holds: −∂E/∂m (force), ∂E/∂m, or find out and tell."),
-    ] = "detect",
+    magnetic_derivatives: DerivativesOption = "detect",
     as_json: JsonOption = False,
 ) -> None:
     """Errors of energy, forces, stress and magnetic forces on labels, by species and volume; nothing is fitted."""

@@ -164,7 +164,8 @@ def _brought(campaign: Campaign, folder: Path) -> dict[str, str]:
     told = {}
     for one in judge_start(campaign, folder):
         apart = f", {len(one.apart)} kept apart ({one.apart[0][1]}, …)" if one.apart else ""
-        told[f"Labels of {one.file}"] = f"{one.accepted} labels{apart}"
+        bare = f", {one.without_magnetic_forces} without magnetic forces" if one.without_magnetic_forces else ""
+        told[f"Labels of {one.file}"] = f"{one.accepted} labels{bare}{apart}"
     potential = campaign.start_from.potential
     return told | ({"Fits begin from": potential.file} if potential else {})
 

@@ -18,7 +18,7 @@ from mmtp_fw.dft.finished_runs import FinishedRuns
 from mmtp_fw.dft.registry import describe, own_engines
 from mmtp_fw.dft.stages import Check, CheckVerdict, Label
 from mmtp_fw.errors import InputError
-from mmtp_fw.fitting import read_configurations
+from mmtp_fw.fitting import DerivativeSign, read_configurations
 from mmtp_fw.labelling import Grade
 
 UNKNOWN = "imported"
@@ -60,7 +60,9 @@ class Finished:
         return self.file.name if self.engine == UNKNOWN else "/".join(self.file.absolute().parts[-2:])
 
 
-def read_finished(path: Path, species: Sequence[str] | None = None) -> Finished:
+def read_finished(
+    path: Path, species: Sequence[str] | None = None, magnetic_derivatives: DerivativeSign = "detect"
+) -> Finished:
     """Read one file of labels.
 
     Parameters
@@ -70,6 +72,8 @@ def read_finished(path: Path, species: Sequence[str] | None = None) -> Finished:
         the run in it.
     species : sequence of str, optional
         Names of the types in MLIP's cfg.
+    magnetic_derivatives : {"detect", "force", "derivative"}
+        See `mmtp_fw.fitting.read_configurations`.
 
     Raises
     ------
@@ -87,7 +91,8 @@ def read_finished(path: Path, species: Sequence[str] | None = None) -> Finished:
         if runs.recognises(path, raw[:_HEAD_BYTES]):
             configurations, settings, moment = runs.read(path)
             return Finished(path, digest, engine, settings, moment, configurations)
-    return Finished(path, digest, UNKNOWN, {}, UNNAMED_MOMENT, read_configurations(path, species))
+    found = read_configurations(path, species, magnetic_derivatives)
+    return Finished(path, digest, UNKNOWN, {}, UNNAMED_MOMENT, found)
 
 
 def runs_in(folders: Iterable[Path], engine: str) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from ase import Atoms
 from pymongo.client_session import ClientSession
 
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.campaign.form import untrained
 from mmtp_fw.database import store
 from mmtp_fw.errors import FitError, InputError
 from mmtp_fw.firetasks.base import INTERRUPTED, Context
@@ -348,18 +349,7 @@ def _start(context: Context, campaign: Campaign, parent: int | None) -> Potentia
     given = campaign.start_from.potential
     if given is not None:
         return Potential.loads(given.text, species=campaign.system.species)
-    form = campaign.potential
-    return Potential.from_level(
-        form.level,
-        campaign.system.species,
-        r_min=form.r_min_A,
-        r_cut=form.r_cut_A,
-        radial_size=form.radial_size,
-        max_moment=form.max_moment_muB,
-        magnetic_size=form.magnetic_size,
-        seed=seed_of(campaign, context.action.key),
-        symmetrized=form.symmetrized,
-    )
+    return untrained(campaign.potential, campaign.system.species, seed_of(campaign, context.action.key))
 
 
 def _begun(params: Mapping[str, Any], campaign: Campaign) -> dict[str, Any]:

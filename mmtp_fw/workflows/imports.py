@@ -19,6 +19,7 @@ from ase import Atoms
 
 from mmtp_fw import log
 from mmtp_fw.campaign import Campaign
+from mmtp_fw.campaign.form import untrained
 from mmtp_fw.campaign.start_from import LabelFile, digest_of, files_of
 from mmtp_fw.database import Database, atoms_codec, environment, queries, store
 from mmtp_fw.database.records import ActionDocument, CalculationDocument
@@ -26,13 +27,12 @@ from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.finished import UNKNOWN, Finished, contradictions, label_of, read_finished
 from mmtp_fw.dft.stages import Label, Rule
 from mmtp_fw.errors import InputError
-from mmtp_fw.fitting import Weights, check_training_set
+from mmtp_fw.fitting import DerivativeSign, Weights, check_training_set
 from mmtp_fw.labelling import ACCEPTED
 from mmtp_fw.loop.documents import document_of
 from mmtp_fw.loop.facts import Facts, Kind
 from mmtp_fw.loop.gather import gather
 from mmtp_fw.loop.planner import locate
-from mmtp_fw.potential import Potential
 from mmtp_fw.quantities import QUANTITIES
 from mmtp_fw.workflows.reopen import reopen
 
@@ -53,6 +53,8 @@ class Imported:
     accepted : int
     duplicates : int
         Configurations that the campaign has already, or that the file holds twice.
+    without_magnetic_forces : int
+        Labels taken whose file has none: the fit has no such term for them.
     apart : list of (str, str)
         Where in the file, and why it is no label of this campaign.
     """
@@ -62,6 +64,7 @@ class Imported:
     engine: str = UNKNOWN
     accepted: int = 0
     duplicates: int = 0
+    without_magnetic_forces: int = 0
     apart: list[tuple[str, str]] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
@@ -128,13 +131,20 @@ def _judged(
         paths = files_of(one.file, folder, place)
         if digest_of(paths) != one.digest:
             raise InputError(f"{place} has changed since the campaign was read", "submit it again")
-        result, candidates = judge(campaign, paths, one.file, one.digest)
+        result, candidates = judge(campaign, paths, one.file, one.digest, one.magnetic_derivatives)
         if not candidates:
             raise InputError(f"{place}: {_nothing(result)}", "docs/import.md says what is taken")
         yield result, candidates
 
 
-def import_labels(database: Database, name: str, paths: Sequence[Path], file: str, dry_run: bool = False) -> Imported:
+def import_labels(
+    database: Database,
+    name: str,
+    paths: Sequence[Path],
+    file: str,
+    dry_run: bool = False,
+    magnetic_derivatives: DerivativeSign = "detect",
+) -> Imported:
     """Bring labels into a campaign that is there; it fits them in its next round, and goes on if it had ended.
 
     Parameters
@@ -148,6 +158,8 @@ def import_labels(database: Database, name: str, paths: Sequence[Path], file: st
         What they are called together.
     dry_run : bool
         Write nothing.
+    magnetic_derivatives : {"detect", "force", "derivative"}
+        See `mmtp_fw.fitting.read_configurations`.
 
     Raises
     ------
@@ -159,7 +171,7 @@ def import_labels(database: Database, name: str, paths: Sequence[Path], file: st
         raise InputError(f"campaign '{name}' waits for {', '.join(facts.awaited)}", "`mmtp submit` its file again")
     position = locate(facts)
     iteration = 0 if position.phase is Kind.PRETRAIN else position.iteration + 1
-    result, candidates = judge(facts.campaign, paths, file, digest_of(paths))
+    result, candidates = judge(facts.campaign, paths, file, digest_of(paths), magnetic_derivatives)
     if not candidates:
         raise InputError(f"{file}: {_nothing(result)}", "docs/import.md says what is taken")
     if dry_run:
@@ -172,7 +184,9 @@ def import_labels(database: Database, name: str, paths: Sequence[Path], file: st
     return made
 
 
-def judge(campaign: Campaign, paths: Sequence[Path], file: str, digest: str) -> tuple[Imported, list[_Candidate]]:
+def judge(
+    campaign: Campaign, paths: Sequence[Path], file: str, digest: str, magnetic_derivatives: DerivativeSign = "detect"
+) -> tuple[Imported, list[_Candidate]]:
     """Read files and say which of their configurations are labels of a campaign; nothing is written.
 
     Parameters
@@ -181,6 +195,8 @@ def judge(campaign: Campaign, paths: Sequence[Path], file: str, digest: str) -> 
     paths : sequence of Path
     file, digest : str
         What they are called together, and the digest of all.
+    magnetic_derivatives : {"detect", "force", "derivative"}
+        See `mmtp_fw.fitting.read_configurations`.
 
     Raises
     ------
@@ -191,7 +207,7 @@ def judge(campaign: Campaign, paths: Sequence[Path], file: str, digest: str) -> 
     settings = get_engine(campaign.dft.engine, **campaign.dft.settings).settings_document()
     for path in paths:
         try:
-            found = read_finished(path, campaign.system.species)
+            found = read_finished(path, campaign.system.species, magnetic_derivatives)
         except InputError as error:
             if len(paths) == 1:
                 raise
@@ -241,16 +257,14 @@ def _fitting(campaign: Campaign, candidates: list[_Candidate], result: Imported)
     if not any(any(one.label.moments) for one in candidates):
         result.apart += [(one.where, "all moments are zero: not magnetic, or not read") for one in candidates]
         return []
-    form = campaign.potential
-    potential = Potential.from_level(
-        form.level, campaign.system.species, r_min=form.r_min_A, r_cut=form.r_cut_A, radial_size=form.radial_size,
-        max_moment=form.max_moment_muB, magnetic_size=form.magnetic_size, symmetrized=form.symmetrized,
-    )  # fmt: skip
+    potential = untrained(campaign.potential, campaign.system.species)
     weights = Weights(**{name: float(getattr(campaign.fit, f"{name}_weight")) for name in QUANTITIES})
     report = check_training_set(potential, [one.label.to_atoms() for one in candidates], weights)
-    wrong = {finding.index: finding.message for finding in reversed(report.fatal)}
+    wrong = {finding.index: finding.text for finding in reversed(report.fatal)}
     result.apart += [(candidates[index].where, wrong[index]) for index in sorted(wrong)]
-    return [one for index, one in enumerate(candidates) if index not in wrong]
+    kept = [one for index, one in enumerate(candidates) if index not in wrong]
+    result.without_magnetic_forces = sum(one.label.magnetic_forces is None for one in kept)
+    return kept
 
 
 def _write(

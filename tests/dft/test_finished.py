@@ -10,6 +10,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from mmtp_fw.campaign.start_from import digest_of
 from mmtp_fw.dft import get_engine
 from mmtp_fw.dft.finished import contradictions, label_of, output_in, read_finished, runs_in
 from mmtp_fw.errors import InputError
@@ -114,3 +115,15 @@ def test_what_a_label_needs():
     slab.calc = SinglePointCalculator(slab, energy=1.0, forces=np.zeros((1, 3)), magmoms=[2.0])
     with pytest.raises(InputError, match="not periodic"):
         label_of(slab, found, "here")
+
+
+def test_a_folder_has_the_digest_of_its_output(tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(WHOLE, tmp_path / "one" / "run.abo")
+    alone = digest_of([tmp_path / "one"])
+    (tmp_path / "one" / "run_WFK").write_bytes(b"gigabytes that nobody wants to read")
+    assert digest_of([tmp_path / "one"]) == alone == digest_of([tmp_path / "one" / "run.abo"])
+    (tmp_path / "empty").mkdir()
+    assert digest_of([tmp_path / "one", tmp_path / "empty"]) == alone
+    with pytest.raises(InputError, match="no output of a finished run"):
+        digest_of([tmp_path / "empty"])

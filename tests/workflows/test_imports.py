@@ -12,7 +12,7 @@ from small_campaign import SMALL, run_until
 
 from mmtp_fw.campaign import load_campaign
 from mmtp_fw.database import atoms_codec, queries, store
-from mmtp_fw.dft.hamiltonian_calculator import HamiltonianCalculator
+from mmtp_fw.dft.hamiltonian_model import ReferenceHamiltonian
 from mmtp_fw.dft.stages import Label
 from mmtp_fw.errors import InputError
 from mmtp_fw.firetasks.start import pretraining_set
@@ -34,16 +34,14 @@ def folder(tmp_path):
 
 
 def labelled(atoms, **changed):
+    """Return the atoms with what the Hamiltonian says of them at their own moments."""
     moments = atoms.get_initial_magnetic_moments()
-    copy = atoms.copy()
-    copy.calc = HamiltonianCalculator()
-    copy.calc.calculate(copy, ["energy"])
-    found = copy.calc.results
-    results = {"energy": found["energy"], "forces": found["forces"], "stress": found["stress"], "magmoms": moments}
+    found = ReferenceHamiltonian().evaluate(atoms, moments)
+    results = {"energy": found.energy, "forces": found.forces, "stress": found.stress, "magmoms": moments}
     results = {name: value for name, value in (results | changed).items() if value is not None}
     bare = atoms.copy()
     bare.info = {}
-    bare.set_array("magnetic_forces", found["magnetic_forces"])
+    bare.set_array("magnetic_forces", found.magnetic_forces)
     bare.calc = SinglePointCalculator(bare, **results)
     return bare
 
@@ -196,6 +194,31 @@ def test_files_without_any_label_of_the_campaign_are_refused(database, folder):
     database.reset()
     with pytest.raises(InputError, match="has changed since"):
         submit_campaign(database, campaign, folder)
+
+
+def test_the_sign_of_a_cfg_is_what_its_owner_says(database, folder):
+    given = read_configurations(folder / "labels.xyz")
+    write_configurations(folder / "labels.cfg", given, "cfg", ["Fe", "Pd"])
+    named = [{"file": "labels.cfg", "magnetic_derivatives": sign} for sign in ("force", "derivative")]
+    found = []
+    for one in named:
+        database.reset()
+        submit_campaign(database, campaign_of(folder, [one]), folder)
+        action = database.actions.find_one({"params.index": 0, "kind": "label"})
+        found.append(database.calculations.find_one({"_id": action["result"]["calculation"]})["label"])
+    one, other = (np.array(label["magnetic_forces"]) for label in found)
+    np.testing.assert_array_equal(one, -other)
+    assert np.abs(one).max() > 0
+
+
+def test_labels_without_magnetic_forces_are_counted(database, folder):
+    given = read_configurations(folder / "labels.xyz")
+    for atoms in given[:2]:
+        del atoms.arrays["magnetic_forces"]
+    write_configurations(folder / "some.xyz", given)
+    submit_campaign(database, campaign_of(folder, ["some.xyz"]), folder)
+    (record,) = queries.campaign(database, "brought", "imports")["imports"]
+    assert (record["accepted"], record["without_magnetic_forces"]) == (6, 2)
 
 
 def test_settings_know_the_digest_and_keep_it(folder):
