@@ -20,6 +20,14 @@ def test_the_docs_have_the_tables_of_the_kept_results():
     assert block.strip() == constraint.table().strip(), "python benchmarks/constraint.py table"
 
 
+def test_the_docs_have_the_table_of_small_targets(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    small_targets = importlib.import_module("small_targets")
+    text = (ROOT / "docs" / "dft.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"<!-- small targets: .*? -->\n(.*?)<!-- end -->", text, flags=re.DOTALL)
+    assert block.strip() == small_targets.table().strip(), "python benchmarks/small_targets.py table"
+
+
 def test_accepted_labels_have_their_targets():
     rows = [row for row in constraint.finished() if row["status"] == "accepted" and row["constraint"] == "hard"]
     assert rows

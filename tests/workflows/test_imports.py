@@ -24,8 +24,9 @@ from mmtp_fw.workflows.imports import import_labels
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A folder with six labels of the Hamiltonian, as another program would write them."""
+def folder(tmp_path, monkeypatch):
+    """A folder with six labels of the Hamiltonian, as another program would write them; tasks work in it."""
+    monkeypatch.chdir(tmp_path)
     from mmtp_fw.campaign import Campaign
 
     cells = pretraining_set(Campaign.model_validate(SMALL), 6, 11)
